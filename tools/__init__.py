@@ -1,0 +1,1 @@
+"""The bench: the hub, the virtual board and what deploys to real ones. One command, `redpoll`."""

