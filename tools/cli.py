@@ -1,4 +1,35 @@
-"""The `redpoll` command."""
+"""The `redpoll` command: a thin table of subcommands; each lives in its own module and is imported when it is called."""
 
-def main() -> int:
-    return 0
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
+COMMANDS = {
+    "run": ("tools.run", "a hub, one board and a live view of both"),
+    "hub": ("tools.hub.command", "the stand-in cloud"),
+    "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the subcommand named in argv. Returns its exit status; 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="redpoll", description="MicroPython device firmware and the bench it is built on.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if words[:1] == [name]:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(words)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
