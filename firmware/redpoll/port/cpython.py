@@ -1,4 +1,5 @@
 # CPython: the tests on a laptop.
+import os
 import sys
 import time
 import traceback
@@ -48,3 +49,9 @@ def free_heap():
 def print_exception(error, file=None):
     """Write the traceback of a caught exception."""
     traceback.print_exception(error, file=file or sys.stderr)
+
+
+def sync(file):
+    """Bring what was written to the disk."""
+    file.flush()
+    os.fsync(file.fileno())

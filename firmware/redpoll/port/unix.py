@@ -31,3 +31,8 @@ def print_exception(error, file=None):
         sys.print_exception(error)
     else:
         sys.print_exception(error, file)
+
+
+def sync(file):
+    """Bring what was written to the flash; LittleFS does it for one file when it is flushed."""
+    file.flush()

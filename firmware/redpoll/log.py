@@ -1,0 +1,64 @@
+# What the console shows, and the last lines of it kept for a dump. Secrets are struck out before anything is written.
+from micropython import const
+
+from . import port
+
+_KEEP = const(60)
+_WIDTH = const(200)
+
+_lines = []
+_secrets = []
+_start = port.ticks_ms()
+_seconds = 0
+
+
+def hide(secret):
+    """Never show this text from now on."""
+    # a one-letter "secret" would strike out half of every line
+    if secret and len(secret) > 3 and secret not in _secrets:
+        _secrets.append(secret)
+        if len(_secrets) > 8:
+            _secrets.pop(0)
+
+
+def redact(text):
+    """The text without the secrets that are known."""
+    for secret in _secrets:
+        if secret in text:
+            text = text.replace(secret, "***")
+    return text
+
+
+def info(form, *values):
+    """Write one line: `form % values`, cut at 200 characters, control characters struck out."""
+    _write("", form, values)
+
+
+def warning(form, *values):
+    """The same for what somebody should look at."""
+    _write("warning: ", form, values)
+
+
+def lines():
+    """The last 60 lines."""
+    return list(_lines)
+
+
+def _write(mark, form, values):
+    global _start, _seconds
+    # whole seconds only move forward by what has passed, so that the wrap of the ticks does not show
+    now = port.ticks_ms()
+    passed = port.ticks_diff(now, _start)
+    _start = port.ticks_add(_start, passed // 1000 * 1000)
+    _seconds += passed // 1000
+    text = redact(mark + (form % values if values else form))[:_WIDTH]
+    for char in text:
+        if ord(char) < 32 or ord(char) == 127:
+            # what a server or a sensor sent must not steer the terminal
+            text = "".join(c if 32 <= ord(c) != 127 else "?" for c in text)
+            break
+    line = "[%5d.%03d] %s" % (_seconds, passed % 1000, text)
+    if len(_lines) >= _KEEP:
+        _lines.pop(0)
+    _lines.append(line)
+    print(line)

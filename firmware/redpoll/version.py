@@ -1,0 +1,22 @@
+# The version of this firmware, and how versions compare.
+VERSION = "0.1.0"
+
+
+def parse(text):
+    """Sort key of a version such as "1.10.2" or "v1.2.0-rc.1+build" (SemVer 2.0 §11). ValueError when it is none."""
+    if not isinstance(text, str) or len(text) > 64:
+        raise ValueError("version must be a string of at most 64 characters")
+    core, _, tail = text.split("+")[0].lstrip("v").partition("-")
+    numbers = [int(part) for part in core.split(".")] if core.replace(".", "0").isdigit() and ".." not in core else None
+    if not numbers or core[0] == "." or core[-1] == ".":
+        raise ValueError("not a version: %r" % text)
+    while len(numbers) < 3:
+        numbers.append(0)
+    # a release sorts after its pre-releases; in those, numbers sort before words
+    marks = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in tail.split(".")] if tail else [(2, 0, "")]
+    return tuple(numbers), marks
+
+
+def newer(a, b):
+    """True when version `a` is higher than version `b`. ValueError when one of them is no version."""
+    return parse(a) > parse(b)
