@@ -1,0 +1,158 @@
+# Who this device is and where it reports: settings.json (written by a person or `redpoll provision`, only read here) and
+# the credentials that registration brought.
+from . import jsonin, log, port
+from .flash.record import Record
+
+# name: (type, default, smallest, largest); a string's bounds are its length
+_NUMBERS = {
+    "snapshot_every": (int, 600, 10, 86400),
+    "keepalive": (int, 60, 5, 3600),
+    "connect_timeout": (int, 8, 1, 60),
+    "spool_bytes": (int, 8192, 512, 1 << 20),
+}
+_TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
+_SECRET = ("wifi_password",)
+_TRANSPORTS = ("mqtt", "http")
+
+
+class SettingsError(Exception):
+    """settings.json cannot be used. The text has one line for each thing that is wrong, and what to write instead."""
+
+
+class Settings:
+    """Attributes named like the keys of settings.json; `credentials` is what registration stored, or None."""
+
+    def __init__(self, path="settings.json"):
+        values = _read(path)
+        problems = []
+        self.entry = values.get("entry")
+        if not _is_url(self.entry):
+            problems.append('"entry" must be an https:// or http:// URL, not %s' % _shown(self.entry))
+        self.transport = values.get("transport", "mqtt")
+        if self.transport not in _TRANSPORTS:
+            problems.append('"transport" must be "mqtt" or "http", not %s' % _shown(self.transport))
+        for key in _TEXTS:
+            setattr(self, key, _text(values, key, problems))
+        for key, (kind, default, low, high) in _NUMBERS.items():
+            setattr(self, key, _number(values, key, default, low, high, problems))
+        self.details = values.get("details", {})
+        if not isinstance(self.details, dict):
+            problems.append('"details" must be an object such as {"room": "5b"}, not %s' % _shown(self.details))
+        if not self.hardware_key and "hardware_key" not in values:
+            self.hardware_key = port.HARDWARE
+        if not self.sn and not self.cloud_id and not problems:
+            self.sn = _own_serial(problems)
+        if self.sn and not self.mac and not self.cloud_id:
+            self.mac = self.sn
+        if problems:
+            raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
+        for key in values:
+            if not hasattr(self, key):
+                log.warning("%s: unknown key %s; it is not used", path, _shown(key))
+        log.hide(self.wifi_password)
+        self._record = Record(_beside(path, "credentials"))
+        self.credentials = self._usable(self._record.load())
+
+    def identity(self):
+        """What registration tells the cloud of the device (reference xyte §1): a dict without the firmware's version."""
+        told = {"hardware_key": self.hardware_key}
+        for key in ("sn", "mac", "cloud_id", "name", "sub_model", "details"):
+            if getattr(self, key):
+                told[key] = getattr(self, key)
+        return told
+
+    def store(self, credentials):
+        """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts. OSError when the flash fails."""
+        kept = dict(credentials)
+        kept["entry"] = self.entry
+        self._record.save(kept)
+        self.credentials = self._usable(kept)
+
+    def forget(self):
+        """Drop the credentials: the cloud has removed the device."""
+        self._record.delete()
+        self.credentials = None
+
+    def _usable(self, stored):
+        # another entry is another cloud, which does not know these credentials
+        if not stored or stored.get("entry") != self.entry:
+            return None
+        log.hide(stored["access_key"])
+        return stored
+
+    def state_path(self, name):
+        """Path of a file beside settings.json."""
+        return _beside(self._record.path, name)
+
+
+def check_credentials(reply):
+    """The four values of a registration reply, checked. ValueError that names the one that is missing or wrong."""
+    kept = {}
+    for key in ("id", "access_key"):
+        value = reply.get(key)
+        # both become part of topics, URLs and headers
+        if not isinstance(value, str) or not 1 <= len(value) <= 128 or not _is_plain(value):
+            raise ValueError('registration reply: "%s" must be 1 to 128 letters, digits or -_.' % key)
+        kept[key] = value
+    for key, schemes in (("hub_url", ("https://", "http://")), ("mqtt_hub_url", ("mqtts://", "mqtt://"))):
+        value = reply.get(key)
+        if value is None and key == "mqtt_hub_url":
+            continue
+        if not isinstance(value, str) or len(value) > 256 or not value.startswith(schemes):
+            raise ValueError('registration reply: "%s" must be a URL with %s' % (key, " or ".join(schemes)))
+        kept[key] = value.rstrip("/")
+    return kept
+
+
+def _read(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        raise SettingsError('%s: missing. Write one with at least {"entry": "https://..."}; README, "Settings", lists the keys' % path)
+    try:
+        return jsonin.loads_object(data)
+    except ValueError as error:
+        raise SettingsError("%s: %s. Was the file cut off? Write it again" % (path, error))
+
+
+def _beside(path, name):
+    return path[: path.rfind("/") + 1] + name
+
+
+def _is_url(value):
+    return isinstance(value, str) and value.startswith(("https://", "http://")) and len(value.split("//", 1)[1]) > 0 and " " not in value
+
+
+def _is_plain(text):
+    return all(c.isdigit() or c.isalpha() or c in "-_." for c in text)
+
+
+def _text(values, key, problems):
+    value = values.get(key, "")
+    if isinstance(value, str) and len(value) <= 256:
+        return value
+    shown = "what is there" if key in _SECRET else _shown(value)
+    problems.append('"%s" must be a text of at most 256 characters, not %s' % (key, shown))
+    return ""
+
+
+def _number(values, key, default, low, high, problems):
+    value = values.get(key, default)
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+        return value
+    problems.append('"%s" must be a whole number from %d to %d, not %s' % (key, low, high, _shown(value)))
+    return default
+
+
+def _own_serial(problems):
+    own = port.unique_id()
+    if own:
+        return "".join("%02x" % byte for byte in own)
+    problems.append('"sn" or "cloud_id" must name the device: this board has no number of its own')
+    return ""
+
+
+def _shown(value):
+    text = "missing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,127 @@
+# Sensors -> readings -> one message.
+import json
+
+from micropython import const
+
+from . import log
+
+_KEYS = const(64)
+_TEXT = const(1000)  # bytes of a string that the cloud takes (reference xyte §2)
+_INT = const(0x7FFFFFFF)
+
+
+class Telemetry:
+    """Reads the sensors that are due and says what to send. `clock` is a Clock."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        # [name, function, period in ms, uptime when it is due, text of its failure or None]
+        self._sensors = []
+        # what every sensor said last
+        self.state = {}
+        # the first message after a start replaces what the cloud still holds (seed 000, override)
+        self._first = True
+        # one message for a person, sent with the next reading
+        self._notice = None
+        self.refused = 0
+
+    def add(self, function, every_s):
+        """Read `function() -> dict` every so many seconds, the first time at once. Returns the sensor's name."""
+        if not every_s > 0:
+            raise ValueError("a sensor is read every so many seconds, not every %r" % every_s)
+        name = getattr(function, "__name__", "sensor")
+        self._sensors.append([name, function, int(every_s * 1000), self._clock.ms(), None])
+        return name
+
+    def every(self, seconds, name=None):
+        """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name."""
+        found = False
+        for sensor in self._sensors:
+            if name is None or sensor[0] == name:
+                found = True
+                sensor[2] = int(seconds * 1000)
+                sensor[3] = min(sensor[3], self._clock.ms() + sensor[2])
+        if name is not None and not found:
+            raise KeyError(name)
+
+    def notice(self, text):
+        """Tell the cloud's people something with the next message (seed 000, message)."""
+        self._notice = text[:200]
+
+    def wait_ms(self):
+        """Milliseconds until the next sensor is due; None without sensors."""
+        if not self._sensors:
+            return None
+        return max(0, min(sensor[3] for sensor in self._sensors) - self._clock.ms())
+
+    def read(self):
+        """Read what is due. Returns the message as bytes of JSON without its timestamp, or None when nothing was due."""
+        now = self._clock.ms()
+        fresh = {}
+        read = False
+        for sensor in self._sensors:
+            if sensor[3] <= now:
+                read = True
+                self._read_one(sensor, fresh)
+                sensor[3] += sensor[2]
+                if sensor[3] <= now:
+                    # the loop was late by more than a period: what was missed is not made up for in a burst
+                    sensor[3] = now + sensor[2]
+        return self._message(fresh) if read else None
+
+    def _read_one(self, sensor, fresh):
+        name = sensor[0]
+        try:
+            readings = sensor[1]()
+            if not isinstance(readings, dict):
+                raise TypeError("a sensor returns a dict, not %s" % type(readings).__name__)
+        except Exception as error:
+            text = "%s: %s: %s" % (name, type(error).__name__, error)
+            if sensor[4] != text:
+                log.warning("sensor %s", text)
+            sensor[4] = text
+            return
+        if sensor[4]:
+            log.info("sensor %s works again", name)
+            sensor[4] = None
+        for key, value in readings.items():
+            reason = refusal(key, value)
+            if not reason and key not in self.state and len(self.state) >= _KEYS:
+                reason = "there are %d keys already" % _KEYS
+            if reason:
+                self.refused += 1
+                log.warning("sensor %s: %r is left out: %s", name, key, reason)
+                continue
+            if value is None:
+                self.state.pop(key, None)
+            else:
+                self.state[key] = value
+            fresh[key] = value
+
+    def _message(self, fresh):
+        failures = [sensor[4] for sensor in self._sensors if sensor[4]]
+        message = {"status": "error" if failures else "online", "telemetries": self.state if self._first else fresh}
+        if self._first:
+            message["override"] = True
+            self._first = False
+        if self._notice:
+            failures.append(self._notice)
+            self._notice = None
+        if failures:
+            message["message"] = log.redact("; ".join(failures))[:_TEXT]
+        return json.dumps(message).encode()
+
+
+def refusal(key, value):
+    """Why the cloud does not take this reading (reference xyte §2: int32, float32, bool, string to 1000 bytes), or None."""
+    if not isinstance(key, str) or not 1 <= len(key) <= 64:
+        return "a key is a text of 1 to 64 characters"
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if -_INT - 1 <= value <= _INT else "%d is beyond 32 bits" % value
+    if isinstance(value, float):
+        return None if -3.4e38 <= value <= 3.4e38 else "%r is no number of 32 bits" % value
+    if isinstance(value, str):
+        return None if len(value.encode()) <= _TEXT else "longer than %d bytes" % _TEXT
+    return "%s is neither number, boolean nor text" % type(value).__name__
