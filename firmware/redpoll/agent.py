@@ -1,0 +1,262 @@
+# The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud.
+import gc
+
+from micropython import const
+
+from . import log, port, version
+from .clock import Clock
+from .commands import Commands
+from .config import Config
+from .flash.record import Record
+from .flash.spool import Spool
+from .link import Link, describe
+from .settings import Settings
+from .telemetry import Telemetry
+
+_LONGEST_WAIT = const(1000)
+_HEALTH_EVERY = const(60)
+
+
+class Agent:
+    """The device's side of the cloud. `settings` is the path of settings.json; the agent's own files lie beside it.
+
+    Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer), told to the cloud.
+    """
+
+    def __init__(self, settings="settings.json", version=version.VERSION, clock=None):
+        self.version = version
+        self.clock = clock or Clock()
+        self.settings = Settings(settings)
+        self.telemetry = Telemetry(self.clock)
+        self.spool = Spool(self.settings.spool_bytes)
+        self._config = Config(self.settings.state_path("config"))
+        self._commands = Commands(self.settings.state_path("commands"), self._report)
+        self._space = Record(self.settings.state_path("space"))
+        # what the cloud said of the place the device stands in, or {}
+        self.space = {}
+        self._space_version = self._space.load(0)
+        self._link = Link(self.settings, self.clock, self, version)
+        # the highest version that was offered; a person is told of it once (seed 000)
+        self._latest = version
+        self._listeners = {}
+        self._started = False
+        self.telemetry.add(self.health, _HEALTH_EVERY)
+        log.info("Redpoll %s on %s", version, port.HARDWARE)
+
+    # what a product declares
+
+    def sensor(self, every=30):
+        """Decorator: call the function every so many seconds; it returns a dict of readings."""
+
+        def register(function):
+            self.telemetry.add(function, every)
+            return function
+
+        return register
+
+    def command(self, name):
+        """Decorator: the function runs the command; parameters come by name, it returns a message or raises."""
+
+        def register(function):
+            self._commands.add(name, function)
+            return function
+
+        return register
+
+    def config(self, **fields):
+        """Decorator: the function applies a configuration of these fields, `name=(int, 5, 3600)`; it raises to refuse it."""
+
+        def register(function):
+            self._config.declare(function, fields)
+            return function
+
+        return register
+
+    def on(self, event):
+        """Decorator: call the function on "firmware" (version, file_id) or "space" (information)."""
+        if event not in ("firmware", "space"):
+            raise ValueError('agent.on: "firmware" or "space", not %r' % event)
+
+        def register(function):
+            self._listeners[event] = function
+            return function
+
+        return register
+
+    # what a product does while it runs
+
+    def every(self, seconds, sensor=None):
+        """Read the sensor of this name, or all of them, every so many seconds."""
+        self.telemetry.every(seconds, sensor)
+
+    def connected(self):
+        """True while there is a session with the cloud."""
+        return self._link.adapter is not None
+
+    def refresh(self):
+        """Ask the cloud for all that it holds for the device. False while not connected."""
+        return self._send("request_snapshot")
+
+    def update_device(self, **fields):
+        """Tell the cloud something of the device, such as name="hall 3" (Update Device, seed 001). False while not connected."""
+        return self._send("send_device", fields)
+
+    def cloud_setting(self, name, value):
+        """Change how the cloud treats the device (Set Cloud Settings, seed 001). False while not connected."""
+        return self._send("send_setting", name, value)
+
+    def health(self):
+        """How the device itself does: a sensor like any other, read every minute."""
+        told = {"spool_depth": len(self.spool), "spool_dropped": self.spool.dropped, "link_failures": self._link.failures}
+        free = port.free_heap()
+        if free is not None:
+            told["heap_free_bytes"] = free
+        return told
+
+    def run(self):
+        """Go on for ever."""
+        while True:
+            ms = min(self.poll(), _LONGEST_WAIT)
+            if ms and not self._link.wait(ms):
+                port.sleep_ms(ms)
+
+    def poll(self):
+        """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called."""
+        if not self._started:
+            self._started = True
+            self._config.start()
+        try:
+            self._sense()
+            ms = self._link.poll()
+            self._replay()
+            if self._commands.pending():
+                self._commands.run_next()
+                ms = 0
+        except MemoryError:
+            gc.collect()
+            log.warning("out of memory")
+            ms = _LONGEST_WAIT
+        except OSError as error:
+            # a record could not be saved: the flash is full or worn
+            log.warning("flash: %s", describe(error))
+            ms = _LONGEST_WAIT
+        due = self.telemetry.wait_ms()
+        return ms if due is None else min(ms, due)
+
+    def _sense(self):
+        message = self.telemetry.read()
+        if message is None:
+            return
+        try:
+            self.spool.append(self.clock.ms(), message)
+        except ValueError as error:
+            log.warning("telemetry: %s", error)
+
+    def _replay(self):
+        adapter = self._link.adapter
+        while adapter and adapter.ready():
+            message = self.spool.peek()
+            if message is None:
+                return
+            self._send("send_telemetry", *message)
+            self.spool.sent()
+            adapter = self._link.adapter
+
+    def _send(self, call, *values):
+        adapter = self._link.adapter
+        if adapter is None:
+            return False
+        try:
+            getattr(adapter, call)(*values)
+        except Exception as error:
+            self._link.broken(error)
+            return False
+        return True
+
+    # what the cloud says (DESIGN §2); called from the adapter's poll()
+
+    def on_link(self, adapter):
+        """A session is open, or (None) it is gone."""
+        self.spool.rewind()
+        if adapter:
+            known = self.settings.credentials
+            if known.get("version") != self.version:
+                # also after registration: it says for sure which version runs here now
+                adapter.send_device({"firmware_version": self.version})
+                known["version"] = self.version
+                self.settings.store(known)
+
+    def on_sent(self, number):
+        """The cloud has this message of the spool."""
+        self.spool.acknowledge(number)
+        self._link.alive()
+
+    def on_config(self, version, values):
+        """A configuration has come, perhaps an old one."""
+        answer = self._config.offer(version, values)
+        if answer is None:
+            return
+        values, reason = answer
+        if reason:
+            log.warning("config %d refused: %s", version, reason)
+            self.telemetry.notice("config %d refused: %s" % (version, reason))
+        else:
+            log.info("config %d applied", version)
+        self._send("send_config", version, values)
+
+    def on_command(self, command_id, name, parameters, status):
+        """A command has come, perhaps for the second time."""
+        self._commands.offer(command_id, name, parameters)
+
+    def on_license(self, license_id, action, license):
+        """A licence is to be added, updated or removed."""
+        self._send("send_license", license_id, "error", "this firmware does not hold licences")
+
+    def on_space(self, version, information):
+        """Where the device stands; `version` when the transport tells it."""
+        if version is not None and version != self._space_version:
+            self._space_version = version
+            self._space.save(version)
+        if information != self.space:
+            self.space = information
+            log.info("space: %s", information.get("name", "unnamed"))
+            self._notify("space", information)
+
+    def on_firmware(self, latest, file_id):
+        """The cloud has a firmware version: tell of a higher one, once (seed 000)."""
+        try:
+            if not version.newer(latest, self._latest):
+                return
+        except ValueError as error:
+            log.warning("firmware notice: %s", error)
+            return
+        self._latest = latest
+        log.info("firmware %s is available, this is %s", latest, self.version)
+        self._notify("firmware", latest, file_id)
+
+    def on_doubt(self):
+        """The cloud does not answer."""
+        self._link.doubt()
+
+    def on_revoked(self):
+        """The cloud has removed the device."""
+        self._link.revoked()
+
+    def config_version(self):
+        """Version of the configuration in force."""
+        return self._config.version
+
+    def space_version(self):
+        """Version of the space information, 0 before the device is claimed."""
+        return self._space_version
+
+    def _report(self, command_id, status, message):
+        self._send("send_command", command_id, status, message)
+
+    def _notify(self, event, *values):
+        listener = self._listeners.get(event)
+        if listener:
+            try:
+                listener(*values)
+            except Exception as error:
+                log.warning("on %s: %s", event, describe(error))

@@ -1,0 +1,98 @@
+# What both Xyte transports do over HTTPS before they can begin: register, and ask whether the credentials still hold.
+import json
+
+from micropython import const
+
+from .. import clock, log
+from ..net.http import HTTPClient
+from ..net.stream import tls_context
+from ..settings import check_credentials
+from .. import jsonin
+
+_REFUSED_WAIT = const(900000)
+
+
+class Refused(Exception):
+    """The cloud does not take the device; asking again before `wait_ms` is of no use."""
+
+    wait_ms = _REFUSED_WAIT
+
+
+def https_client(settings, url, headers=None):
+    """An HTTPClient for this URL, with the CA of settings.json when it is https."""
+    tls = None
+    if url.startswith("https:"):
+        tls = tls_context(settings.ca or None)
+    else:
+        log.info("%s: not encrypted", url)
+    return HTTPClient(url, tls=tls, headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
+
+
+def learn_time(own_clock, response):
+    """Set the clock by the Date header of a response while nobody else has."""
+    if not own_clock.known():
+        at = clock.parse_http_date(response.headers.get("date", ""))
+        if at:
+            own_clock.set(at)
+
+
+def explain(response):
+    """What an error response says, for a person: its status and its "error" text."""
+    try:
+        text = response.json().get("error", "")
+    except (ValueError, AttributeError):
+        text = ""  # behind a proxy the body may be HTML (reference xyte §2)
+    return "%d %s" % (response.status, str(text)[:120])
+
+
+class Registration:
+    """POST {entry}/v1/devices (reference xyte §1). May block for the connect deadline when it is made."""
+
+    def __init__(self, settings, own_clock, version):
+        self._clock = own_clock
+        self._http = https_client(settings, settings.entry)
+        body = settings.identity()
+        body["firmware_version"] = version
+        self._http.request("POST", "/v1/devices", json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def poll(self):
+        """None while it goes on, then the credentials. Raises Refused (404, 422), OSError, HTTPError, ValueError."""
+        response = self._http.poll()
+        if response is None:
+            return None
+        learn_time(self._clock, response)
+        if response.status in (404, 422):
+            raise Refused("registration: " + explain(response))
+        if response.status != 201 and response.status != 200:
+            raise OSError("registration: " + explain(response))
+        return check_credentials(jsonin.loads_object(response.body))
+
+    def wait(self, ms):
+        """Wait for its answer, at most so long."""
+        self._http.wait(ms)
+
+    def close(self):
+        """Give the connection back."""
+        self._http.close()
+
+
+class Check:
+    """Does the cloud still know this device? Over MQTT nothing tells (reference xyte §3), over HTTPS 401 does."""
+
+    def __init__(self, settings):
+        known = settings.credentials
+        self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
+        self._http.request("GET", "/v1/devices/" + known["id"])
+
+    def poll(self):
+        """None while it goes on, then False when the device was removed, True when it was not."""
+        response = self._http.poll()
+        return None if response is None else response.status != 401
+
+    def wait(self, ms):
+        """Wait for its answer, at most so long."""
+        self._http.wait(ms)
+
+    def close(self):
+        """Give the connection back."""
+        self._http.close()

@@ -1,0 +1,94 @@
+# What the Xyte cloud says, the same over MQTT and HTTP -> neutral calls; and the messages that go back (seeds 000 and 001).
+import json
+
+from .. import log
+
+# of a configuration that carries its fields at top level, these are not fields
+_ABOUT_CONFIG = ("version", "last_updated", "device_id")
+_ABOUT_NESTED = ("name", "version", "last_updated", "config", "device_id")
+
+
+def deliver_config(handler, message):
+    """Both shapes: fields under "config" (reference xyte §2) or beside "version" (seed 001)."""
+    version = message.get("version")
+    if isinstance(version, str) and version.isdigit():
+        version = int(version)
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 1 << 31:
+        log.warning("config: its version must be a whole number, not %r", version)
+        return
+    values = message.get("config")
+    if not isinstance(values, dict) or any(key not in _ABOUT_NESTED for key in message):
+        values = {key: value for key, value in message.items() if key not in _ABOUT_CONFIG}
+    handler.on_config(version, values)
+
+
+def deliver_command(handler, message):
+    """{"id", "status", "name", "parameters"}; anything else is logged and left alone."""
+    command_id = message.get("id")
+    name = message.get("name")
+    parameters = message.get("parameters")
+    if not _is_id(command_id) or not isinstance(name, str):
+        log.warning("command: without an id or a name; it cannot be answered")
+        return
+    if parameters is None:
+        parameters = {}
+    # wrong parameters still have an id, so that they are answered as an error and not passed over
+    handler.on_command(command_id, name, parameters, message.get("status", "pending"))
+
+
+def deliver_licenses(handler, message):
+    """One licence, a list of them, or {} for none (reference xyte §2 and §3)."""
+    for license in message if isinstance(message, list) else [message]:
+        if license == {}:
+            continue
+        if not isinstance(license, dict) or not _is_id(license.get("id")):
+            log.warning("licence: without an id; it cannot be answered")
+            continue
+        handler.on_license(license["id"], _action(license), license)
+
+
+def deliver_firmware(handler, message):
+    """{"latest_fw_version", "latest_fw_file_id"}, in a message of its own or in a telemetry reply; both may be null."""
+    version = message.get("latest_fw_version")
+    file_id = message.get("latest_fw_file_id")
+    if isinstance(version, str):
+        handler.on_firmware(version, file_id if _is_id(file_id) else None)
+
+
+def config_update(clock, version, values):
+    """The body of Update Config (seed 001): the fields beside "version" and "last_updated"."""
+    message = dict(values)
+    message["version"] = version
+    now = clock.iso_at(clock.ms())
+    if now:
+        message["last_updated"] = now
+    return json.dumps(message).encode()
+
+
+def command_update(command_id, status, message):
+    """The body of Update Command (seed 001)."""
+    return json.dumps({"id": command_id, "status": status, "message": message}).encode()
+
+
+def license_update(license_id, state, error):
+    """The body of Update License (seed 001)."""
+    message = {"id": license_id, "state": state}
+    if error:
+        message["error"] = error
+    return json.dumps(message).encode()
+
+
+def stamped(body, iso):
+    """A telemetry body (bytes of a JSON object) with its timestamp put in; as it is when the time is not known."""
+    return b'{"timestamp": "' + iso.encode() + b'", ' + body[1:] if iso else body
+
+
+def _action(license):
+    for action in ("add", "update", "remove"):
+        if license.get(action) is True or license.get("action") == action:
+            return action
+    return None
+
+
+def _is_id(value):
+    return isinstance(value, str) and 1 <= len(value) <= 64

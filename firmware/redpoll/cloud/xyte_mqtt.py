@@ -1,0 +1,199 @@
+# The Xyte cloud over MQTT 5 (seed 001).
+import json
+
+from micropython import const
+
+from .. import jsonin, log
+from ..net import mqtt5
+from ..net.mqtt import MQTTClient, MQTTException
+from ..net.stream import parse_url, tls_context
+from . import xyte
+
+_ANSWER_MS = const(30000)
+_QUIET_MS = const(1000)
+_DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
+# what the cloud publishes; "command" is the newer generation of "commands" (reference xyte §3)
+_INBOUND = ("config", "commands", "license", "space_info", "firmware")
+
+
+class Adapter:
+    """One session. `handler` is told what comes in: see DESIGN §2."""
+
+    BEGUN = "connected over MQTT"
+
+    def __init__(self, settings, clock, handler):
+        known = settings.credentials
+        self._clock = clock
+        self._handler = handler
+        self._prefix = "v1/device/%s/" % known["id"]
+        self._snapshot_ms = settings.snapshot_every * 1000
+        self._answer_ms = min(_ANSWER_MS, self._snapshot_ms)
+        self._next_snapshot = 0
+        # uptime by which something must have come after a `get`; None while nothing is owed
+        self._answer_due = None
+        # packet identifier -> number of the telemetry message
+        self._telemetry = {}
+        # where the answer to a configuration, command or licence goes: its id -> (topic, correlation data)
+        self._replies = {}
+        if not known.get("mqtt_hub_url"):
+            raise ValueError('the cloud gave no "mqtt_hub_url": use "transport": "http"')
+        scheme, host, port, _ = parse_url(known["mqtt_hub_url"])
+        tls = None
+        if scheme == "mqtts":
+            tls = tls_context(settings.ca or None)
+        else:
+            log.info("%s: not encrypted", known["mqtt_hub_url"])
+        self._user = [(mqtt5.USER_PROPERTY, ("device_id", known["id"])), (mqtt5.USER_PROPERTY, ("access_key", known["access_key"]))]
+        # the same on every telemetry message, so it is encoded once
+        self._user_encoded = mqtt5.encode(self._user)
+        client = MQTTClient(
+            known["id"],
+            host,
+            port,
+            user=known["id"],
+            password=known["access_key"],
+            keepalive=settings.keepalive,
+            ssl=tls,
+            protocol=5,
+            connect_timeout_ms=settings.connect_timeout * 1000,
+        )
+        client.set_callback(self._on_message)
+        client.on_ack = self._on_ack
+        self._client = client
+        self.denied = False
+
+    def connect(self):
+        """Open the session, subscribe, ask for the snapshot. Raises OSError or MQTTException; blocks for the connect deadline."""
+        try:
+            # a clean session: what was missed is in the snapshot, what was not acknowledged is in the spool
+            self._client.connect(True)
+        except MQTTException as error:
+            self.denied = getattr(error, "code", None) in _DENIED
+            raise
+        self._client.subscribe([(self._prefix + name, 1) for name in _INBOUND])
+        self.request_snapshot()
+
+    def poll(self):
+        """Take in what came, keep the session alive. Returns ms until it wants to be called. Raises when the link is dead."""
+        self._client.poll(0)
+        now = self._clock.ms()
+        if self._answer_due is not None and now >= self._answer_due:
+            self._answer_due = None
+            self._handler.on_doubt()
+            return 0
+        if now >= self._next_snapshot:
+            self.request_snapshot()
+        return _QUIET_MS
+
+    def wait(self, ms):
+        """Wait until something comes, at most so long."""
+        self._client.poll(ms)
+
+    def close(self):
+        """End the session; harmless when it is gone already."""
+        self._client.close()
+
+    def ready(self):
+        """True when one more telemetry message can be sent without waiting."""
+        return self._client.window_free > 1
+
+    def send_telemetry(self, number, taken_ms, body):
+        """Publish one message from the spool; the handler's on_sent(number) tells when the cloud has it."""
+        body = xyte.stamped(body, self._clock.iso_at(taken_ms))
+        packet = self._client.publish(self._prefix + "telemetry", body, False, 1, self._user_encoded)
+        self._telemetry[packet] = number
+
+    def send_config(self, version, values):
+        """Confirm a configuration, or say which values are in force."""
+        self._answer("config", version, xyte.config_update(self._clock, version, values))
+
+    def send_command(self, command_id, status, message):
+        """Tell how a command goes: in_progress, done or error."""
+        self._answer("commands", command_id, xyte.command_update(command_id, status, message))
+
+    def send_license(self, license_id, state, error):
+        """Answer a licence: inuse, removed or error with its reason."""
+        self._answer("license", license_id, xyte.license_update(license_id, state, error))
+
+    def send_device(self, fields):
+        """Update Device, such as {"firmware_version": "1.0.1"}."""
+        self._publish("update", json.dumps(fields).encode())
+
+    def send_setting(self, name, value):
+        """Set Cloud Settings."""
+        self._publish("cloud_settings/update", json.dumps({"property": name, "value": value}).encode())
+
+    def request_snapshot(self):
+        """Ask for all that the cloud holds for the device; it comes as ordinary messages."""
+        now = self._clock.ms()
+        self._publish("get", b"{}")
+        self._next_snapshot = now + self._snapshot_ms
+        self._answer_due = now + self._answer_ms
+
+    def _publish(self, name, body):
+        self._client.publish(self._prefix + name, body, False, 1, self._user_encoded)
+
+    def _answer(self, kind, key, body):
+        topic, correlation = self._replies.get((kind, key), (None, None))
+        if topic is None:
+            self._publish(kind + "/update", body)
+            return
+        properties = self._user if correlation is None else self._user + [(mqtt5.CORRELATION_DATA, correlation)]
+        self._client.publish(topic, body, False, 1, properties)
+
+    def _on_ack(self, packet, reason):
+        number = self._telemetry.pop(packet, None)
+        if reason >= 0x80:
+            log.warning("the broker refused a message, reason 0x%02x", reason)
+        # a message that is refused for what it is would be refused again: it is not sent for ever
+        if number is not None:
+            self._handler.on_sent(number)
+
+    def _on_message(self, topic, payload):
+        self._answer_due = None
+        kind = topic.decode()[len(self._prefix) :]
+        if kind == "command":
+            kind = "commands"
+        try:
+            message = jsonin.loads(payload)
+            if not isinstance(message, dict) and not (kind == "license" and isinstance(message, list)):
+                raise ValueError("must be a JSON object")
+        except ValueError as error:
+            log.warning("%s: %s; it is left alone", kind[:20], error)
+            return
+        if kind == "config":
+            self._remember(kind, message.get("version"))
+            xyte.deliver_config(self._handler, message)
+        elif kind == "commands":
+            self._remember(kind, message.get("id"))
+            xyte.deliver_command(self._handler, message)
+        elif kind == "license":
+            for one in message if isinstance(message, list) else (message,):
+                if isinstance(one, dict):
+                    self._remember(kind, one.get("id"))
+            xyte.deliver_licenses(self._handler, message)
+        elif kind == "space_info":
+            self._handler.on_space(None, message)
+        elif kind == "firmware":
+            xyte.deliver_firmware(self._handler, message)
+
+    def _remember(self, kind, key):
+        # where this message wants its answer (MQTT 5.0 §4.10); only a topic of this device, because the answer carries the key
+        properties = self._client.properties
+        topic = properties and mqtt5.get(properties, mqtt5.RESPONSE_TOPIC)
+        if isinstance(key, str) and key.isdigit() and kind == "config":
+            key = int(key)
+        if not isinstance(key, (str, int)):
+            return
+        self._replies.pop((kind, key), None)
+        if not topic:
+            return
+        if isinstance(topic, (bytes, bytearray)):
+            topic = topic.decode()
+        if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
+            log.warning("%s: its response topic is not one of this device; the usual one is used", kind)
+            return
+        if len(self._replies) >= 16:
+            # dictionaries here have no order: forget all, the usual topics still work
+            self._replies.clear()
+        self._replies[(kind, key)] = (topic, mqtt5.get(properties, mqtt5.CORRELATION_DATA))

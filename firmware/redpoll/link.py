@@ -1,0 +1,154 @@
+# The way to the cloud: register, connect, stay connected, begin again. Every failure waits longer than the one before.
+import gc
+
+from micropython import const
+
+from . import log
+from .backoff import Backoff
+
+_BUSY_MS = const(1000)
+_TRUST_MS = const(3600000)
+
+
+class Link:
+    """Drives one adapter. `handler` is the agent: it gets on_link(adapter) when a session is open, on_link(None) when it is lost."""
+
+    def __init__(self, settings, clock, handler, version):
+        self._settings = settings
+        self._clock = clock
+        self._handler = handler
+        self._version = version
+        self._backoff = Backoff()
+        self._not_before = 0
+        # a Registration or a Check under way
+        self._job = None
+        # do the credentials still hold? Asked before the next connection
+        self._doubtful = False
+        self._verified = None
+        self.adapter = None
+        self.failures = 0
+
+    def poll(self):
+        """Do what is due. Returns ms until it wants to be called. Blocks only to open a connection."""
+        now = self._clock.ms()
+        if now < self._not_before:
+            return self._not_before - now
+        try:
+            return self._step()
+        except Exception as error:
+            return self.broken(error)
+
+    def wait(self, ms):
+        """Wait until something comes from the cloud, at most so long. False when there is nothing to wait on."""
+        source = self._job or self.adapter
+        if source is None or self._clock.ms() < self._not_before:
+            return False
+        try:
+            source.wait(ms)
+        except Exception as error:
+            self.broken(error)
+        return True
+
+    def alive(self):
+        """A round trip with the cloud was completed: the next failure starts with a short wait again."""
+        self._backoff.reset()
+
+    def doubt(self):
+        """The cloud stays silent. Unless that was looked into lately, ask over HTTPS whether it still knows this device."""
+        now = self._clock.ms()
+        if self._verified is None or now - self._verified > _TRUST_MS:
+            self._close()
+            self._doubtful = True
+
+    def revoked(self):
+        """The cloud has removed the device: forget the credentials and register again."""
+        log.warning("the cloud does not know this device any more; registering again")
+        self._close()
+        self._settings.forget()
+        self._doubtful = False
+
+    def _step(self):
+        if self._job:
+            done = self._job.poll()
+            if done is None:
+                return _BUSY_MS
+            self._end_job()
+            if done is False:
+                self.revoked()
+            elif done is True:
+                self._doubtful = False
+                self._verified = self._clock.ms()
+            else:
+                done["version"] = self._version
+                self._settings.store(done)
+                log.info("registered as %s", done["id"])
+            return 0
+        if self.adapter:
+            return self._turn(self.adapter)
+        gc.collect()  # a TLS handshake wants one large piece
+        if not self._settings.credentials:
+            from .cloud.registration import Registration
+
+            log.info("registering at %s", self._settings.entry)
+            self._job = Registration(self._settings, self._clock, self._version)
+        elif self._doubtful:
+            from .cloud.registration import Check
+
+            self._job = Check(self._settings)
+        else:
+            self._connect()
+        return 0
+
+    def _turn(self, adapter):
+        try:
+            return adapter.poll()
+        except Exception:
+            if self.adapter is adapter:
+                raise
+            # it was closed from within (revoked, in doubt, a failed answer), which is dealt with
+            return 0
+
+    def _connect(self):
+        if self._settings.transport == "http":
+            from .cloud.xyte_http import Adapter
+        else:
+            from .cloud.xyte_mqtt import Adapter
+        adapter = Adapter(self._settings, self._clock, self._handler)
+        try:
+            adapter.connect()
+        except Exception:
+            self._doubtful = self._doubtful or adapter.denied
+            adapter.close()
+            raise
+        self.adapter = adapter
+        log.info(adapter.BEGUN)
+        self._handler.on_link(adapter)
+
+    def broken(self, error):
+        """The session failed in somebody's hands: close it and wait."""
+        self.failures += 1
+        wait = getattr(error, "wait_ms", None) or self._backoff.next()
+        log.warning("link: %s; again in %d.%d s", describe(error), wait // 1000, wait % 1000 // 100)
+        self._close()
+        self._not_before = self._clock.ms() + wait
+        return wait
+
+    def _close(self):
+        self._end_job()
+        adapter = self.adapter
+        if adapter:
+            self.adapter = None
+            adapter.close()
+            self._handler.on_link(None)
+
+    def _end_job(self):
+        if self._job:
+            self._job.close()
+            self._job = None
+
+
+def describe(error):
+    """An exception as a person wants to read it."""
+    text = str(error)
+    name = type(error).__name__
+    return text if name == "Refused" else "%s: %s" % (name, text) if text else name
