@@ -4,4 +4,7 @@ def __getattr__(name):
         from .agent import Agent
 
         return Agent
-    raise AttributeError(name)
+    if name[0] == "_":
+        raise AttributeError(name)
+    # MicroPython asks here for `from . import log` too, before it looks for the module
+    return __import__(__name__ + "." + name, None, None, (name,))

@@ -71,6 +71,8 @@ class Commands:
         handler = self._handlers.get(name)
         if handler is None:
             return [ERROR, "this device has no command %r; it has %s" % (name[:40], ", ".join(sorted(self._handlers)))]
+        if not isinstance(parameters, dict):
+            return [ERROR, "%s: parameters must be an object, not %s" % (name, type(parameters).__name__)]
         try:
             message = handler(**parameters)
         except Exception as error:

@@ -1,0 +1,30 @@
+from redpoll import log
+
+
+def last():
+    return log.lines()[-1]
+
+
+def test_a_hidden_secret_is_struck_out():
+    log.hide("hunter2hunter2")
+    log.warning("refused with %s in it", "hunter2hunter2")
+    assert "hunter2" not in last()
+    assert "refused with *** in it" in last()
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    log.info("named %s", "a\x1b[2Jb\nc")
+    assert "named a?[2Jb?c" in last()
+
+
+def test_a_long_line_is_cut_and_old_lines_go():
+    for number in range(100):
+        log.info("line %d %s", number, "x" * 500)
+    assert len(log.lines()) == 60
+    assert len(last()) < 230
+    assert "line 99" in last()
+
+
+def test_a_percent_sign_without_values_is_just_that():
+    log.info("100%")
+    assert last().endswith("100%")

@@ -1,0 +1,132 @@
+import json
+
+import scratch
+from redpoll import log
+from redpoll.settings import Settings, SettingsError, check_credentials
+
+GOOD = {"entry": "https://entry.example", "sn": "A1"}
+CREDENTIALS = {"id": "d-1", "access_key": "k" * 32, "hub_url": "https://hub.example", "mqtt_hub_url": "mqtts://hub.example:8883"}
+
+
+def load(values):
+    """Settings made from these values (dict, text or bytes), or the text of the SettingsError."""
+    folder = scratch.folder()
+    if values is not None:
+        scratch.write(folder + "settings.json", json.dumps(values) if isinstance(values, dict) else values)
+    try:
+        return Settings(folder + "settings.json")
+    except SettingsError as error:
+        return str(error)
+    finally:
+        scratch.remove(folder)
+
+
+def with_(**changes):
+    values = dict(GOOD)
+    values.update(changes)
+    return load(values)
+
+
+def test_defaults_fill_what_is_not_there():
+    settings = load(GOOD)
+    assert settings.transport == "mqtt"
+    assert settings.snapshot_every == 600
+    assert settings.keepalive == 60
+    assert settings.credentials is None
+
+
+def test_a_missing_file_says_what_to_write():
+    assert "missing" in load(None)
+    assert '"entry"' in load(None)
+
+
+def test_a_truncated_file_is_told_as_such():
+    text = load('{"entry": "https://entry.exam')
+    assert "not JSON" in text
+    assert "cut off" in text
+
+
+def test_a_file_that_is_no_object_or_too_large_or_too_deep_is_refused():
+    assert "must be a JSON object" in load("[1, 2]")
+    assert "at most" in load('{"entry": "%s"}' % ("x" * 9000))
+    assert "deeper" in load('{"entry": ' + "[" * 20 + "]" * 20 + "}")
+    assert "not JSON" in load(b"\xff\xfe\x00")
+
+
+def test_each_bad_value_is_named_with_its_reason_and_what_to_write():
+    for key, value, words in (
+        ("entry", "xyte", 'must be an https:// or http:// URL, not '),
+        ("entry", 5, "URL"),
+        ("entry", "https://", "URL"),
+        ("transport", "coap", '"mqtt" or "http"'),
+        ("snapshot_every", 1, "from 10 to 86400, not 1"),
+        ("snapshot_every", "600", "whole number"),
+        ("snapshot_every", True, "whole number"),
+        ("keepalive", 0, "from 5 to 3600"),
+        ("connect_timeout", 61, "from 1 to 60"),
+        ("spool_bytes", 1.5, "from 512 to"),
+        ("name", ["x"], "at most 256 characters"),
+        ("sn", "x" * 300, "at most 256 characters"),
+        ("cloud_id", 7, "text"),
+        ("details", "x", "must be an object"),
+    ):
+        text = with_(**{key: value})
+        assert isinstance(text, str), (key, value)
+        assert '"%s"' % key in text and words in text, text
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    assert len(with_(entry="x", transport="y", keepalive=0).split("\n")) == 3
+
+
+def test_a_missing_entry_is_told():
+    assert '"entry"' in load({"sn": "A1"})
+
+
+def test_a_wrong_password_value_is_not_shown():
+    text = with_(wifi_password=["correct horse"])
+    assert '"wifi_password"' in text
+    assert "horse" not in text
+
+
+def test_an_unknown_key_is_warned_of_and_nothing_else():
+    settings = with_(snapshot_evry=30)
+    assert settings.snapshot_every == 600
+    assert "snapshot_evry" in log.lines()[-1]
+
+
+def test_identity_has_what_the_cloud_asks_for():
+    assert load(GOOD).identity()["sn"] == "A1"
+    assert load(GOOD).identity()["mac"] == "A1"
+    told = with_(cloud_id="RP0123456789abcdef", name="hall", hardware_key="hk").identity()
+    assert told == {"sn": "A1", "cloud_id": "RP0123456789abcdef", "name": "hall", "hardware_key": "hk"}
+
+
+def test_credentials_are_kept_over_a_restart_and_forgotten_on_demand():
+    folder = scratch.folder()
+    scratch.write(folder + "settings.json", json.dumps(GOOD))
+    Settings(folder + "settings.json").store(CREDENTIALS)
+    again = Settings(folder + "settings.json")
+    assert again.credentials["id"] == "d-1"
+    log.info("key %s", "k" * 32)
+    assert "kkkk" not in log.lines()[-1]
+    again.forget()
+    assert Settings(folder + "settings.json").credentials is None
+    scratch.remove(folder)
+
+
+def test_credentials_of_another_entry_are_not_used():
+    folder = scratch.folder()
+    scratch.write(folder + "settings.json", json.dumps(GOOD))
+    Settings(folder + "settings.json").store(CREDENTIALS)
+    scratch.write(folder + "settings.json", json.dumps({"entry": "https://elsewhere.example", "sn": "A1"}))
+    assert Settings(folder + "settings.json").credentials is None
+    scratch.remove(folder)
+
+
+def test_a_registration_reply_is_checked_before_it_is_believed():
+    assert check_credentials(CREDENTIALS)["hub_url"] == "https://hub.example"
+    for key, value in (("id", "a/#"), ("id", ""), ("id", None), ("access_key", "x\r\ny"), ("hub_url", "ftp://x"), ("mqtt_hub_url", 5)):
+        reply = dict(CREDENTIALS)
+        reply[key] = value
+        assert '"%s"' % key in scratch.raises(ValueError, check_credentials, reply)

@@ -1,0 +1,158 @@
+import json
+
+from redpoll.clock import Clock
+from redpoll.telemetry import Telemetry, refusal
+from scratch import Ticks, raises
+
+
+def made(*sensors):
+    """(ticks, telemetry) with these (function, every)."""
+    ticks = Ticks()
+    telemetry = Telemetry(Clock(ticks, lambda: None))
+    for function, every in sensors:
+        telemetry.add(function, every)
+    return ticks, telemetry
+
+
+def message(telemetry):
+    body = telemetry.read()
+    return None if body is None else json.loads(body)
+
+
+def fan():
+    return {"fan_speed": 100.5, "usbc": True}
+
+
+def test_the_first_message_overrides_what_the_cloud_holds():
+    ticks, telemetry = made((fan, 30))
+    assert message(telemetry) == {"status": "online", "telemetries": {"fan_speed": 100.5, "usbc": True}, "override": True}
+    ticks.ms += 30000
+    assert message(telemetry) == {"status": "online", "telemetries": {"fan_speed": 100.5, "usbc": True}}
+
+
+def test_nothing_is_read_before_it_is_due():
+    ticks, telemetry = made((fan, 30))
+    message(telemetry)
+    ticks.ms += 29999
+    assert telemetry.wait_ms() == 1
+    assert message(telemetry) is None
+    ticks.ms += 1
+    assert telemetry.wait_ms() == 0
+    assert message(telemetry)
+
+
+def test_sensors_that_are_due_together_share_a_message():
+    def level():
+        return {"level": 3}
+
+    ticks, telemetry = made((fan, 10), (level, 20))
+    message(telemetry)
+    ticks.ms += 10000
+    assert message(telemetry)["telemetries"] == {"fan_speed": 100.5, "usbc": True}
+    ticks.ms += 10000
+    assert message(telemetry)["telemetries"] == {"fan_speed": 100.5, "usbc": True, "level": 3}
+
+
+def test_a_loop_that_was_late_does_not_read_in_a_burst():
+    ticks, telemetry = made((fan, 10))
+    message(telemetry)
+    ticks.ms += 95000
+    assert message(telemetry)
+    assert message(telemetry) is None
+    assert telemetry.wait_ms() == 10000
+
+
+def test_the_interval_can_be_changed_while_it_runs():
+    ticks, telemetry = made((fan, 600))
+    message(telemetry)
+    telemetry.every(5)
+    assert telemetry.wait_ms() == 5000
+    telemetry.every(60, "fan")
+    ticks.ms += 5000
+    message(telemetry)
+    assert telemetry.wait_ms() == 60000
+    raises(KeyError, telemetry.every, 5, "nobody")
+
+
+def test_a_sensor_that_raises_is_told_and_the_others_go_on():
+    def broken():
+        raise OSError(5)
+
+    ticks, telemetry = made((fan, 10), (broken, 10))
+    told = message(telemetry)
+    assert told["status"] == "error"
+    assert told["telemetries"]["usbc"] is True
+    assert "broken: OSError" in told["message"]
+
+
+def test_a_sensor_that_recovers_is_online_again():
+    answers = [OSError(5), {"a": 1}]
+
+    def flaky():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    ticks, telemetry = made((flaky, 10))
+    assert message(telemetry)["status"] == "error"
+    ticks.ms += 10000
+    assert message(telemetry) == {"status": "online", "telemetries": {"a": 1}}
+
+
+def test_a_value_that_the_cloud_does_not_take_is_left_out_and_counted():
+    def odd():
+        return {"good": 1, "list": [1], "big": 1 << 31, "long": "x" * 1001, "nan": float("nan"), "inf": float("inf"), 5: 1, "bytes": b"x"}
+
+    _, telemetry = made((odd, 10))
+    assert message(telemetry)["telemetries"] == {"good": 1}
+    assert telemetry.refused == 7
+
+
+def test_the_bounds_of_a_value_are_the_clouds():
+    for value in (0, True, None, 2147483647, -2147483648, 3.4e38, "x" * 1000):
+        assert refusal("k", value) is None, value
+    for value in (2147483648, -2147483649, "ü" * 501, {}, (1,)):
+        assert refusal("k", value), value
+
+
+def test_none_removes_a_key():
+    answers = [{"a": 1, "b": 2}, {"a": None}]
+    ticks, telemetry = made((lambda: answers.pop(0), 10))
+    message(telemetry)
+    ticks.ms += 10000
+    assert message(telemetry)["telemetries"] == {"a": None}
+    assert telemetry.state == {"b": 2}
+
+
+def test_the_state_does_not_grow_with_ever_new_keys():
+    count = [0]
+
+    def growing():
+        count[0] += 1
+        return {"key%d" % count[0]: count[0]}
+
+    ticks, telemetry = made((growing, 10))
+    for _ in range(200):
+        message(telemetry)
+        ticks.ms += 10000
+    assert len(telemetry.state) == 64
+    assert telemetry.refused == 136
+
+
+def test_a_notice_goes_out_once():
+    ticks, telemetry = made((fan, 10))
+    telemetry.notice("config 3 refused")
+    assert message(telemetry)["message"] == "config 3 refused"
+    ticks.ms += 10000
+    assert "message" not in message(telemetry)
+
+
+def test_a_sensor_that_returns_no_dict_is_an_error():
+    _, telemetry = made((lambda: 5, 10))
+    assert "returns a dict" in message(telemetry)["message"]
+
+
+def test_an_interval_that_is_none_is_refused():
+    assert raises(ValueError, made, (fan, 0))
+    assert raises(ValueError, made, (fan, -1))
