@@ -22,6 +22,7 @@ test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name'
 
 lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: ruff format"; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.mpy
 

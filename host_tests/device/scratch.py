@@ -1,15 +1,6 @@
-# A folder for the files of one test, on a laptop, on the VM and on a board.
-import os
-
+# Small things that several device tests want. The plugin gives every test an empty working directory: name files in it.
 from redpoll.port import ticks_add
-
-
-def folder():
-    """Path of a new empty folder, ending in "/"."""
-    base = "/tmp/" if "tmp" in os.listdir("/") else "/"
-    path = base + "redpoll-" + "".join("%02x" % byte for byte in os.urandom(6))
-    os.mkdir(path)
-    return path + "/"
+from support import raises
 
 
 def write(path, data):
@@ -24,13 +15,6 @@ def read(path):
         return file.read()
 
 
-def remove(path):
-    """Remove a folder made by folder() and the files in it."""
-    for name in os.listdir(path):
-        os.remove(path + name)
-    os.rmdir(path[:-1])
-
-
 class Ticks:
     """A clock that a test turns: call it for the ticks, add to `ms` to let time pass."""
 
@@ -43,10 +27,8 @@ class Ticks:
         return ticks_add(self._start, self.ms)
 
 
-def raises(kind, function, *arguments):
-    """The text of the exception of this kind that the call raises; AssertionError when it raises none."""
-    try:
+def text_of(kind, function, *arguments):
+    """The text of the exception of this kind that the call raises."""
+    with raises(kind) as caught:
         function(*arguments)
-    except kind as error:
-        return str(error)
-    raise AssertionError("%s was not raised" % kind.__name__)
+    return str(caught.value)

@@ -5,10 +5,10 @@ from redpoll.commands import Commands
 class Device:
     """Commands with a handler that counts, and the list of what was reported."""
 
-    def __init__(self, folder):
+    def __init__(self):
         self.reports = []
         self.runs = 0
-        self.commands = Commands(folder + "commands", self.report)
+        self.commands = Commands("commands", self.report)
         self.commands.add("count", self.count)
 
     def report(self, command_id, status, message):
@@ -21,121 +21,98 @@ class Device:
         return "counted to %d" % self.runs
 
 
-def with_device(test):
-    folder = scratch.folder()
-    try:
-        test(Device(folder), folder)
-    finally:
-        scratch.remove(folder)
-
-
 def test_a_command_is_in_progress_and_then_done():
-    def test(device, folder):
-        device.commands.offer("1", "count", {"step": 3})
-        assert device.commands.pending()
-        device.commands.run_next()
-        assert device.reports == [("1", "in_progress", ""), ("1", "done", "counted to 3")]
-        assert not device.commands.pending()
-
-    with_device(test)
+    device = Device()
+    device.commands.offer("1", "count", {"step": 3})
+    assert device.commands.pending()
+    device.commands.run_next()
+    assert device.reports == [("1", "in_progress", ""), ("1", "done", "counted to 3")]
+    assert not device.commands.pending()
 
 
 def test_a_command_that_comes_again_is_answered_and_not_run():
-    def test(device, folder):
-        device.commands.offer("1", "count", {})
-        device.commands.offer("1", "count", {})
-        device.commands.run_next()
-        device.commands.run_next()
-        device.commands.offer("1", "count", {})
-        device.commands.run_next()
-        assert device.runs == 1
-        assert device.reports[-1] == ("1", "done", "counted to 1")
-        assert len(device.reports) == 3
-
-    with_device(test)
+    device = Device()
+    device.commands.offer("1", "count", {})
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    device.commands.run_next()
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    assert device.runs == 1
+    assert device.reports[-1] == ("1", "done", "counted to 1")
+    assert len(device.reports) == 3
 
 
 def test_a_restart_does_not_run_it_again_either():
-    def test(device, folder):
-        device.commands.offer("1", "count", {})
-        device.commands.run_next()
-        later = Device(folder)
-        later.commands.offer("1", "count", {})
-        later.commands.run_next()
-        assert later.runs == 0
-        assert later.reports == [("1", "done", "counted to 1")]
-
-    with_device(test)
+    device = Device()
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    later = Device()
+    later.commands.offer("1", "count", {})
+    later.commands.run_next()
+    assert later.runs == 0
+    assert later.reports == [("1", "done", "counted to 1")]
 
 
 def test_one_that_the_power_cut_into_is_reported_and_not_run_again():
-    def test(device, folder):
-        def cut():
-            raise KeyboardInterrupt
+    device = Device()
 
-        device.commands.add("cut", cut)
-        device.commands.offer("1", "cut", {})
-        scratch.raises(KeyboardInterrupt, device.commands.run_next)
-        later = Device(folder)
-        later.commands.offer("1", "cut", {})
-        assert later.reports == [("1", "error", "interrupted by a restart")]
-        assert not later.commands.pending()
+    def cut():
+        raise KeyboardInterrupt
 
-    with_device(test)
+    device.commands.add("cut", cut)
+    device.commands.offer("1", "cut", {})
+    scratch.text_of(KeyboardInterrupt, device.commands.run_next)
+    later = Device()
+    later.commands.offer("1", "cut", {})
+    assert later.reports == [("1", "error", "interrupted by a restart")]
+    assert not later.commands.pending()
 
 
 def test_commands_run_in_the_order_they_came():
-    def test(device, folder):
-        for name in ("a", "b", "c"):
-            device.commands.offer(name, "ping", {})
-        while device.commands.pending():
-            device.commands.run_next()
-        assert [r[0] for r in device.reports if r[1] == "done"] == ["a", "b", "c"]
-
-    with_device(test)
+    device = Device()
+    for name in ("a", "b", "c"):
+        device.commands.offer(name, "ping", {})
+    while device.commands.pending():
+        device.commands.run_next()
+    assert [r[0] for r in device.reports if r[1] == "done"] == ["a", "b", "c"]
 
 
 def test_an_unknown_command_a_wrong_parameter_and_a_raising_handler_are_errors_a_person_understands():
-    def test(device, folder):
-        for command_id, name, parameters, words in (
-            ("1", "dance", {}, "no command 'dance'; it has count, ping"),
-            ("2", "count", {"pace": 2}, "pace"),
-            ("3", "count", {"step": -1}, "count: step must not be negative"),
-            ("4", "count", {"step": "x"}, "count: "),
-            ("5", "count", [1], "parameters must be an object"),
-            ("6", "count", "x", "parameters must be an object"),
-        ):
-            device.commands.offer(command_id, name, parameters)
-            device.commands.run_next()
-            got = device.reports[-1]
-            assert got[:2] == (command_id, "error"), got
-            assert words in got[2], got
-        assert device.runs == 0
-
-    with_device(test)
+    device = Device()
+    for command_id, name, parameters, words in (
+        ("1", "dance", {}, "no command 'dance'; it has count, ping"),
+        ("2", "count", {"pace": 2}, "pace"),
+        ("3", "count", {"step": -1}, "count: step must not be negative"),
+        ("4", "count", {"step": "x"}, "count: "),
+        ("5", "count", [1], "parameters must be an object"),
+        ("6", "count", "x", "parameters must be an object"),
+    ):
+        device.commands.offer(command_id, name, parameters)
+        device.commands.run_next()
+        got = device.reports[-1]
+        assert got[:2] == (command_id, "error"), got
+        assert words in got[2], got
+    assert device.runs == 0
 
 
 def test_ping_answers():
-    def test(device, folder):
-        device.commands.offer("1", "ping", {})
-        device.commands.run_next()
-        assert device.reports[-1] == ("1", "done", "pong")
-
-    with_device(test)
+    device = Device()
+    device.commands.offer("1", "ping", {})
+    device.commands.run_next()
+    assert device.reports[-1] == ("1", "done", "pong")
 
 
 def test_the_ledger_and_the_queue_do_not_grow():
-    def test(device, folder):
-        for number in range(100):
-            device.commands.offer(str(number), "ping", {})
-        ran = 0
-        while device.commands.pending():
-            device.commands.run_next()
-            ran += 1
-        assert ran == 8
-        for number in range(100, 140):
-            device.commands.offer(str(number), "ping", {})
-            device.commands.run_next()
-        assert len(scratch.read(folder + "commands")) < 1000
-
-    with_device(test)
+    device = Device()
+    for number in range(100):
+        device.commands.offer(str(number), "ping", {})
+    ran = 0
+    while device.commands.pending():
+        device.commands.run_next()
+        ran += 1
+    assert ran == 8
+    for number in range(100, 140):
+        device.commands.offer(str(number), "ping", {})
+        device.commands.run_next()
+    assert len(scratch.read("commands")) < 1000

@@ -16,120 +16,81 @@ class Product:
             raise ValueError("not this label")
 
 
-def made(folder):
+def made():
     product = Product()
-    config = Config(folder + "config")
+    config = Config("config")
     config.declare(product.apply, FIELDS)
     return product, config
 
 
-def with_folder(test):
-    folder = scratch.folder()
-    try:
-        test(folder)
-    finally:
-        scratch.remove(folder)
-
-
 def test_a_higher_version_is_applied_stored_and_confirmed():
-    def test(folder):
-        product, config = made(folder)
-        assert config.offer(3, {"interval": 10, "label": "x"}) == ({"interval": 10, "label": "x"}, None)
-        assert product.applied == [{"interval": 10, "label": "x"}]
-        assert made(folder)[1].version == 3
-
-    with_folder(test)
+    product, config = made()
+    assert config.offer(3, {"interval": 10, "label": "x"}) == ({"interval": 10, "label": "x"}, None)
+    assert product.applied == [{"interval": 10, "label": "x"}]
+    assert made()[1].version == 3
 
 
 def test_the_same_and_an_older_version_are_not_applied():
-    def test(folder):
-        product, config = made(folder)
-        config.offer(3, {"interval": 10})
-        assert config.offer(3, {"interval": 20}) is None
-        assert config.offer(2, {"interval": 20}) is None
-        assert len(product.applied) == 1
-
-    with_folder(test)
+    product, config = made()
+    config.offer(3, {"interval": 10})
+    assert config.offer(3, {"interval": 20}) is None
+    assert config.offer(2, {"interval": 20}) is None
+    assert len(product.applied) == 1
 
 
 def test_what_was_in_force_is_applied_after_a_restart():
-    def test(folder):
-        made(folder)[1].offer(3, {"interval": 10, "unknown": [1]})
-        product, config = made(folder)
-        config.start()
-        assert product.applied == [{"interval": 10}]
-
-    with_folder(test)
+    made()[1].offer(3, {"interval": 10, "unknown": [1]})
+    product, config = made()
+    config.start()
+    assert product.applied == [{"interval": 10}]
 
 
 def test_each_value_out_of_bounds_is_refused_with_its_name_and_nothing_is_applied():
-    def test(folder):
-        product, config = made(folder)
-        version = 0
-        for key, value in (
-            ("interval", 4), ("interval", 3601), ("interval", "10"), ("interval", 10.5), ("interval", True), ("interval", None),
-            ("label", "x" * 9), ("label", 5), ("gain", 1.1), ("gain", float("nan")), ("gain", "1"), ("on", 1), ("on", "yes"),
-        ):  # fmt: skip
-            version += 1
-            values, reason = config.offer(version, {key: value})
-            assert values == {} and key in reason, (key, value, reason)
-        assert product.applied == []
-
-    with_folder(test)
+    product, config = made()
+    bad = (
+        ("interval", 4), ("interval", 3601), ("interval", "10"), ("interval", 10.5), ("interval", True), ("interval", None),
+        ("label", "x" * 9), ("label", 5), ("gain", 1.1), ("gain", float("nan")), ("gain", "1"), ("on", 1), ("on", "yes"),
+    )  # fmt: skip
+    for version, (key, value) in enumerate(bad):
+        values, reason = config.offer(version + 1, {key: value})
+        assert values == {} and key in reason, (key, value, reason)
+    assert product.applied == []
 
 
 def test_several_reasons_are_told_together():
-    def test(folder):
-        reason = made(folder)[1].offer(1, {"interval": 1, "label": 5})[1]
-        assert "interval" in reason and "label" in reason
-
-    with_folder(test)
+    reason = made()[1].offer(1, {"interval": 1, "label": 5})[1]
+    assert "interval" in reason and "label" in reason
 
 
 def test_an_apply_that_raises_brings_the_old_values_back():
-    def test(folder):
-        product, config = made(folder)
-        config.offer(1, {"label": "good"})
-        values, reason = config.offer(2, {"label": "bad"})
-        assert values == {"label": "good"} and reason == "not this label"
-        assert product.applied == [{"label": "good"}, {"label": "bad"}, {"label": "good"}]
-        assert config.version == 2
-        assert made(folder)[1].values == {"label": "good"}
-
-    with_folder(test)
+    product, config = made()
+    config.offer(1, {"label": "good"})
+    values, reason = config.offer(2, {"label": "bad"})
+    assert values == {"label": "good"} and reason == "not this label"
+    assert product.applied == [{"label": "good"}, {"label": "bad"}, {"label": "good"}]
+    assert config.version == 2
+    assert made()[1].values == {"label": "good"}
 
 
 def test_the_same_values_under_a_new_version_are_confirmed_but_not_applied_again():
-    def test(folder):
-        product, config = made(folder)
-        config.offer(1, {"label": "good"})
-        assert config.offer(2, {"label": "good"}) == ({"label": "good"}, None)
-        assert len(product.applied) == 1
-        assert config.version == 2
-
-    with_folder(test)
+    product, config = made()
+    config.offer(1, {"label": "good"})
+    assert config.offer(2, {"label": "good"}) == ({"label": "good"}, None)
+    assert len(product.applied) == 1
+    assert config.version == 2
 
 
 def test_a_whole_number_is_a_number():
-    def test(folder):
-        assert made(folder)[1].offer(1, {"gain": 1})[1] is None
-
-    with_folder(test)
+    assert made()[1].offer(1, {"gain": 1})[1] is None
 
 
 def test_undeclared_keys_are_given_back_as_they_came():
-    def test(folder):
-        product, config = made(folder)
-        assert config.offer(1, {"label": "x", "other": {"a": 1}}) == ({"label": "x", "other": {"a": 1}}, None)
-        assert product.applied == [{"label": "x"}]
-
-    with_folder(test)
+    product, config = made()
+    assert config.offer(1, {"label": "x", "other": {"a": 1}}) == ({"label": "x", "other": {"a": 1}}, None)
+    assert product.applied == [{"label": "x"}]
 
 
 def test_a_declaration_that_cannot_be_checked_is_refused():
-    def test(folder):
-        config = Config(folder + "config")
-        for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
-            assert "config x" in scratch.raises(ValueError, config.declare, print, {"x": field})
-
-    with_folder(test)
+    config = Config("config")
+    for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
+        assert "config x" in scratch.text_of(ValueError, config.declare, print, {"x": field})

@@ -1,5 +1,5 @@
 from redpoll.flash.spool import Spool
-from scratch import raises
+from scratch import text_of
 
 
 def bodies(spool):
@@ -64,5 +64,5 @@ def test_a_late_acknowledgement_of_a_dropped_message_is_harmless():
 def test_a_message_larger_than_the_spool_is_refused_and_nothing_is_lost():
     spool = Spool(10)
     spool.append(0, b"1111")
-    assert "does not fit" in raises(ValueError, spool.append, 0, b"x" * 11)
+    assert "does not fit" in text_of(ValueError, spool.append, 0, b"x" * 11)
     assert bodies(spool) == [b"1111"]

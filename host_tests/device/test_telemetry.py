@@ -2,7 +2,7 @@ import json
 
 from redpoll.clock import Clock
 from redpoll.telemetry import Telemetry, refusal
-from scratch import Ticks, raises
+from scratch import Ticks, text_of
 
 
 def made(*sensors):
@@ -71,7 +71,7 @@ def test_the_interval_can_be_changed_while_it_runs():
     ticks.ms += 5000
     message(telemetry)
     assert telemetry.wait_ms() == 60000
-    raises(KeyError, telemetry.every, 5, "nobody")
+    text_of(KeyError, telemetry.every, 5, "nobody")
 
 
 def test_a_sensor_that_raises_is_told_and_the_others_go_on():
@@ -154,5 +154,5 @@ def test_a_sensor_that_returns_no_dict_is_an_error():
 
 
 def test_an_interval_that_is_none_is_refused():
-    assert raises(ValueError, made, (fan, 0))
-    assert raises(ValueError, made, (fan, -1))
+    assert text_of(ValueError, made, (fan, 0))
+    assert text_of(ValueError, made, (fan, -1))

@@ -1,5 +1,5 @@
 from redpoll.version import newer
-from scratch import raises
+from scratch import text_of
 
 
 def test_versions_compare_by_number_not_as_text():
@@ -21,4 +21,4 @@ def test_a_prerelease_comes_before_its_release():
 
 def test_what_is_no_version_is_refused():
     for text in ("", "one", "1..2", ".1", "1.", "1" * 65, None, 7):
-        assert raises(ValueError, newer, text, "1.0.0")
+        assert text_of(ValueError, newer, text, "1.0.0")

@@ -1,0 +1,130 @@
+# A cloud that a test writes: what stands where the adapters have their HTTP and MQTT clients.
+import json
+
+from redpoll.net import mqtt5
+
+ID = "d-1"
+KEY = "0123456789abcdef0123456789abcdef"
+CREDENTIALS = {"id": ID, "access_key": KEY, "hub_url": "http://hub.example", "mqtt_hub_url": "mqtt://hub.example:1883"}
+
+
+class Reply:
+    """An HTTP response as net.http gives it."""
+
+    def __init__(self, status, body=b"{}", headers=None):
+        self.status = status
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.headers = headers or {}
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class HTTP:
+    """Stands for HTTPClient. `HTTP.serve(method, path, body)` answers with a Reply or an exception; None: not yet."""
+
+    serve = None
+    requests = []
+
+    def __init__(self, base_url, tls=None, headers=None, **settings):
+        self.base_url = base_url
+        self.headers = headers
+        self.request_made = None
+
+    def request(self, method, path, body=None, headers=None):
+        assert self.request_made is None, "one request at a time"
+        self.request_made = (method, path, json.loads(body) if body else None)
+        HTTP.requests.append(self.request_made)
+
+    def poll(self):
+        reply = HTTP.serve(*self.request_made)
+        if reply is None:
+            return None
+        self.request_made = None
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def wait(self, ms):
+        pass
+
+    def close(self):
+        self.request_made = None
+
+
+class MQTT:
+    """Stands for MQTTClient: keeps what was published, delivers what the test puts in, acknowledges when told."""
+
+    made = []
+    # an exception that the next connect() raises
+    refuse = None
+    # True: the cloud does not answer a `get`
+    silent = False
+
+    def __init__(self, client_id, server, port=0, **settings):
+        self.client_id = client_id
+        self.settings = settings
+        self.published = []
+        self.subscribed = []
+        self.incoming = []
+        self.broken = None
+        self.acknowledge = True
+        self.waiting = []
+        self.open = False
+        self.properties = None
+        self.on_ack = None
+        self.window_free = 8
+        self._packet = 0
+        MQTT.made.append(self)
+
+    def set_callback(self, callback):
+        self.callback = callback
+
+    def connect(self, clean_session=True, timeout=None):
+        if MQTT.refuse:
+            error = MQTT.refuse
+            MQTT.refuse = None
+            raise error
+        self.open = True
+        return False
+
+    def subscribe(self, topics, qos=0):
+        self.subscribed += topics
+
+    def publish(self, topic, msg, retain=False, qos=0, properties=None):
+        if not self.open:
+            raise OSError(128)
+        assert qos == 1 and not retain
+        self._packet += 1
+        self.published.append((topic, json.loads(msg), properties))
+        self.waiting.append(self._packet)
+        if topic.endswith("/get") and not MQTT.silent:
+            self.deliver("space_info", {})
+        return self._packet
+
+    def poll(self, timeout_ms=0):
+        if self.broken:
+            raise self.broken
+        while self.acknowledge and self.waiting:
+            self.on_ack(self.waiting.pop(0), 0)
+        while self.incoming:
+            topic, payload, self.properties = self.incoming.pop(0)
+            self.callback(topic.encode(), payload)
+            self.properties = None
+
+    def close(self):
+        self.open = False
+
+    def deliver(self, name, message, response_topic=None, correlation=None):
+        """The cloud publishes `message` (an object, or bytes as they are) on v1/device/ID/name."""
+        properties = []
+        if response_topic:
+            properties.append((mqtt5.RESPONSE_TOPIC, response_topic))
+        if correlation:
+            properties.append((mqtt5.CORRELATION_DATA, correlation))
+        payload = message if isinstance(message, bytes) else json.dumps(message).encode()
+        self.incoming.append(("v1/device/%s/%s" % (ID, name), payload, properties))
+
+    def sent(self, name):
+        """The messages that the device has published on v1/device/ID/name."""
+        return [message for topic, message, _ in self.published if topic == "v1/device/%s/%s" % (ID, name)]

@@ -1,0 +1,253 @@
+# The agent over HTTPS polling, against a cloud that the test plays (seed 000).
+import json
+
+import scratch
+from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
+from redpoll.agent import Agent
+from redpoll.clock import Clock
+from redpoll.cloud import registration
+from scratch import Ticks
+
+registration.HTTPClient = HTTP
+BASE = "/v1/devices/" + ID
+QUIET = {
+    "config_version": 0, "command": False, "info_version": 0, "new_licenses": False, "latest_fw_version": None,
+    "latest_fw_file_id": None, "space_data_version": 0, "success": True,
+}  # fmt: skip
+
+
+class Bench:
+    """An agent with a fan sensor and a `count` command; `answers` is {(method, path below the device): Reply or a list of them}."""
+
+    def __init__(self):
+        HTTP.requests = []
+        HTTP.serve = self.serve
+        self.reply = dict(QUIET)
+        self.answers = {}
+        self.ticks = Ticks()
+        self.counted = 0
+        self.configured = []
+        values = {"entry": "http://entry.example", "sn": "A1", "hardware_key": "hk", "transport": "http"}
+        scratch.write("settings.json", json.dumps(values))
+        self.agent = agent = Agent("settings.json", version="1.0.0", clock=Clock(self.ticks, lambda: None))
+        agent.settings.store(dict(CREDENTIALS, version="1.0.0"))
+
+        @agent.sensor(every=30)
+        def fan():
+            return {"fan_speed": 100.5}
+
+        @agent.command("count")
+        def count(step=1):
+            self.counted += step
+            return "counted"
+
+        @agent.config(interval=(int, 5, 3600))
+        def apply(config):
+            self.configured.append(config)
+
+    def serve(self, method, path, body):
+        if path == "/v1/devices":
+            return Reply(201, CREDENTIALS)
+        answer = self.answers.get((method, path[len(BASE) :]))
+        if isinstance(answer, list):
+            return answer.pop(0) if len(answer) > 1 else answer[0]
+        if answer is not None:
+            return answer
+        if path == BASE + "/telemetry":
+            return Reply(200, self.reply)
+        return Reply(404, {"error": "nothing"}) if path == BASE + "/command" and method == "GET" else Reply(200, {})
+
+    def turn(self, ms=0):
+        self.ticks.ms += ms
+        for _ in range(20):
+            self.agent.poll()
+
+    def made(self, method, path):
+        """The bodies of the requests made so far."""
+        return [r[2] for r in HTTP.requests if r[0] == method and r[1] == BASE + path]
+
+
+def test_telemetry_is_posted_at_its_interval_the_first_with_override():
+    bench = Bench()
+    bench.turn()
+    bench.turn(30000)
+    first, second = bench.made("POST", "/telemetry")
+    assert first["override"] is True and first["telemetries"]["fan_speed"] == 100.5
+    assert second == {"status": "online", "telemetries": {"fan_speed": 100.5}}
+    assert len(HTTP.requests) == 2
+
+
+def test_a_higher_config_version_is_fetched_applied_and_confirmed():
+    bench = Bench()
+    bench.reply["config_version"] = 10
+    bench.answers[("GET", "/config")] = Reply(200, {"name": "n", "version": 10, "config": {"interval": 10}, "device_id": ID})
+    bench.turn()
+    assert bench.configured == [{"interval": 10}]
+    assert bench.made("POST", "/config") == [{"version": 10, "interval": 10}]
+    bench.turn(30000)
+    assert len(bench.made("GET", "/config")) == 1
+
+
+def test_a_pending_command_is_fetched_run_and_the_next_one_looked_for():
+    bench = Bench()
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [
+        Reply(200, {"id": "c1", "status": "pending", "name": "count", "parameters": {"step": 2}}),
+        Reply(200, {"id": "c2", "status": "pending", "name": "nothing", "parameters": {}}),
+        Reply(404, {"error": "no command"}),
+    ]
+    bench.turn()
+    bench.turn()
+    assert bench.counted == 2
+    told = [(m["id"], m["status"]) for m in bench.made("POST", "/command")]
+    assert told == [("c1", "in_progress"), ("c1", "done"), ("c2", "in_progress"), ("c2", "failed")]
+
+
+def test_a_command_that_is_in_progress_already_is_answered_and_not_asked_for_without_end():
+    bench = Bench()
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = Reply(200, {"id": "c1", "status": "in_progress", "name": "count", "parameters": {}})
+    for _ in range(5):
+        bench.turn()
+    assert bench.counted == 1
+    assert len(bench.made("GET", "/command")) <= 2
+
+
+def test_new_licences_are_fetched_and_answered_with_a_clear_error():
+    bench = Bench()
+    bench.reply["new_licenses"] = True
+    bench.answers[("GET", "/licenses")] = Reply(200, [{"id": "l1", "add": True, "update": False, "remove": False}])
+    bench.turn()
+    told = bench.made("POST", "/licenses")
+    assert told[0]["id"] == "l1" and told[0]["state"] == "error" and "licences" in told[0]["error"]
+
+
+def test_space_information_is_fetched_when_its_version_grew():
+    bench = Bench()
+    heard = []
+    bench.agent.on("space")(heard.append)
+    bench.reply["space_data_version"] = 4
+    bench.answers[("GET", "/space")] = Reply(200, {"name": "hall"})
+    bench.turn()
+    bench.turn(30000)
+    assert heard == [{"name": "hall"}]
+    assert len(bench.made("GET", "/space")) == 1
+    assert bench.agent.space_version() == 4
+
+
+def test_space_information_that_could_not_be_fetched_is_fetched_again():
+    bench = Bench()
+    bench.reply["space_data_version"] = 4
+    bench.answers[("GET", "/space")] = [Reply(404, {"error": "x"}), Reply(200, {"name": "hall"})]
+    bench.turn()
+    bench.turn(30000)
+    assert bench.agent.space == {"name": "hall"}
+
+
+def test_a_higher_firmware_version_is_told_once():
+    bench = Bench()
+    heard = []
+
+    @bench.agent.on("firmware")
+    def told(version, file_id):
+        heard.append((version, file_id))
+
+    bench.reply["latest_fw_version"] = "1.3.4"
+    bench.reply["latest_fw_file_id"] = "f"
+    bench.turn()
+    bench.turn(30000)
+    assert heard == [("1.3.4", "f")]
+
+
+def test_401_drops_the_credentials_and_registers_again():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = [Reply(401, {"error": "Not authorized"}), Reply(200, QUIET)]
+    bench.turn()
+    assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", "/v1/devices", BASE + "/telemetry"]
+    assert bench.made("POST", "/telemetry")[1]["override"] is True
+    assert len(bench.agent.spool) == 0
+
+
+def test_403_is_no_revocation():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = Reply(403, {"error": "no"})
+    bench.turn()
+    assert bench.agent.settings.credentials
+
+
+def test_a_message_that_the_cloud_refuses_is_not_sent_for_ever():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = [Reply(422, {"error": "Common telemetries.speed must be string"}), Reply(200, QUIET)]
+    bench.turn()
+    assert len(bench.agent.spool) == 0
+    bench.turn(30000)
+    assert len(bench.made("POST", "/telemetry")) == 2
+
+
+def test_429_pauses_ten_seconds_and_repeats_the_request():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = [Reply(429, {"error": "slow down"}), Reply(200, QUIET)]
+    bench.turn()
+    bench.turn(9000)
+    assert len(bench.made("POST", "/telemetry")) == 1
+    bench.turn(1000)
+    assert len(bench.made("POST", "/telemetry")) == 2
+    assert len(bench.agent.spool) == 0
+
+
+def test_a_server_error_with_a_page_instead_of_json_is_retried_later_and_nothing_is_lost():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = [Reply(502, b"<html>Bad Gateway</html>"), Reply(200, QUIET)]
+    bench.turn()
+    assert len(bench.agent.spool) == 1
+    bench.turn(1001)
+    assert len(bench.agent.spool) == 0
+
+
+def test_broken_replies_are_left_alone():
+    deep = b"[" * 30 + b"]" * 30
+    for body in (b"", b"{", b"[]", b"5", b"\xff\xfe", deep, b'{"config_version": "9", "command": 1, "space_data_version": null}'):
+        bench = Bench()
+        bench.answers[("POST", "/telemetry")] = Reply(200, body)
+        bench.turn()
+        assert len(bench.agent.spool) == 0
+        assert len(HTTP.requests) == 1, HTTP.requests
+    for body in (b"", b"{", b"[]", b"5", deep, b'{"version": {}}'):
+        bench = Bench()
+        bench.reply["config_version"] = 2
+        bench.reply["command"] = True
+        bench.answers[("GET", "/config")] = Reply(200, body)
+        bench.answers[("GET", "/command")] = Reply(200, body)
+        bench.turn()
+        assert bench.configured == [] and bench.counted == 0
+        assert bench.agent.connected()
+
+
+def test_readings_taken_while_the_server_was_away_come_with_their_own_time():
+    bench = Bench()
+    bench.agent.clock.set(1628063145122)
+    bench.answers[("POST", "/telemetry")] = OSError(111)
+    bench.turn()
+    bench.turn(30000)
+    del bench.answers[("POST", "/telemetry")]
+    HTTP.requests = []
+    bench.turn(300000)
+    stamps = [m["timestamp"] for m in bench.made("POST", "/telemetry")]
+    assert stamps[:2] == ["2021-08-04T07:45:45.122Z", "2021-08-04T07:46:15.122Z"], stamps
+
+
+def test_the_time_is_learned_from_the_server():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = Reply(200, QUIET, {"date": "Wed, 04 Aug 2021 07:45:44 GMT"})
+    bench.turn()
+    bench.turn(30000)
+    assert bench.made("POST", "/telemetry")[1]["timestamp"] == "2021-08-04T07:46:14.000Z"
+
+
+def test_refresh_fetches_all_that_the_cloud_holds():
+    bench = Bench()
+    bench.turn()
+    HTTP.requests = []
+    assert bench.agent.refresh()
+    bench.turn()
+    assert sorted(r[1][len(BASE) :] for r in HTTP.requests) == ["/command", "/config", "/licenses", "/space"]

@@ -1,0 +1,383 @@
+# The agent over MQTT, against a cloud that the test plays (seed 001).
+import json
+
+import scratch
+from cloud_fakes import CREDENTIALS, HTTP, ID, KEY, MQTT, Reply
+from redpoll import log
+from redpoll.agent import Agent
+from redpoll.clock import Clock
+from redpoll.cloud import registration, xyte_mqtt
+from redpoll.net import mqtt5
+from redpoll.net.mqtt import MQTTException
+from scratch import Ticks
+
+registration.HTTPClient = HTTP
+xyte_mqtt.MQTTClient = MQTT
+
+
+class Bench:
+    """An agent with a fan sensor, a `count` command and a configured interval, its cloud and its clock."""
+
+    def __init__(self, registered=True, **settings):
+        HTTP.requests = []
+        HTTP.serve = self.serve
+        MQTT.made = []
+        MQTT.refuse = None
+        MQTT.silent = False
+        self.registration = Reply(201, CREDENTIALS)
+        self.device_known = 200
+        self.ticks = Ticks()
+        self.counted = 0
+        self.configured = []
+        values = {"entry": "http://entry.example", "sn": "A1", "hardware_key": "hk"}
+        values.update(settings)
+        scratch.write("settings.json", json.dumps(values))
+        self.start()
+        if registered:
+            self.agent.settings.store(dict(CREDENTIALS, version="1.0.0"))
+
+    def start(self):
+        self.agent = agent = Agent("settings.json", version="1.0.0", clock=Clock(self.ticks, lambda: None))
+
+        @agent.sensor(every=30)
+        def fan():
+            return {"fan_speed": 100.5}
+
+        @agent.command("count")
+        def count(step=1):
+            self.counted += step
+            return "counted"
+
+        @agent.config(interval=(int, 5, 3600))
+        def apply(config):
+            self.configured.append(config)
+
+    def serve(self, method, path, body):
+        if path == "/v1/devices":
+            return self.registration
+        return Reply(self.device_known)
+
+    def turn(self, ms=0):
+        """Let time pass and the agent do all that is due then. Returns the MQTT client now in use."""
+        self.ticks.ms += ms
+        for _ in range(12):
+            self.agent.poll()
+        return MQTT.made[-1] if MQTT.made else None
+
+
+def test_the_first_start_registers_connects_and_subscribes():
+    bench = Bench(registered=False)
+    client = bench.turn()
+    assert HTTP.requests == [("POST", "/v1/devices", {"sn": "A1", "mac": "A1", "hardware_key": "hk", "firmware_version": "1.0.0"})]
+    assert client.client_id == ID
+    assert client.settings["user"] == ID and client.settings["password"] == KEY and client.settings["protocol"] == 5
+    prefix = "v1/device/%s/" % ID
+    names = [topic[len(prefix) :] for topic, qos in client.subscribed]
+    assert sorted(names) == ["commands", "config", "firmware", "license", "space_info"]
+
+
+def test_a_later_start_uses_what_the_first_one_stored():
+    bench = Bench(registered=False)
+    bench.turn()
+    HTTP.requests = []
+    bench.start()
+    assert bench.turn().open
+    assert HTTP.requests == []
+
+
+def test_every_publish_carries_the_credentials():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("commands", {"id": "c1", "name": "count"}, "v1/device/%s/commands/update" % ID, b"c1")
+    bench.turn()
+    plain = mqtt5.encode([(mqtt5.USER_PROPERTY, ("device_id", ID)), (mqtt5.USER_PROPERTY, ("access_key", KEY))])
+    assert len(client.published) >= 4
+    for _, _, properties in client.published:
+        encoded = bytes(properties if isinstance(properties, (bytes, bytearray)) else mqtt5.encode(properties))
+        assert bytes(plain) in encoded
+
+
+def test_telemetry_goes_out_at_once_with_override_and_then_by_its_interval():
+    bench = Bench()
+    client = bench.turn()
+    first = client.sent("telemetry")
+    assert len(first) == 1
+    assert first[0]["override"] is True and first[0]["status"] == "online" and first[0]["telemetries"]["fan_speed"] == 100.5
+    assert "timestamp" not in first[0]
+    bench.turn(29000)
+    assert len(client.sent("telemetry")) == 1
+    bench.turn(1000)
+    assert client.sent("telemetry")[1] == {"status": "online", "telemetries": {"fan_speed": 100.5}}
+
+
+def test_readings_are_stamped_once_the_time_is_known():
+    bench = Bench()
+    client = bench.turn()
+    bench.agent.clock.set(1628063145122)
+    bench.turn(30000)
+    assert client.sent("telemetry")[1]["timestamp"] == "2021-08-04T07:46:15.122Z"
+
+
+def test_a_snapshot_is_asked_for_after_each_connect_and_at_its_interval():
+    bench = Bench(snapshot_every=600)
+    client = bench.turn()
+    assert len(client.sent("get")) == 1
+    client.deliver("space_info", {"name": "hall"})
+    bench.turn(599000)
+    assert len(client.sent("get")) == 1
+    bench.turn(1000)
+    assert len(client.sent("get")) == 2
+    client.deliver("space_info", {"name": "hall"})
+    client.broken = OSError(104)
+    bench.turn()
+    again = bench.turn(300000)
+    assert again is not client and len(again.sent("get")) == 1
+
+
+def test_what_the_cloud_did_not_acknowledge_is_sent_again_over_the_next_link():
+    bench = Bench()
+    client = bench.turn()
+    client.acknowledge = False
+    bench.turn(30000)
+    assert len(client.sent("telemetry")) == 2
+    client.broken = OSError(104)
+    bench.turn()
+    again = bench.turn(300000)
+    assert again.sent("telemetry")[0] == client.sent("telemetry")[1]
+    assert len(bench.agent.spool) == 0
+
+
+def test_a_configuration_is_applied_and_confirmed_on_the_response_topic():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 3, "interval": 10, "last_updated": "x"}, "v1/device/%s/config/answers" % ID, b"c-3")
+    bench.turn()
+    assert bench.configured == [{"interval": 10}]
+    assert client.sent("config/answers") == [{"version": 3, "interval": 10}]
+    properties = [p for topic, _, p in client.published if topic.endswith("config/answers")][0]
+    assert mqtt5.get(properties, mqtt5.CORRELATION_DATA) == b"c-3"
+
+
+def test_without_a_response_topic_the_seeds_topics_are_used():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"name": "n", "version": "4", "config": {"interval": 20}, "device_id": ID, "last_updated": "x"})
+    client.deliver("commands", {"id": "c1", "name": "count", "status": "pending", "parameters": {"step": 2}})
+    bench.turn()
+    assert bench.configured == [{"interval": 20}]
+    assert client.sent("config/update") == [{"version": 4, "interval": 20}]
+    assert client.sent("commands/update") == [
+        {"id": "c1", "status": "in_progress", "message": ""},
+        {"id": "c1", "status": "done", "message": "counted"},
+    ]
+    assert bench.counted == 2
+
+
+def test_a_response_topic_of_somebody_else_does_not_get_our_key():
+    bench = Bench()
+    client = bench.turn()
+    for topic in ("attacker/inbox", "v1/device/other/commands/update", "v1/device/%s/+/x" % ID):
+        client.deliver("commands", {"id": topic, "name": "count"}, topic, b"x")
+    bench.turn()
+    assert bench.counted == 3
+    assert all(topic.startswith("v1/device/%s/" % ID) and "+" not in topic for topic, _, _ in client.published)
+    assert len(client.sent("commands/update")) == 6
+
+
+def test_a_refused_configuration_is_told_with_its_reason_and_what_is_in_force():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 1, "interval": 60})
+    client.deliver("config", {"version": 2, "interval": 1})
+    bench.turn()
+    bench.turn(30000)
+    assert client.sent("config/update")[-1] == {"version": 2, "interval": 60}
+    assert "config 2 refused: interval must be" in client.sent("telemetry")[-1]["message"]
+
+
+def test_a_command_is_answered_once_however_often_it_comes():
+    bench = Bench()
+    client = bench.turn()
+    for _ in range(3):
+        client.deliver("commands", {"id": "c1", "name": "count"})
+        bench.turn()
+    assert bench.counted == 1
+    assert [m["status"] for m in client.sent("commands/update")] == ["in_progress", "done", "done", "done"]
+
+
+def test_broken_messages_are_left_alone_and_the_link_stays_up():
+    bench = Bench()
+    client = bench.turn()
+    deep = b'{"version": 1, "a": ' + b"[" * 20 + b"]" * 20 + b"}"
+    large = b'{"version": 1, "a": "' + b"x" * 9000 + b'"}'
+    for payload in (b"", b"{", b"nope", b"[]", b"5", b'"x"', b"null", b"\xff\xfe", deep, large, b"[" * 3000):
+        for name in ("config", "commands", "license", "space_info", "firmware"):
+            client.deliver(name, payload)
+    for message in ({}, {"version": "x"}, {"version": None}, {"version": -1}, {"version": 1.5}, {"version": True}, {"version": [1]}):
+        client.deliver("config", message)
+    for message in ({}, {"id": 5, "name": "count"}, {"id": "", "name": "count"}, {"id": "x" * 65, "name": "count"}, {"id": "c", "name": 5}):
+        client.deliver("commands", message)
+    for message in ({"id": 5}, [5], [{}, {"id": None}]):
+        client.deliver("license", message)
+    for message in ({"latest_fw_version": 5}, {"latest_fw_version": "x.y"}, {"latest_fw_version": "9" * 100}):
+        client.deliver("firmware", message)
+    bench.turn()
+    assert client.open and bench.turn() is client
+    assert bench.configured == [] and bench.counted == 0
+    assert client.sent("config/update") == [] and client.sent("commands/update") == []
+
+
+def test_parameters_of_the_wrong_type_are_answered_as_an_error():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("commands", {"id": "c1", "name": "count", "parameters": ["x"]})
+    client.deliver("commands", {"id": "c2", "name": "nothing"})
+    bench.turn()
+    assert [(m["id"], m["status"]) for m in client.sent("commands/update")[1::2]] == [("c1", "error"), ("c2", "error")]
+
+
+def test_a_licence_is_answered_with_a_clear_error_object_or_list():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("license", {"id": "l1", "add": True, "update": False, "remove": False, "data": "x", "signature": "y"})
+    client.deliver("license", [{"id": "l2", "action": "remove"}, {}])
+    bench.turn()
+    told = client.sent("license/update")
+    assert [(m["id"], m["state"]) for m in told] == [("l1", "error"), ("l2", "error")]
+    assert "licences" in told[0]["error"]
+
+
+def test_space_information_reaches_the_product():
+    bench = Bench()
+    heard = []
+    bench.agent.on("space")(heard.append)
+    client = bench.turn()
+    client.deliver("space_info", {"name": "Interactive Class", "maintenance": False})
+    client.deliver("space_info", {"name": "Interactive Class", "maintenance": False})
+    bench.turn()
+    assert heard == [{"name": "Interactive Class", "maintenance": False}]
+    assert bench.agent.space["name"] == "Interactive Class"
+
+
+def test_a_higher_firmware_version_is_told_once():
+    bench = Bench()
+    heard = []
+
+    @bench.agent.on("firmware")
+    def told(version, file_id):
+        heard.append((version, file_id))
+
+    client = bench.turn()
+    for latest in ("0.9.9", "1.0.0", "1.0.8", "1.0.8", "1.0.10", None):
+        client.deliver("firmware", {"latest_fw_version": latest, "latest_fw_file_id": "f-1"})
+    bench.turn()
+    assert heard == [("1.0.8", "f-1"), ("1.0.10", "f-1")]
+
+
+def test_a_new_version_of_the_firmware_is_told_after_connecting_and_only_once():
+    bench = Bench()
+    bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
+    client = bench.turn()
+    assert client.sent("update") == [{"firmware_version": "1.0.0"}]
+    bench.start()
+    assert bench.turn().sent("update") == []
+
+
+def test_the_product_can_change_device_and_cloud_settings_and_refresh():
+    bench = Bench()
+    assert bench.agent.refresh() is False
+    client = bench.turn()
+    assert bench.agent.update_device(name="hall 3")
+    assert bench.agent.cloud_setting("incidents.suspend_creation", True)
+    assert bench.agent.refresh()
+    assert client.sent("update") == [{"name": "hall 3"}]
+    assert client.sent("cloud_settings/update") == [{"property": "incidents.suspend_creation", "value": True}]
+    assert len(client.sent("get")) == 2
+
+
+def test_a_silent_cloud_is_asked_over_https_and_401_registers_again():
+    bench = Bench(snapshot_every=60)
+    MQTT.silent = True
+    bench.turn()
+    bench.device_known = 401
+    HTTP.requests = []
+    client = bench.turn(30000)
+    assert [r[:2] for r in HTTP.requests] == [("GET", "/v1/devices/" + ID), ("POST", "/v1/devices")]
+    assert client.open and client.sent("telemetry")
+
+
+def test_a_silent_cloud_that_still_knows_the_device_is_left_in_peace():
+    bench = Bench(snapshot_every=60)
+    MQTT.silent = True
+    bench.turn()
+    HTTP.requests = []
+    client = bench.turn(30000)
+    assert [r[:2] for r in HTTP.requests] == [("GET", "/v1/devices/" + ID)]
+    for _ in range(10):
+        assert bench.turn(60000) is client
+    assert len(HTTP.requests) == 1
+
+
+def test_a_broker_that_refuses_the_password_is_looked_into_over_https():
+    bench = Bench()
+    error = MQTTException("refused")
+    error.code = 0x87
+    MQTT.refuse = error
+    bench.device_known = 401
+    bench.turn()
+    assert HTTP.requests == []
+    bench.turn(300000)
+    assert [r[:2] for r in HTTP.requests] == [("GET", "/v1/devices/" + ID), ("POST", "/v1/devices")]
+
+
+def test_a_refused_registration_waits_fifteen_minutes():
+    for status in (404, 422):
+        bench = Bench(registered=False)
+        bench.registration = Reply(status, {"error": "this device is already registered"})
+        bench.turn()
+        bench.turn(899000)
+        assert len(HTTP.requests) == 1
+        bench.registration = Reply(201, CREDENTIALS)
+        assert bench.turn(2000).open
+
+
+def test_any_other_failure_of_registration_backs_off_from_a_second():
+    for reply in (Reply(500, b"<html>"), Reply(503), OSError(111), Reply(201, b"nope"), Reply(201, {"id": "x"}), Reply(400)):
+        bench = Bench(registered=False)
+        bench.registration = reply
+        bench.turn()
+        assert len(HTTP.requests) == 1
+        bench.turn(1001)
+        assert len(HTTP.requests) == 2
+
+
+def test_the_key_never_reaches_the_log():
+    bench = Bench(registered=False)
+    bench.registration = Reply(201, CREDENTIALS)
+    client = bench.turn()
+    client.broken = OSError("refused " + KEY)
+    bench.turn()
+    assert any("refused ***" in line for line in log.lines())
+    assert not any(KEY in line for line in log.lines())
+
+
+def test_a_full_flash_does_not_end_the_loop():
+    bench = Bench()
+    client = bench.turn()
+
+    def full(value):
+        raise OSError(28)
+
+    bench.agent._config._record.save = full
+    client.deliver("config", {"version": 1, "interval": 60})
+    bench.turn()
+    bench.turn(300000)
+    assert MQTT.made[-1].open
+
+
+def test_health_is_told_every_minute():
+    bench = Bench()
+    client = bench.turn()
+    bench.turn(30000)
+    bench.turn(30000)
+    assert client.sent("telemetry")[-1]["telemetries"]["spool_dropped"] == 0
