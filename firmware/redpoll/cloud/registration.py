@@ -3,11 +3,10 @@ import json
 
 from micropython import const
 
-from .. import clock, log
+from .. import clock, jsonin, log
 from ..net.http import HTTPClient
 from ..net.stream import tls_context
 from ..settings import check_credentials
-from .. import jsonin
 
 _REFUSED_WAIT = const(900000)
 
