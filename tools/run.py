@@ -1,0 +1,186 @@
+"""`redpoll run`: a hub, one board, and a live view of what happens between them, from registration to a finished command."""
+
+import argparse
+import shutil
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tools.board.process import Board
+from tools.hub.client import OperatorClient
+from tools.hub.process import HubProcess
+from tools.paths import BUILD
+
+INTERVAL = 5  # seconds between readings that the operator configures
+NEEDED_MESSAGES = 3
+SPACE = "demo-hall"
+COMMANDS: list[tuple[str, dict[str, Any]]] = [("blink", {"times": 3}), ("ping", {})]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `redpoll run`."""
+    parser.add_argument("--transport", choices=("mqtt", "http"), default="mqtt", help="how the board talks to the hub")
+    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop after this long and say whether all went well")
+    parser.add_argument("--broker", default="embedded:0", help="embedded:PORT or mqtt://host:port (default: embedded on a free port)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until Ctrl-C, or for --for seconds and then judge: 0 only when everything the demonstration promises has happened."""
+    console = Console(highlight=False)
+    folder = BUILD / "run" / uuid.uuid4().hex[:8]
+    folder.mkdir(parents=True)
+    judged = False
+    try:
+        with HubProcess(data=folder / "hub", broker=args.broker) as hub:
+            serial = "demo-" + folder.name
+            settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
+            with Board(folder / "board", settings) as board:
+                _say_hello(console, hub, args)
+                view = View(console, hub.operator)
+                demonstration = Demonstration(hub.operator, serial)
+                threads = [threading.Thread(target=work, daemon=True) for work in (view.follow, demonstration.direct)]
+                for thread in threads:
+                    thread.start()
+                deadline = None if args.seconds is None else time.monotonic() + args.seconds
+                try:
+                    while (deadline is None or time.monotonic() < deadline) and board.running and hub.running:
+                        threads[0].join(0.2)
+                except KeyboardInterrupt:
+                    console.print("\nstopping")
+                    return 0
+                judged = True
+                demonstration.stop.set()
+                good = _judge(console, demonstration, board, hub)
+        return 0 if good else 1
+    finally:
+        if judged and not sys.exc_info()[0]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return seconds
+
+
+def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> None:
+    console.print(Text.assemble(("Redpoll", "bold"), "  a hub and one board on the real MicroPython VM, over ", (args.transport.upper(), "bold")))
+    console.print(f"  hub      {hub.url}   (activity: GET /activity)")
+    console.print(f"  broker   {hub.mqtt_url}")
+    console.print("  stop     Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
+    console.print()
+    console.print(Text(f"{'when':<9} {'device':<12} {'event':<22} what", style="bold"))
+
+
+class View:
+    """Prints each activity of the hub as one line."""
+
+    STYLES = {
+        "upstreamMessage": "cyan",
+        "downstreamMessage": "magenta",
+        "deviceCreated": "green",
+        "clientConnected": "green",
+        "clientDisconnected": "yellow",
+        "firmwareUpdateRequired": "yellow",
+    }
+
+    def __init__(self, console: Console, operator: OperatorClient) -> None:
+        self._console = console
+        self._operator = operator
+
+    def follow(self) -> None:
+        """Print activities as they happen, until the hub ends."""
+        try:
+            for activity in self._operator.follow():
+                self._console.print(self.line(activity))
+        except OSError:
+            return
+
+    def line(self, activity: dict[str, Any]) -> Text:
+        """One activity (seed 003) as a line: when, device, event, what."""
+        event = activity["event"]
+        data = activity.get("data") or {}
+        what = "  ".join(f"{key}={value}" for key, value in data.items())
+        return Text.assemble(
+            (f"{activity['time'][11:]:<9} ", "dim"),
+            f"{activity.get('deviceId', '-')[:11]:<12} ",
+            (f"{event:<22} ", self.STYLES.get(event, "")),
+            what[:110],
+        )
+
+
+@dataclass
+class Demonstration:
+    """Plays the operator: claims the board, changes its interval, queues two commands; knows what has happened so far."""
+
+    operator: OperatorClient
+    serial: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    device_id: str | None = None
+    config_version: int | None = None
+    trouble: str | None = None
+
+    def direct(self) -> None:
+        """Do it, step by step, as soon as the board is there."""
+        try:
+            while self.device_id is None and not self.stop.wait(0.1):
+                self.device_id = next((d["id"] for d in self.operator.devices() if d["sn"] == self.serial), None)
+            if self.device_id is None:
+                return
+            self.operator.claim(name="demo board", space_id=SPACE, sn=self.serial)
+            self.config_version = self.operator.configure(self.device_id, {"interval": INTERVAL, "label": "demo"})
+            for name, parameters in COMMANDS:
+                self.operator.command(self.device_id, name, parameters)
+        except OSError as error:
+            self.trouble = str(error)
+
+    def verdicts(self) -> list[tuple[str, bool, str]]:
+        """(what had to happen, whether it did, what was seen) for each promise."""
+        if self.device_id is None:
+            return [("the board registered", False, "no device in the hub")]
+        device = self.operator.device(self.device_id)
+        messages = len(self.operator.history(self.device_id))
+        confirmed = device.get("reported_config_version")
+        verdicts = [
+            ("the board registered", True, self.device_id),
+            (f"at least {NEEDED_MESSAGES} telemetry messages were acknowledged", messages >= NEEDED_MESSAGES, f"{messages}"),
+            (
+                "the configuration was applied and confirmed",
+                self.config_version is not None and confirmed is not None and confirmed >= self.config_version,
+                f"version {self.config_version} set, {confirmed} confirmed",
+            ),
+        ]
+        states = {command["name"]: command for command in self.operator.commands(self.device_id)}
+        for name, _ in COMMANDS:
+            command = states.get(name, {})
+            seen = f"{command.get('status', 'not queued')} {command.get('message') or ''}".strip()
+            verdicts.append((f"the command {name} is done", command.get("status") == "done", seen))
+        return verdicts
+
+
+def _judge(console: Console, demonstration: Demonstration, board: Board, hub: HubProcess) -> bool:
+    console.print()
+    if not hub.running:
+        console.print(Text("the hub ended by itself; its last lines:", style="red"))
+        console.print(Text(hub.output()))
+        return False
+    verdicts = demonstration.verdicts()
+    if demonstration.trouble:
+        verdicts.append(("the operator's calls succeeded", False, demonstration.trouble))
+    if not board.running:
+        verdicts.append(("the board kept running", False, "it ended by itself"))
+    for promise, kept, seen in verdicts:
+        console.print(Text.assemble(("  yes  ", "green") if kept else ("  NO   ", "bold red"), f"{promise}: {seen}"))
+    good = all(kept for _, kept, _ in verdicts)
+    if not good:
+        console.print(Text("\nthe board's last lines:", style="red"))
+        for line in list(board.lines)[-30:]:
+            console.print(Text("  " + line))
+    return good
