@@ -1,0 +1,89 @@
+"""The ASGI application: the facets joined, errors as JSON, and the activity feed over HTTP."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from tools.hub import wire
+from tools.hub.activity import Activity, Filter
+from tools.hub.errors import Invalid, Refused
+from tools.hub.facets import xyte, xyte_operator
+from tools.hub.hub import Hub
+
+log = logging.getLogger("redpoll.hub.http")
+
+KEEPALIVE_SECONDS = 15.0  # an empty line, so that both ends notice when the other is gone
+
+
+def make_app(hub: Hub) -> FastAPI:
+    """The application of one hub."""
+    app = FastAPI(title="Redpoll hub", description="A local stand-in for device clouds.", redirect_slashes=False)
+    app.include_router(xyte_operator.router(hub))
+    app.include_router(xyte.router(hub))
+    app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
+    app.add_api_route("/health", _health, methods=["GET"], tags=["hub"])
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+async def _health() -> JSONResponse:
+    """That the hub answers."""
+    return JSONResponse({"status": "ok"})
+
+
+def _activity_of(hub: Hub) -> Any:
+    async def activity(request: Request) -> StreamingResponse:
+        """Activities as JSON lines: what the ring has, then with `follow=1` what comes. `since` (a seq), `deviceId`, `event` filter.
+
+        A line `{"lost": n}` says that the reader was too slow for n activities; an empty line is a keepalive.
+        """
+        hub.check_operator(wire.authorization(request))
+        query = request.query_params
+        since = query.get("since")
+        if since is not None and not (since.isascii() and since.isdigit() and len(since) <= 19):
+            raise Invalid("since must be the seq of an activity")
+        wanted = Filter(query.get("deviceId"), query.get("event"), query.get("collectionId"))
+        lines = _lines(hub, int(since) if since else None, wanted, query.get("follow") == "1")
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    return activity
+
+
+async def _lines(hub: Hub, since: int | None, wanted: Filter, follow: bool) -> AsyncIterator[bytes]:
+    subscription = hub.activities.subscribe(wanted) if follow else None
+    try:
+        yield b"".join(_line(activity) for activity in hub.activities.recent(since, wanted))
+        while subscription is not None:
+            try:
+                item = await subscription.next(KEEPALIVE_SECONDS)
+            except StopAsyncIteration:
+                return
+            yield b"\n" if item is None else _line(item)
+    finally:
+        if subscription is not None:
+            hub.activities.unsubscribe(subscription)
+
+
+def _line(item: Activity | int) -> bytes:
+    return wire.encoded({"lost": item} if isinstance(item, int) else item.as_json()) + b"\n"
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.scope.get("route", "?"), exc_info=error)
+    return JSONResponse({"error": "The hub failed; its log says why"}, 500)

@@ -1,0 +1,233 @@
+"""The MQTT broker: where it is, and the embedded one.
+
+rumqttd speaks one protocol version per listener (a CONNECT of the other is left without an answer), so the embedded broker has two:
+MQTT 5 on the port that was asked for, MQTT 3.1.1 beside it. It refuses keep alive 0, disconnects a client that subscribes below `$SYS`,
+and lets everyone in: who may say what is checked by the hub, message by message.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+log = logging.getLogger("redpoll.hub.broker")
+
+PACKET_MAX = 512 * 1024  # bytes in one publish: telemetry may have 128 KB
+_START_SECONDS = 10.0
+_RESTART_SECONDS = 1.0
+
+_CONFIG = """\
+id = 0
+[router]
+id = 0
+max_connections = 20000
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 4
+"""
+
+_LISTENER = """\
+[{version}.1]
+name = "{version}"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+[{version}.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = {packet_max}
+max_inflight_count = 100
+dynamic_filters = true
+"""
+
+
+class BrokerError(Exception):
+    """The broker cannot be used as asked; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where a broker is."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def url(self) -> str:
+        """For others to read: without user name and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class BrokerChoice:
+    """What --broker says: an embedded one on a port (0: a free one), or another one's address."""
+
+    embedded_port: int | None = None
+    address: BrokerAddress | None = None
+
+
+def parse_broker(text: str) -> BrokerChoice:
+    """Read `embedded:PORT` or `mqtt(s)://[user:password@]host[:port]`. Raises BrokerError; its text never repeats a password."""
+    how = "write embedded:1883, embedded:0 for a free port, or mqtt://host:1883"
+    kind, _, rest = text.partition(":")
+    if kind == "embedded":
+        if not (rest or "1883").isdigit() or int(rest or "1883") > 65535:
+            raise BrokerError(f"--broker {text}: {rest!r} is not a port; {how}")
+        return BrokerChoice(embedded_port=int(rest or "1883"))
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        raise BrokerError(f"--broker: the address cannot be read; {how}") from None
+    if parts.scheme not in ("mqtt", "mqtts") or not host:
+        raise BrokerError(f"--broker: {parts.scheme or text[:20]!r} is not a broker that the hub knows; {how}")
+    if parts.path not in ("", "/") or parts.query:
+        raise BrokerError(f"--broker: an MQTT address has no path or query; {how}")
+    tls = parts.scheme == "mqtts"
+    username = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    return BrokerChoice(address=BrokerAddress(host, port or (8883 if tls else 1883), tls, username, password))
+
+
+class EmbeddedBroker:
+    """rumqttd in a child process that is started again when it dies and goes when the hub goes."""
+
+    def __init__(self, host: str, port: int, folder: Path, on_session: Callable[[str, str | None], None]) -> None:
+        """`on_session(client id, None)` when a client is there, `(client id, reason)` when it is gone; on the event loop."""
+        self._host = host
+        self._wanted_port = port
+        self._folder = folder
+        self._on_session = on_session
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._sessions: set[str] = set()
+        self.port = port  # MQTT 5
+        self.port_311 = 0
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where the hub's own client finds it."""
+        return BrokerAddress("127.0.0.1" if self._host in ("0.0.0.0", "") else self._host, self.port)
+
+    async def start(self) -> None:
+        """Start and wait until both listeners answer. Raises BrokerError."""
+        if self._wanted_port and not _is_free(self._host, self._wanted_port):
+            raise BrokerError(
+                f"--broker embedded:{self._wanted_port}: port {self._wanted_port} is in use on {self._host}; "
+                "stop what uses it, or take another port (embedded:0 finds a free one)"
+            )
+        self.port = self._wanted_port or free_port(self._host)
+        beside = self.port + 1
+        self.port_311 = beside if self._wanted_port and beside < 65536 and _is_free(self._host, beside) else free_port(self._host)
+        config = self._folder / "rumqttd.toml"
+        config.write_text(
+            _CONFIG
+            + _LISTENER.format(version="v5", host=self._host, port=self.port, packet_max=PACKET_MAX)
+            + _LISTENER.format(version="v4", host=self._host, port=self.port_311, packet_max=PACKET_MAX)
+        )
+        await self._spawn(config)
+        self._watch = asyncio.create_task(self._keep(config))
+
+    async def stop(self) -> None:
+        """End the child and wait until it is gone."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+        await self._end()
+
+    async def _spawn(self, config: Path) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tools.hub.rumqttd", str(config),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        deadline = asyncio.get_running_loop().time() + _START_SECONDS
+        for port in (self.port, self.port_311):
+            while not await _answers(self.address.host, port):
+                if self._process.returncode is not None:
+                    raise BrokerError(f"the embedded broker ended with status {self._process.returncode} while it started")
+                if asyncio.get_running_loop().time() > deadline:
+                    await self._end()
+                    raise BrokerError(f"the embedded broker did not listen on port {port} within {_START_SECONDS:g} s")
+                await asyncio.sleep(0.02)
+
+    async def _keep(self, config: Path) -> None:
+        """Read what the child tells; start it again when it ends by itself."""
+        while True:
+            process = self._process
+            assert process is not None and process.stdout is not None
+            async for line in process.stdout:
+                self._told(line)
+            status = await process.wait()
+            log.error("the embedded broker ended with status %s; starting it again", status)
+            for client in sorted(self._sessions):
+                self._on_session(client, "the broker ended")
+            self._sessions.clear()
+            while True:
+                try:
+                    await self._spawn(config)
+                    break
+                except BrokerError as error:
+                    log.error("%s; trying again in %g s", error, _RESTART_SECONDS)
+                    await asyncio.sleep(_RESTART_SECONDS)
+
+    def _told(self, line: bytes) -> None:
+        try:
+            happened = json.loads(line)
+            client = happened.get("up") or happened["down"]
+        except (ValueError, KeyError, AttributeError):
+            log.warning("the embedded broker said %r", line[:200])
+            return
+        if "up" in happened:
+            self._sessions.add(client)
+            self._on_session(client, None)
+        else:
+            self._sessions.discard(client)
+            self._on_session(client, "disconnected" if happened.get("clean") else "connection lost")
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nothing listened on a moment ago."""
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        with socket.create_server((host, port)):
+            return True
+    except OSError:
+        return False
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,148 @@
+"""The operator as a client of a hub: what a script, a test or `redpoll run` does with it."""
+
+import json
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+_ORGANIZATION = "/xyte/core/v1/organization/devices"
+
+
+class HubError(Exception):
+    """The hub refused a call; `status` is the HTTP status, the text what the hub said."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class OperatorClient:
+    """Calls of the operator. Every method raises HubError when the hub refuses and httpx.TransportError when it is not there."""
+
+    def __init__(self, url: str, key: str, timeout: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """All devices, in the order of their registration."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._items(_ORGANIZATION, limit=1000, offset=len(found))
+            found += page
+            if len(page) < 1000:
+                return found
+
+    def device(self, device_id: str) -> dict[str, Any]:
+        return self._object("GET", f"{_ORGANIZATION}/{device_id}")
+
+    def claim(
+        self,
+        *,
+        cloud_id: str | None = None,
+        mac: str | None = None,
+        sn: str | None = None,
+        name: str | None = None,
+        space_id: str | int | None = None,
+    ) -> dict[str, Any]:
+        """Take a registered device, named by cloud_id or by mac and sn, into a space; returns the device."""
+        named = {"cloud_id": cloud_id, "mac": mac, "sn": sn, "name": name, "space_id": space_id}
+        return self._object("POST", f"{_ORGANIZATION}/claim", {key: value for key, value in named.items() if value is not None})
+
+    def configure(self, device_id: str, configuration: dict[str, Any]) -> dict[str, Any]:
+        """Replace the device's configuration; returns the device, with the new config_version."""
+        return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"configuration": configuration})
+
+    def rename(self, device_id: str, name: str) -> dict[str, Any]:
+        return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"name": name})
+
+    def command(
+        self, device_id: str, name: str, parameters: dict[str, Any] | None = None, friendly_name: str | None = None
+    ) -> dict[str, Any]:
+        """Queue a command; returns it, with its id and status."""
+        body = {"name": name, "friendly_name": friendly_name, "extra_params": parameters or {}}
+        return self._object("POST", f"{_ORGANIZATION}/{device_id}/commands", body)
+
+    def commands(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """The device's commands with status, message and times, newest first."""
+        return self._items(f"{_ORGANIZATION}/{device_id}/commands", limit=limit, offset=offset)
+
+    def telemetry(self, device_id: str) -> dict[str, Any]:
+        """The merged state: status, message, timestamp, telemetries."""
+        return self._object("GET", f"{_ORGANIZATION}/{device_id}/telemetry")
+
+    def history(self, device_id: str, limit: int = 100, before: int | None = None, offset: int = 0) -> list[dict[str, Any]]:
+        """Telemetry messages, newest first; `before` takes the seq of the last one seen."""
+        query = {"limit": limit, "offset": offset} | ({} if before is None else {"before": before})
+        return self._items(f"{_ORGANIZATION}/{device_id}/telemetry/history", **query)
+
+    def dumps(self, device_id: str) -> list[dict[str, Any]]:
+        return self._items(f"{_ORGANIZATION}/{device_id}/dumps")
+
+    def delete(self, device_id: str) -> None:
+        """Forget the device: it gets 401 from now on."""
+        self._object("DELETE", f"{_ORGANIZATION}/{device_id}")
+
+    def set_model(self, hardware_key: str, **values: Any) -> dict[str, Any]:
+        """known, latest_fw_version, latest_fw_file_id of a model."""
+        return self._object("PUT", f"/xyte/operator/models/{hardware_key}", values)
+
+    def set_space(self, space_id: str | int, name: str | None = None, info: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Name a space and say where it is."""
+        return self._object("PUT", f"/xyte/operator/spaces/{space_id}", {"name": name, "info": info})
+
+    def activities(self, since: int | None = None, device_id: str | None = None, event: str | None = None) -> list[dict[str, Any]]:
+        """What the hub still knows to have happened, oldest first; `since` takes the seq of the last one seen."""
+        answer = self._http.get("/activity", params=_query(since, device_id, event))
+        _check(answer)
+        return [json.loads(line) for line in answer.text.splitlines() if line]
+
+    def follow(self, since: int | None = None, device_id: str | None = None, event: str | None = None) -> Iterator[dict[str, Any]]:
+        """What the ring has after `since` and then what happens, until the hub stops; `{"lost": n}` when this reader was too slow.
+
+        The keepalive comes every 15 s, so a hub that died unseen raises httpx.ReadTimeout after a minute.
+        """
+        query = {**_query(since, device_id, event), "follow": "1"}
+        with self._http.stream("GET", "/activity", params=query, timeout=httpx.Timeout(10, read=60)) as answer:
+            if answer.status_code != 200:
+                answer.read()
+            _check(answer)
+            for line in answer.iter_lines():
+                if line:
+                    yield json.loads(line)
+
+    def _object(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._http.request(method, path, json=body)
+        _check(answer)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _items(self, path: str, **query: int) -> list[dict[str, Any]]:
+        answer = self._http.get(path, params=query)
+        _check(answer)
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+
+def _query(since: int | None, device_id: str | None, event: str | None) -> dict[str, str]:
+    query = {"since": None if since is None else str(since), "deviceId": device_id, "event": event}
+    return {key: value for key, value in query.items() if value is not None}
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.status_code >= 400:
+        try:
+            message = str(answer.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            message = answer.text[:200]
+        raise HubError(answer.status_code, message)

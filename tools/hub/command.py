@@ -1,0 +1,235 @@
+"""`redpoll hub`: read the arguments, start everything in order, say when it is ready, and stop it cleanly."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from tools.hub.app import make_app
+from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, parse_broker
+from tools.hub.domain import presence
+from tools.hub.facets.xyte_mqtt import XyteMqtt
+from tools.hub.hub import Hub, Settings
+
+log = logging.getLogger("redpoll.hub")
+
+READY_FILE = "hub.json"
+KEY_FILE = "operator.key"
+_MQTT_SECONDS = 15.0  # how long the hub may take to reach its broker when it starts
+_SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
+
+
+class StartError(Exception):
+    """The hub cannot start; the text says what is wrong and what to do."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=8480, help="HTTP port; 0 takes a free one (default 8480)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for boards on the network (default 127.0.0.1)")
+    parser.add_argument(
+        "--broker", default="embedded:1883", help="embedded:PORT (0: a free one) or mqtt://host:port (default embedded:1883)"
+    )
+    parser.add_argument("--data", type=Path, default=Path("build/hub"), help="where database, dumps and keys are kept (default build/hub)")
+    parser.add_argument("--operator-key", help="key of the operator's calls (default: REDPOLL_OPERATOR_KEY, else one made and kept)")
+    parser.add_argument("--lenient", action="store_true", help="take MQTT messages without user properties")
+    parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
+    parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
+    parser.add_argument("--share", metavar="GROUP", help="take a share of the messages, when several hubs use one broker and database")
+    parser.add_argument("--database", help="SQLAlchemy URL (default: SQLite in the data directory)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the hub until SIGINT or SIGTERM. Returns 0, or 2 when it could not start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        choice = parse_broker(args.broker)
+        settings = _settings(args)
+        with _listening(args.host, args.port) as server:
+            asyncio.run(_serve(settings, choice, args.host, server))
+    except (StartError, BrokerError) as error:
+        print(f"redpoll hub: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        hub = Hub(settings)
+        try:
+            await hub.open()
+        except SQLAlchemyError as error:
+            why = _cause(error)
+            raise StartError(f"the database cannot be opened: {why}; give a --data that can be written, or another --database") from error
+        stack.push_async_callback(hub.close)
+        address, port_311 = await _start_broker(hub, choice, host, settings.data, stack)
+        hub.mqtt_url = address.url if choice.address else replace(address, host=host).url
+        mqtt = XyteMqtt(hub, address)
+        mqtt_task = asyncio.create_task(mqtt.run())
+        stack.push_async_callback(_cancel, mqtt_task)
+        await _until_ready(mqtt, mqtt_task, address, stopping)
+        http = _Server(_config(hub))
+        http_task = asyncio.create_task(http.serve([server]))
+        sweep_task = asyncio.create_task(_sweep(hub))
+        stack.push_async_callback(_cancel, sweep_task)
+        while not http.started and not http_task.done():
+            await asyncio.sleep(0.01)
+        if not stopping.is_set():
+            _announce(settings, host, server, address, port_311)
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        (settings.data / READY_FILE).unlink(missing_ok=True)
+        hub.activities.close()  # ends the streams, which else keep the server open
+        http.should_exit = True
+        await http_task
+        mqtt_task.cancel()
+        await mqtt.drain()
+        stopped.cancel()
+
+
+async def _start_broker(
+    hub: Hub, choice: BrokerChoice, host: str, folder: Path, stack: contextlib.AsyncExitStack
+) -> tuple[BrokerAddress, int | None]:
+    if choice.address is not None:
+        return choice.address, None
+    tasks: set[asyncio.Task[None]] = set()
+
+    def on_session(client: str, gone: str | None) -> None:
+        if gone is None:
+            task = asyncio.create_task(hub.do(lambda unit: presence.session_up(unit, client)))
+        else:
+            task = asyncio.create_task(hub.do(lambda unit: presence.session_down(unit, client, gone)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    broker = EmbeddedBroker(host, choice.embedded_port or 0, folder, on_session)
+    stack.push_async_callback(broker.stop)
+    await broker.start()
+    return broker.address, broker.port_311
+
+
+async def _until_ready(mqtt: XyteMqtt, task: asyncio.Task[None], address: BrokerAddress, stopping: asyncio.Event) -> None:
+    waits = {asyncio.create_task(mqtt.ready.wait()), asyncio.create_task(stopping.wait())}
+    await asyncio.wait({*waits, task}, timeout=_MQTT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if not mqtt.ready.is_set() and not stopping.is_set():
+        why = mqtt.problem or "it does not answer"
+        raise StartError(f"--broker: no MQTT 5 connection to {address.url} ({why}); start that broker, or use --broker embedded:0")
+
+
+def _config(hub: Hub) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(hub),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the hub stops its parts in its own order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _announce(settings: Settings, host: str, server: socket.socket, address: BrokerAddress, port_311: int | None) -> None:
+    """Write hub.json, whole or not at all, and say where the hub is."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{server.getsockname()[1]}"
+    ready: dict[str, Any] = {"url": url, "mqtt_url": address.url, "pid": os.getpid()}
+    if port_311 is not None:
+        ready["mqtt311_url"] = replace(address, port=port_311).url
+    temporary = settings.data / f"{READY_FILE}.new"
+    temporary.write_text(json.dumps(ready))
+    temporary.replace(settings.data / READY_FILE)
+    print(f"hub at {settings.public_url or url} (boards: {settings.public_url or url}/xyte), MQTT 5 at {address.url}", flush=True)
+
+
+async def _sweep(hub: Hub) -> None:
+    while True:
+        await asyncio.sleep(min(_SWEEP_MAX_SECONDS, hub.settings.offline_after / 4))
+        await hub.sweep()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port <= 65535:
+        raise StartError(f"--port {port}: a port is 0 to 65535; 0 takes a free one")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        what = f"--port {port}: port {port} is in use on {host}" if in_use else f"--host {host} --port {port}: {error.strerror}"
+        raise StartError(f"{what}; stop what uses it, or take another (--port 0 finds a free one)") from error
+    with server:
+        yield server
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    if not args.offline_after > 0:
+        raise StartError("--offline-after: the seconds must be more than 0")
+    public = urlsplit(args.public_url or "http://any")
+    if public.scheme not in ("http", "https") or not public.hostname:
+        raise StartError(f"--public-url {args.public_url}: write an http:// or https:// address")
+    data: Path = args.data
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / READY_FILE).unlink(missing_ok=True)
+        key = args.operator_key or os.environ.get("REDPOLL_OPERATOR_KEY") or _kept_key(data / KEY_FILE)
+    except OSError as error:
+        raise StartError(f"--data {data}: {error.strerror}; give a directory that can be written") from error
+    database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
+    return Settings(
+        data=data, operator_key=key, database_url=database, public_url=args.public_url and args.public_url.rstrip("/"),
+        mqtt_url=None, lenient=args.lenient, offline_after=args.offline_after, share_group=args.share,
+    )  # fmt: skip
+
+
+def _kept_key(path: Path) -> str:
+    """The operator key of this data directory; made, readable by its owner only, when there is none yet."""
+    with contextlib.suppress(FileNotFoundError):
+        kept = path.read_text().strip()
+        if kept:
+            return kept
+    made = secrets.token_urlsafe(24)
+    temporary = path.with_suffix(".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(made)
+    temporary.replace(path)
+    return made
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

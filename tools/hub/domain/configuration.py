@@ -1,0 +1,64 @@
+"""The versioned configuration (reference xyte §2 and §4).
+
+The operator's change makes a new version. What the device reports makes one only when it differs: the vendor's agent sends back what it
+got, and a new version for an unchanged echo would make it loop for ever.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import update
+
+from tools.hub import tables
+from tools.hub.domain.model import Device, get_device, push, tell
+from tools.hub.errors import Invalid
+from tools.hub.store import Unit
+
+SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
+RESERVED = ("version", "last_updated", "config")  # the flat form of seed 001 keeps these names for itself
+
+
+def set_by_operator(unit: Unit, device: Device, config: object) -> Device:
+    """Replace the configuration; the device is told. The same content again changes nothing."""
+    if not isinstance(config, dict):
+        raise Invalid("configuration must be an object")
+    taken = [name for name in RESERVED if name in config]
+    if taken:
+        raise Invalid(f'configuration must not use the name "{taken[0]}": the protocol\'s flat form keeps it for itself')
+    changed = _store(unit, device, config, device.config_version)
+    if changed.config_version != device.config_version:
+        tell(unit, "deviceUpdated", changed, by="operator", changed="configuration", version=str(changed.config_version))
+        push_current(unit, changed)
+    return changed
+
+
+def set_by_device(unit: Unit, device: Device, config: dict[str, Any], version: int | None) -> Device:
+    """Take what the device says its configuration is. Raises Invalid when that is older than the hub's."""
+    if version is not None and version < device.config_version:
+        raise Invalid(f"Config version {version} is older than the server's {device.config_version}")
+    changed = _store(unit, device, config, max(device.config_version, version or 0))
+    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(device_config_version=changed.config_version))
+    return get_device(unit.db, device.id)
+
+
+def push_current(unit: Unit, device: Device) -> None:
+    body = {"version": device.config_version, "last_updated": device.config_updated, "config": device.config}
+    push(unit, device, "config", body)
+
+
+def _store(unit: Unit, device: Device, config: dict[str, Any], base: int) -> Device:
+    if config == device.config and _same_types(config, device.config):
+        return device
+    if len(json.dumps(config)) > SIZE_MAX:
+        raise Invalid(f"configuration must be at most {SIZE_MAX} bytes of JSON")
+    unit.db.execute(
+        update(tables.devices)
+        .where(tables.devices.c.id == device.id)
+        .values(config=config, config_version=base + 1, config_updated=unit.now)
+    )
+    return get_device(unit.db, device.id)
+
+
+def _same_types(left: object, right: object) -> bool:
+    """Python holds True equal to 1; JSON does not."""
+    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)

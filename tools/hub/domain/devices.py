@@ -1,0 +1,234 @@
+"""Devices: registration, keys, Update Device, claim, deletion. The rules are those of reference xyte §1 and §2."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+
+from tools.hub import tables
+from tools.hub.domain import firmware
+from tools.hub.domain.model import (
+    Device,
+    Space,
+    find_device,
+    find_space,
+    get_device,
+    home_collection,
+    mapping,
+    new_collection_id,
+    push,
+    tell,
+    text,
+    to_device,
+    whole,
+)
+from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, TooMany
+from tools.hub.store import Unit
+
+UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
+_UPDATE_KEYS = ("firmware_version", "name", "sub_model", "details", "space_version", "config_version")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_CLOUD_ID = re.compile(r"[0-9A-Za-z]{16,64}")  # a partner's short code and 16 to 36 letters and digits (reference xyte §1)
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a new device is given; the key is in no other place afterwards."""
+
+    id: str
+    access_key: str
+
+
+def is_device_id(value: str) -> bool:
+    return _UUID.fullmatch(value) is not None
+
+
+def hash_key(access_key: str) -> str:
+    return hashlib.sha256(access_key.encode()).hexdigest()
+
+
+def authenticate(db: Connection, device_id: str, access_key: str) -> Device:
+    """The device that owns this key. Raises NotAuthorized, in the same time whether the device or the key is wrong."""
+    device = find_device(db, device_id) if is_device_id(device_id) else None
+    expected = _NOBODY if device is None else device.key_hash
+    same = hmac.compare_digest(hash_key(access_key), expected)
+    if device is None or not same:
+        raise NotAuthorized()
+    return device
+
+
+def register(unit: Unit, body: dict[str, Any]) -> Credentials:
+    """Take a new device in. Raises Invalid (also when it is already registered) and NotFound for an unknown model."""
+    sn = text(body.get("sn"), "SN", required=True)
+    hardware_key = text(body.get("hardware_key"), "hardware_key", required=True)
+    version = text(body.get("firmware_version"), "firmware_version", required=True)
+    cloud_id = text(body.get("cloud_id"), "cloud_id")
+    mac = text(body.get("mac"), "mac", limit=64)
+    name = text(body.get("name"), "name") or f"{hardware_key} {sn}"[:255]
+    sub_model = text(body.get("sub_model"), "sub_model")
+    parent_id = text(body.get("parent_id"), "parent_id", limit=36)
+    details = mapping(body.get("details"), "details")
+    assert sn and hardware_key and version
+    if cloud_id is None and mac is None:
+        raise Invalid("Invalid device: it needs a cloud_id, or a mac beside its sn")
+    if cloud_id is not None and not _CLOUD_ID.fullmatch(cloud_id):
+        raise Invalid("Invalid cloud_id: it must be 16 to 64 ASCII letters and digits")
+    if not firmware.is_known_model(unit.db, hardware_key):
+        raise NotFound("Model not found")
+    if _find_registered(unit.db, cloud_id, mac, sn) is not None:
+        raise Invalid("Device is already registered")
+    if parent_id is not None and (not is_device_id(parent_id) or find_device(unit.db, parent_id) is None):
+        raise Invalid("Invalid parent_id: no such device")
+    made = Credentials(str(uuid.uuid4()), secrets.token_hex(16))
+    unit.db.execute(
+        insert(tables.devices).values(
+            id=made.id, key_hash=hash_key(made.access_key), name=name, sn=sn, mac=mac and mac.lower(), cloud_id=cloud_id,
+            hardware_key=hardware_key, sub_model=sub_model, firmware_version=version, details=details, parent_id=parent_id,
+            collection_id=home_collection(unit.db), space_version=0, info_version=0, config={}, config_version=0,
+            config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False, created_at=unit.now,
+        )
+    )  # fmt: skip
+    device = get_device(unit.db, made.id)
+    tell(unit, "deviceCreated", device, name=device.name, model=hardware_key)
+    firmware.check(unit, device, version)
+    return made
+
+
+def update_device(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    """Update Device, by the device itself: at most 10 an hour. Raises Malformed for an unknown key, TooMany, Invalid."""
+    for key in body:
+        if key not in _UPDATE_KEYS:
+            raise Malformed(f"Unknown key {key[:64]!r}: Update Device takes {', '.join(_UPDATE_KEYS)}")
+    recent = [at for at in device.update_times if at > unit.now - 3600]
+    if len(recent) >= UPDATES_PER_HOUR:
+        raise TooMany(f"Update Device is limited to {UPDATES_PER_HOUR} calls an hour")
+    changes: dict[str, Any] = {"update_times": [*recent, unit.now]}
+    for key in ("firmware_version", "name", "sub_model"):
+        if body.get(key) is not None:
+            changes[key] = text(body[key], key)
+    if body.get("details") is not None:
+        changes["details"] = mapping(body["details"], "details")
+    for key in ("space_version", "config_version"):
+        if body.get(key) is not None:
+            changes[f"device_{key}"] = whole(body[key], key)
+    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(changes))
+    tell(unit, "deviceUpdated", device, by="device", changed=",".join(key for key in _UPDATE_KEYS if body.get(key) is not None))
+    if "firmware_version" in changes:
+        firmware.check(unit, device, changes["firmware_version"])
+
+
+def set_cloud_setting(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+    """Set one property; returns all of them. Takes `{property, value}` and the older `{"name": value}`."""
+    settings: dict[str, Any] = body
+    if "property" in body:
+        settings = {text(body["property"], "property", required=True) or "": body.get("value")}
+    if not settings or any(value is not None and not isinstance(value, str | int | float | bool) for value in settings.values()):
+        raise Invalid('Invalid cloud settings: send {"property": name, "value": text, number or boolean}')
+    merged = {**device.cloud_settings, **settings}
+    if len(merged) > 64 or any(len(name) > 255 for name in merged):
+        raise Invalid("Invalid cloud settings: at most 64, with names of at most 255 characters")
+    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(cloud_settings=merged))
+    return merged
+
+
+def claim(unit: Unit, body: dict[str, Any]) -> Device:
+    """Take a registered device into a space (made when it is new). Returns the device as it is then."""
+    cloud_id = text(body.get("cloud_id"), "cloud_id")
+    mac = text(body.get("mac"), "mac", limit=64)
+    sn = text(body.get("sn"), "sn")
+    name = text(body.get("name"), "name")
+    space_id = body.get("space_id", "default")
+    space_id = text(str(space_id) if isinstance(space_id, int) else space_id, "space_id", required=True)
+    assert space_id is not None
+    if cloud_id is None and (mac is None or sn is None):
+        raise Invalid("Name the device by its cloud_id, or by its mac and sn")
+    device = _find_registered(unit.db, cloud_id, mac, sn)
+    if device is None:
+        raise NotFound("Device not found: it has not registered, or not with this cloud_id, mac and sn")
+    space = ensure_space(unit.db, space_id)
+    moved = space.id != device.collection_id
+    changes: dict[str, Any] = {}
+    if name is not None and name != device.name:
+        changes.update(name=name, info_version=device.info_version + 1)
+    if moved:
+        changes.update(collection_id=space.id, space_version=device.space_version + 1)
+    if changes:
+        unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(changes))
+    claimed = get_device(unit.db, device.id)
+    if moved:
+        tell(unit, "deviceMoved", claimed, fromCollectionId=device.collection_id, space=space.name)
+        push(unit, claimed, "space_info", space_info(claimed, space))
+    elif changes:
+        tell(unit, "deviceUpdated", claimed, by="operator", changed="name")
+    return claimed
+
+
+def rename(unit: Unit, device: Device, name: object) -> None:
+    unit.db.execute(
+        update(tables.devices)
+        .where(tables.devices.c.id == device.id)
+        .values(name=text(name, "name", required=True), info_version=device.info_version + 1)
+    )
+    tell(unit, "deviceUpdated", device, by="operator", changed="name")
+
+
+def remove(unit: Unit, device: Device, by: str) -> None:
+    """Forget the device and all that belongs to it; its key is worth nothing from now on."""
+    for table in (tables.telemetry, tables.commands, tables.dumps):
+        unit.db.execute(delete(table).where(table.c.device_id == device.id))
+    unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
+    if device.online:
+        tell(unit, "clientDisconnected", device, reason="device removed")
+    tell(unit, "deviceRemoved", device, by=by)
+
+
+def list_devices(db: Connection, limit: int, offset: int) -> list[Device]:
+    """Devices in the order of their registration."""
+    query = select(tables.devices).order_by(tables.devices.c.created_at, tables.devices.c.id).limit(limit).offset(offset)
+    return [to_device(row) for row in db.execute(query)]
+
+
+def ensure_space(db: Connection, space_id: str) -> Space:
+    """The space that the operator calls so; a new one when there is none."""
+    row = db.execute(select(tables.spaces).where(tables.spaces.c.space_id == space_id)).one_or_none()
+    if row is not None:
+        return Space(row.id, row.space_id, row.name, row.info)
+    made = Space(new_collection_id(), space_id, f"Space {space_id}"[:255], {})
+    db.execute(insert(tables.spaces).values(id=made.id, space_id=made.space_id, name=made.name, info=made.info))
+    return made
+
+
+def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
+    """Name a space and say where it is; every device in it is told."""
+    space = ensure_space(unit.db, space_id)
+    values = {"name": text(name, "name") or space.name, "info": {**space.info, **mapping(info, "info")}}
+    unit.db.execute(update(tables.spaces).where(tables.spaces.c.id == space.id).values(values))
+    changed = find_space(unit.db, space.id)
+    rows = unit.db.execute(select(tables.devices).where(tables.devices.c.collection_id == space.id)).all()
+    for device in map(to_device, rows):
+        version = tables.devices.c.space_version + 1
+        unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(space_version=version))
+        tell(unit, "deviceUpdated", device, by="operator", changed="space")
+        push(unit, device, "space_info", space_info(device, changed))
+    return changed
+
+
+def space_info(device: Device, space: Space) -> dict[str, Any]:
+    """What a claimed device may know about its space; empty while it is unclaimed."""
+    return {} if device.space_version == 0 else {"name": space.name, **space.info}
+
+
+def _find_registered(db: Connection, cloud_id: str | None, mac: str | None, sn: str | None) -> Device | None:
+    same = []
+    if cloud_id is not None:
+        same.append(tables.devices.c.cloud_id == cloud_id)
+    if mac is not None and sn is not None:
+        same.append(and_(tables.devices.c.mac == mac.lower(), tables.devices.c.sn == sn))
+    row = db.execute(select(tables.devices).where(or_(*same)).limit(1)).one_or_none() if same else None
+    return None if row is None else to_device(row)

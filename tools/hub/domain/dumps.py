@@ -1,0 +1,69 @@
+"""Dumps: what a device uploads for people to look at (logs, traces). Each is one file below DIR/dumps, named by its id only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from tools.hub import tables, times
+from tools.hub.domain.model import Device, tell
+from tools.hub.errors import Invalid, NotFound
+from tools.hub.store import Unit
+
+SIZE_MAX = 1024 * 1024  # bytes of one dump
+DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
+
+
+@dataclass(frozen=True)
+class Dump:
+    """One upload."""
+
+    id: str
+    mime: str
+    filename: str
+    length: int
+
+
+def keep(unit: Unit, device: Device, dump: Dump, data: Path, body: bytes) -> None:
+    """Store a new dump. Raises Invalid when the device has used up its room."""
+    _check_room(unit.db, device, len(body))
+    folder = data / "dumps"
+    folder.mkdir(exist_ok=True)
+    (folder / dump.id).write_bytes(body)
+    unit.db.execute(
+        insert(tables.dumps).values(
+            id=dump.id, device_id=device.id, mime=dump.mime, filename=dump.filename, length=dump.length, created_at=unit.now
+        )
+    )
+    tell(unit, "blobUpload", device, bytes=str(len(body)), id=dump.id, filename=dump.filename)
+
+
+def append(unit: Unit, device: Device, dump_id: str, data: Path, body: bytes) -> int:
+    """Add to a dump of this device; returns its length then. Raises NotFound and Invalid."""
+    rows = tables.dumps.c
+    length = unit.db.execute(select(rows.length).where(rows.id == dump_id, rows.device_id == device.id)).scalar_one_or_none()
+    if length is None:
+        raise NotFound("Dump not found")
+    if length + len(body) > SIZE_MAX:
+        raise Invalid(f"A dump is at most {SIZE_MAX} bytes")
+    _check_room(unit.db, device, len(body))
+    with (data / "dumps" / dump_id).open("r+b") as file:
+        file.seek(length)  # what an append that was not committed may have left is written over
+        file.write(body)
+    unit.db.execute(update(tables.dumps).where(rows.id == dump_id).values(length=length + len(body)))
+    tell(unit, "blobUpload", device, bytes=str(len(body)), id=dump_id)
+    return int(length) + len(body)
+
+
+def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:
+    rows = db.execute(select(tables.dumps).where(tables.dumps.c.device_id == device_id).order_by(tables.dumps.c.created_at))
+    return [
+        {"id": row.id, "mime": row.mime, "filename": row.filename, "length": row.length, "created_at": times.iso(row.created_at)}
+        for row in rows
+    ]
+
+
+def _check_room(db: Connection, device: Device, more: int) -> None:
+    used = db.execute(select(func.coalesce(func.sum(tables.dumps.c.length), 0)).where(tables.dumps.c.device_id == device.id)).scalar_one()
+    if used + more > DEVICE_MAX:
+        raise Invalid(f"The dumps of one device are at most {DEVICE_MAX} bytes")

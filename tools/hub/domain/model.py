@@ -1,0 +1,149 @@
+"""The records that the domain hands out, and the bounds of what it takes in."""
+
+import secrets
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from tools.hub import tables
+from tools.hub.errors import Invalid, NotFound
+from tools.hub.store import Happening, Push, Unit
+
+NAME_MAX = 255  # characters in a name, a serial number, a version
+_BASE32 = "0123456789abcdefghijklmnopqrstuv"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A row of `devices`; see tables.py for what each field means."""
+
+    id: str
+    key_hash: str
+    name: str
+    sn: str
+    mac: str | None
+    cloud_id: str | None
+    hardware_key: str
+    sub_model: str | None
+    firmware_version: str
+    details: dict[str, Any]
+    parent_id: str | None
+    collection_id: str
+    space_version: int
+    device_space_version: int | None
+    info_version: int
+    config: dict[str, Any]
+    config_version: int
+    config_updated: float
+    device_config_version: int | None
+    status: str | None
+    state: dict[str, Any]
+    message: str | None
+    telemetry_at: float | None
+    cloud_settings: dict[str, Any]
+    update_times: list[float]
+    transport: str | None
+    online: bool
+    seen_at: float | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Space:
+    """A row of `spaces`."""
+
+    id: str
+    space_id: str | None
+    name: str
+    info: dict[str, Any]
+
+
+_DEVICE_FIELDS = tuple(field.name for field in fields(Device))
+
+
+def to_device(row: Row[Any]) -> Device:
+    return Device(**{name: getattr(row, name) for name in _DEVICE_FIELDS})
+
+
+def find_device(db: Connection, device_id: str) -> Device | None:
+    """The device, its row held until the end of the transaction where the database can do that."""
+    row = db.execute(select(tables.devices).where(tables.devices.c.id == device_id).with_for_update()).one_or_none()
+    return None if row is None else to_device(row)
+
+
+def get_device(db: Connection, device_id: str) -> Device:
+    device = find_device(db, device_id)
+    if device is None:
+        raise NotFound("Device not found")
+    return device
+
+
+def find_space(db: Connection, collection_id: str) -> Space:
+    row = db.execute(select(tables.spaces).where(tables.spaces.c.id == collection_id)).one()
+    return Space(row.id, row.space_id, row.name, row.info)
+
+
+def new_collection_id() -> str:
+    """14 lower-case letters and digits, the first not a zero, as Span's are."""
+    return secrets.choice(_BASE32[1:]) + "".join(secrets.choice(_BASE32) for _ in range(13))
+
+
+def home_collection(db: Connection) -> str:
+    """The collection of the devices that nobody has claimed; made when it is first needed."""
+    found = db.execute(select(tables.meta.c.value).where(tables.meta.c.key == "home")).scalar_one_or_none()
+    if found is not None:
+        return str(found)
+    made = new_collection_id()
+    db.execute(insert(tables.spaces).values(id=made, space_id=None, name="Unclaimed", info={}))
+    db.execute(insert(tables.meta).values(key="home", value=made))
+    return made
+
+
+def tell(unit: Unit, event: str, device: Device, **data: str) -> None:
+    """Note one activity about the device."""
+    unit.activities.append(Happening(event, device.id, device.collection_id, data))
+
+
+def push(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> None:
+    """Have the device sent something now. One that polls over HTTP gets nothing pushed: it will ask."""
+    if device.transport != "http":
+        unit.pushes.append(Push(device.id, device.collection_id, kind, body))
+
+
+def text(value: object, name: str, *, required: bool = False, limit: int = NAME_MAX) -> str | None:
+    """The value as a bounded text; None when it is absent and need not be there.
+
+    Raises Invalid.
+    """
+    if value is None and not required:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > limit:
+        raise Invalid(f"Invalid {name}: it must be a text of 1 to {limit} characters")
+    return value
+
+
+def mapping(value: object, name: str) -> dict[str, Any]:
+    """The value as an object; empty when it is absent.
+
+    Raises Invalid.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Invalid(f"Invalid {name}: it must be an object")
+    return value
+
+
+def whole(value: object, name: str) -> int | None:
+    """The value as a whole number from 0 to 2^31-1, also when it is written as a text of digits; None when it is absent.
+
+    Raises Invalid.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0x7FFFFFFF:
+        raise Invalid(f"Invalid {name}: it must be a whole number from 0 to 2147483647")
+    return value

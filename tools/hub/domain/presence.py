@@ -1,0 +1,54 @@
+"""Whether a device is there: clientConnected and clientDisconnected.
+
+A device is online from the first sign of life to the last: an authenticated HTTP call or MQTT message, or the broker's word that its
+session is up; offline when the broker says that its session is down, or when it has been silent for the offline threshold.
+"""
+
+from dataclasses import replace
+
+from sqlalchemy import select, update
+
+from tools.hub import tables
+from tools.hub.domain.model import Device, find_device, tell, to_device
+from tools.hub.store import Unit
+
+
+def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True) -> Device:
+    """An authenticated call or message came; returns the device as it is then.
+
+    `speaks` False: over a side channel (files, dumps), which says nothing about the transport.
+    """
+    values: dict[str, object] = {"seen_at": unit.now, "online": True}
+    if speaks:
+        values["transport"] = transport
+    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(values))
+    if not device.online:
+        tell(unit, "clientConnected", device, transport=transport)
+    return replace(device, online=True, seen_at=unit.now, transport=transport if speaks else device.transport)
+
+
+def session_up(unit: Unit, device_id: str) -> None:
+    """The broker has let a client in that bears this device's id."""
+    device = find_device(unit.db, device_id)
+    if device is not None:
+        seen(unit, device, "mqtt")
+
+
+def session_down(unit: Unit, device_id: str, reason: str) -> None:
+    """The broker has lost the client that bears this device's id."""
+    device = find_device(unit.db, device_id)
+    if device is not None and device.online and device.transport == "mqtt":
+        _gone(unit, device, reason)
+
+
+def sweep(unit: Unit, silent_for: float) -> None:
+    """Take every device offline that has not been heard of for so many seconds."""
+    late = tables.devices.c.seen_at < unit.now - silent_for
+    rows = unit.db.execute(select(tables.devices).where(tables.devices.c.online, late)).all()
+    for device in map(to_device, rows):
+        _gone(unit, device, f"silent for {silent_for:g} s")
+
+
+def _gone(unit: Unit, device: Device, reason: str) -> None:
+    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(online=False))
+    tell(unit, "clientDisconnected", device, reason=reason, transport=device.transport or "http")

@@ -1,0 +1,274 @@
+"""The Xyte facet over MQTT 5: seed 001 and reference xyte §3.
+
+The hub is a client of the broker. It takes `v1/device/ID/{telemetry, config/update, commands/update, license/update, update,
+cloud_settings/update, get}` and the newer `command/update`; none of these is a topic that it publishes on itself. It publishes
+`v1/device/ID/{config, commands, license, space_info, firmware}` at QoS 1, not retained, the first three with Response Topic and
+Correlation Data: the id of the command or licence; for a configuration its version, as the reference names none.
+
+Every message must carry the user properties device_id and access_key (seed 001), the device_id being the topic's. One that does not is
+refused, which the device does not get to know (the protocol has no error channel) and the activity feed does. `--lenient` takes messages
+without the properties; wrong ones are refused all the same.
+
+Left out so far: licences, children, the newer `command` topic for what the hub sends.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tools.hub import wire
+from tools.hub.broker import BrokerAddress
+from tools.hub.domain import commands, configuration, devices, firmware, presence, telemetry
+from tools.hub.domain.model import Device, find_device, find_space, push, tell
+from tools.hub.errors import Malformed, NotAuthorized, NotFound, Refused
+from tools.hub.facets import xyte_shapes as shapes
+from tools.hub.hub import Hub
+from tools.hub.store import Happening, Push, Unit
+
+log = logging.getLogger("redpoll.hub.mqtt")
+
+ROOT = "v1/device"
+KINDS = {
+    "telemetry": "telemetry",
+    "config/update": "config",
+    "commands/update": "command",
+    "command/update": "command",
+    "license/update": "license",
+    "update": "update",
+    "cloud_settings/update": "cloud_settings",
+    "get": "snapshot",
+}  # the topic's end: what the activity feed calls it
+_ANSWERED = ("config", "commands", "license")  # pushes that a device answers on their /update
+_EXPIRY = 600  # seconds that a broker may keep a push for an absent device: "a limited time" (reference xyte §3)
+_WORKING = 500  # messages that may be in work at once
+_PUSHING = 64  # pushes that may be on their way at once
+_WAITING = 10_000  # pushes that may wait for the broker
+_RETRY_SECONDS = 1.0
+_TIMEOUT = 10.0
+
+
+def subscriptions(share_group: str | None) -> list[str]:
+    """What the hub subscribes to; with a group, several hubs share the messages."""
+    before = f"$share/{share_group}/" if share_group else ""
+    return [f"{before}{ROOT}/+/{end}" for end in KINDS]
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message from a device's side, before anything about it is believed."""
+
+    device_id: str  # the topic's
+    end: str  # what follows in the topic
+    payload: bytes
+    properties: tuple[tuple[str, str], ...]
+
+
+class XyteMqtt:
+    """The hub's MQTT client: connects, connects again when the connection is lost, takes messages in and sends pushes out."""
+
+    def __init__(self, hub: Hub, address: BrokerAddress) -> None:
+        self._hub = hub
+        self._address = address
+        self._pushes: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
+        self._working = asyncio.Semaphore(_WORKING)
+        self._pushing = asyncio.Semaphore(_PUSHING)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ready = asyncio.Event()  # connected and subscribed
+        self.problem = ""  # why it is not
+        hub.on_push(self._queue)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                async with self._client() as client:
+                    client.pending_calls_threshold = _PUSHING + 10
+                    await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
+                    self.problem = ""
+                    self.ready.set()
+                    log.info("connected to the broker at %s", self._address.url)
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._send(client))
+                        await self._receive(client)
+            except* (aiomqtt.MqttError, OSError, ValueError) as errors:
+                self.problem = str(_first(errors))
+                log.warning("no connection to the broker at %s: %s; trying again", self._address.url, self.problem)
+            self.ready.clear()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def drain(self) -> None:
+        """Let the messages that are in work come to their end."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _client(self) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            self._address.host,
+            self._address.port,
+            username=self._address.username,
+            password=self._address.password,
+            identifier=f"redpoll-hub-{secrets.token_hex(6)}",
+            protocol=aiomqtt.ProtocolVersion.V5,
+            keepalive=30,
+            timeout=_TIMEOUT,
+            tls_context=ssl.create_default_context() if self._address.tls else None,
+            logger=_quiet,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+
+    # ---- from devices
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            incoming = _read(message)
+            if incoming is None:
+                continue
+            await self._working.acquire()
+            task = asyncio.create_task(self._take(incoming))  # tasks start in the order they are made, so a device's messages keep theirs
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, incoming: Incoming) -> None:
+        try:
+            await self._hub.do(lambda unit: self._work(unit, incoming))
+        except Exception:  # noqa: BLE001 - one message must not end the hub's client
+            log.exception("a message on %s/update could not be stored", KINDS[incoming.end])
+        finally:
+            self._working.release()
+
+    def _work(self, unit: Unit, incoming: Incoming) -> None:
+        kind, size = KINDS[incoming.end], str(len(incoming.payload))
+        try:
+            device = self._who(unit, incoming)
+            device = presence.seen(unit, device, "mqtt")
+            _HANDLERS[kind](unit, device, wire.decode_object(incoming.payload) if incoming.payload else {})
+        except Refused as refused:
+            known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
+            collection = self._hub.home if known is None else known.collection_id
+            data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
+            unit.activities.append(Happening("upstreamMessage", None if known is None else known.id, collection, data))
+        else:
+            tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind)
+
+    def _who(self, unit: Unit, incoming: Incoming) -> Device:
+        """The device that sent it. Raises NotAuthorized."""
+        ids = {value for name, value in incoming.properties if name == "device_id"}
+        keys = {value for name, value in incoming.properties if name == "access_key"}
+        if self._hub.settings.lenient and not ids and not keys:
+            device = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
+            if device is None:
+                raise NotAuthorized()
+            return device
+        for name, values in (("device_id", ids), ("access_key", keys)):
+            if len(values) != 1:
+                raise NotAuthorized(f"Not authorized: {'no' if not values else 'more than one'} user property {name}")
+        if ids != {incoming.device_id}:
+            raise NotAuthorized("Not authorized: the user property device_id is not the topic's device")
+        return devices.authenticate(unit.db, incoming.device_id, keys.pop())
+
+    # ---- to devices
+
+    def _queue(self, item: Push) -> None:
+        try:
+            self._pushes.put_nowait(item)
+        except asyncio.QueueFull:
+            log.warning("a %s for device %s is dropped, the broker does not keep up; its next snapshot has it", item.kind, item.device_id)
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                item = await self._pushes.get()
+                await self._pushing.acquire()
+                group.create_task(self._publish(client, item))
+
+    async def _publish(self, client: aiomqtt.Client, item: Push) -> None:
+        topic, payload, properties = outgoing(item, self._hub.now())
+        try:
+            await client.publish(topic, payload, qos=1, retain=False, properties=properties)
+        finally:
+            self._pushing.release()
+        data = {"bytes": str(len(payload)), "transport": "mqtt", "kind": "command" if item.kind == "commands" else item.kind}
+        self._hub.activities.emit("downstreamMessage", item.collection_id, item.device_id, data)
+
+
+def outgoing(item: Push, now: float) -> tuple[str, bytes, Properties]:
+    """Topic, payload and properties of a push, as seed 001 shows them."""
+    topic = f"{ROOT}/{item.device_id}/{item.kind}"
+    body = item.body
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = _EXPIRY
+    if item.kind in _ANSWERED:
+        properties.ResponseTopic = f"{topic}/update"
+        properties.CorrelationData = str(body["version"] if item.kind == "config" else body["id"]).encode()
+    if item.kind == "config":
+        body = shapes.config_flat(body["version"], body["last_updated"], body["config"])
+    elif item.kind == "space_info":
+        body = shapes.space_info(body, now)
+    return topic, wire.encoded(body), properties
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _read(message: aiomqtt.Message) -> Incoming | None:
+    parts = str(message.topic).split("/", 3)
+    if len(parts) != 4 or parts[3] not in KINDS:
+        return None
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    return Incoming(parts[2], parts[3], payload, tuple(getattr(message.properties, "UserProperty", ())))
+
+
+def _telemetry(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    if not body:
+        raise Malformed("The body must be a JSON object")
+    telemetry.send(unit, device, body)
+
+
+def _config(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    configuration.set_by_device(unit, device, *shapes.read_config(body))
+
+
+def _command(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    commands.report(unit, device, body)
+
+
+def _license(_unit: Unit, _device: Device, _body: dict[str, Any]) -> None:
+    raise NotFound("License not found")
+
+
+def _cloud_settings(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    devices.set_cloud_setting(unit, device, body)
+
+
+def _snapshot(unit: Unit, device: Device, _body: dict[str, Any]) -> None:
+    """Seed 001 "Get latest snapshot", in its order."""
+    info = devices.space_info(device, find_space(unit.db, device.collection_id))
+    if info:
+        push(unit, device, "space_info", info)
+    configuration.push_current(unit, device)
+    commands.push_next(unit, device)
+    firmware.push_if_different(unit, device)
+
+
+_HANDLERS = {
+    "telemetry": _telemetry,
+    "config": _config,
+    "command": _command,
+    "license": _license,
+    "update": devices.update_device,
+    "cloud_settings": _cloud_settings,
+    "snapshot": _snapshot,
+}
+
+_quiet = logging.getLogger("redpoll.hub.mqtt.client")  # paho's own lines, which repeat every packet
+_quiet.setLevel(logging.CRITICAL)

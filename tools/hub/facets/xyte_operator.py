@@ -1,0 +1,173 @@
+"""The operator's side of the Xyte facet, under /xyte: the vendor's paths (reference xyte §1), /operator/... where it publishes none.
+
+Every call carries the operator key in `Authorization`. Decisions: `configuration` of a PATCH replaces the whole configuration; a list is
+`{"items": [...]}`; `limit` is 1 to 1000 (default 100), `offset` from 0; history is newest first, and
+`before` takes the `seq` of the last item seen.
+
+Left out: the rest of the organization API (users, models, tickets, spaces as a tree).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
+
+from tools.hub import wire
+from tools.hub.domain import commands, configuration, devices, dumps, firmware, telemetry
+from tools.hub.domain.model import Device, find_space, get_device
+from tools.hub.errors import Invalid, Malformed
+from tools.hub.facets import xyte_shapes as shapes
+from tools.hub.hub import Hub
+from tools.hub.store import Unit
+
+ORGANIZATION = "/xyte/core/v1/organization"
+OPERATOR = "/xyte/operator"
+PAGE_MAX = 1000
+
+
+def router(hub: Hub) -> APIRouter:
+    """The routes of the operator side, all behind the operator key."""
+    facet = OperatorFacet(hub)
+
+    async def operator_only(request: Request) -> None:
+        hub.check_operator(wire.authorization(request))
+
+    api = APIRouter(tags=["xyte: operator"], dependencies=[Depends(operator_only)])
+    for method, path, endpoint in (
+        ("GET", f"{ORGANIZATION}/devices", facet.list_devices),
+        ("POST", f"{ORGANIZATION}/devices/claim", facet.claim),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}", facet.get_device),
+        ("PATCH", f"{ORGANIZATION}/devices/{{device_id}}", facet.change),
+        ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}", facet.delete),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.list_commands),
+        ("POST", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.queue_command),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry", facet.get_telemetry),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry/history", facet.get_history),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/dumps", facet.list_dumps),
+        ("PUT", f"{OPERATOR}/models/{{hardware_key}}", facet.set_model),
+        ("PUT", f"{OPERATOR}/spaces/{{space_id}}", facet.set_space),
+    ):
+        api.add_api_route(path, endpoint, methods=[method])
+    return api
+
+
+class OperatorFacet:
+    """One method per call."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def list_devices(self, request: Request) -> JSONResponse:
+        """Every device, in the order of registration."""
+        limit, offset, _ = _page(request)
+
+        def work(db: Connection) -> list[dict[str, Any]]:
+            return [_for_operator(db, device) for device in devices.list_devices(db, limit, offset)]
+
+        return JSONResponse({"items": await self._hub.store.read(work)})
+
+    async def claim(self, request: Request) -> JSONResponse:
+        """Take a registered device, named by cloud_id or by mac and sn, into a space."""
+        body = await wire.read_object(request)
+        return await self._device(lambda unit: devices.claim(unit, body))
+
+    async def get_device(self, device_id: str) -> JSONResponse:
+        """All about one device."""
+        return await self._device(lambda unit: get_device(unit.db, device_id))
+
+    async def change(self, device_id: str, request: Request) -> JSONResponse:
+        """Change name or configuration."""
+        body = await wire.read_object(request)
+        unknown = [key for key in body if key not in ("name", "configuration")]
+        if unknown or not body:
+            raise Malformed("PATCH takes name and configuration" + (f", not {unknown[0][:64]!r}" if unknown else ""))
+
+        def work(unit: Unit) -> Device:
+            device = get_device(unit.db, device_id)
+            if "configuration" in body:
+                configuration.set_by_operator(unit, device, body["configuration"])
+            if "name" in body:
+                devices.rename(unit, device, body["name"])
+            return get_device(unit.db, device_id)
+
+        return await self._device(work)
+
+    async def delete(self, device_id: str) -> JSONResponse:
+        """Delete a device; it gets 401 from now on."""
+        await self._hub.do(lambda unit: devices.remove(unit, get_device(unit.db, device_id), "operator"))
+        return JSONResponse({"success": True})
+
+    async def list_commands(self, device_id: str, request: Request) -> JSONResponse:
+        """The device's commands with their status, newest first."""
+        limit, offset, _ = _page(request)
+        return await self._items(
+            device_id, lambda db: [shapes.command_for_operator(item) for item in commands.list_commands(db, device_id, limit, offset)]
+        )
+
+    async def queue_command(self, device_id: str, request: Request) -> JSONResponse:
+        """Queue a command: name, friendly_name, file_id, extra_params."""
+        body = await wire.read_object(request)
+        command = await self._hub.do(lambda unit: commands.queue(unit, get_device(unit.db, device_id), body))
+        return JSONResponse(shapes.command_for_operator(command), 201)
+
+    async def get_telemetry(self, device_id: str) -> JSONResponse:
+        """The merged state."""
+        return JSONResponse(shapes.telemetry_for_operator(await self._hub.store.read(lambda db: get_device(db, device_id))))
+
+    async def get_history(self, device_id: str, request: Request) -> JSONResponse:
+        """The telemetry messages, newest first."""
+        limit, offset, before = _page(request)
+        return await self._items(device_id, lambda db: telemetry.history(db, device_id, limit, before, offset))
+
+    async def list_dumps(self, device_id: str) -> JSONResponse:
+        """What the device has uploaded."""
+        return await self._items(device_id, lambda db: dumps.list_dumps(db, device_id))
+
+    async def set_model(self, hardware_key: str, request: Request) -> JSONResponse:
+        """Say whether a model is known and what its latest firmware is: known, latest_fw_version, latest_fw_file_id."""
+        body = await wire.read_object(request)
+        return JSONResponse(await self._hub.do(lambda unit: firmware.set_model(unit, hardware_key, body)))
+
+    async def set_space(self, space_id: str, request: Request) -> JSONResponse:
+        """Name a space and say where it is: name, info {coordinates {lat, lng}, utc_offset, location, temperature_units, maintenance}."""
+        body = await wire.read_object(request)
+        space = await self._hub.do(lambda unit: devices.set_space(unit, space_id, body.get("name"), body.get("info")))
+        return JSONResponse({"id": space.space_id, "collection_id": space.id, "name": space.name, "info": space.info})
+
+    async def _device(self, work: Callable[[Unit], Device]) -> JSONResponse:
+        def then_show(unit: Unit) -> dict[str, Any]:
+            return _for_operator(unit.db, work(unit))
+
+        return JSONResponse(await self._hub.do(then_show))
+
+    async def _items(self, device_id: str, work: Callable[[Connection], list[dict[str, Any]]]) -> JSONResponse:
+        def of_a_device(db: Connection) -> list[dict[str, Any]]:
+            get_device(db, device_id)
+            return work(db)
+
+        return JSONResponse({"items": await self._hub.store.read(of_a_device)})
+
+
+def _for_operator(db: Connection, device: Device) -> dict[str, Any]:
+    return shapes.device_for_operator(device, find_space(db, device.collection_id))
+
+
+def _page(request: Request) -> tuple[int, int, int | None]:
+    """limit, offset and before out of the query. Raises Invalid."""
+    limit = _number(request, "limit", 1, PAGE_MAX, 100)
+    offset = _number(request, "offset", 0, 2**31 - 1, 0)
+    before = _number(request, "before", 0, 2**53, -1)
+    return limit, offset, None if before < 0 else before
+
+
+def _number(request: Request, name: str, low: int, high: int, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
+        raise Invalid(f"{name} must be a whole number from {low} to {high}")
+    return int(text)
+
+

@@ -1,0 +1,122 @@
+"""The JSON of the Xyte protocol, both ways: what seed 000, seed 001 and reference xyte §2 write down."""
+
+from typing import Any
+
+from tools.hub import times
+from tools.hub.domain.commands import Command
+from tools.hub.domain.model import Device, Space, mapping, whole
+
+
+def config_nested(device: Device) -> dict[str, Any]:
+    """GET /config since API 1.0.5."""
+    return {
+        "name": device.name,
+        "version": device.config_version,
+        "last_updated": times.iso(device.config_updated),
+        "config": device.config,
+        "device_id": device.id,
+    }
+
+
+def config_flat(version: int, updated: float, config: dict[str, Any]) -> dict[str, Any]:
+    """Seed 001: the fields beside `version` and `last_updated`."""
+    return {**config, "version": version, "last_updated": times.iso(updated)}
+
+
+def read_config(body: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """Configuration and version out of either form. Raises Invalid."""
+    version = whole(body.get("version"), "version")
+    if isinstance(body.get("config"), dict):
+        return mapping(body["config"], "config"), version
+    return {name: value for name, value in body.items() if name not in ("version", "last_updated")}, version
+
+
+def command(item: Command) -> dict[str, Any]:
+    """A command as the device sees it over HTTP."""
+    return {
+        "id": item.id,
+        "device_id": item.device_id,
+        "status": item.status,
+        "name": item.name,
+        "parameters": item.parameters,
+    }
+
+
+def command_for_operator(item: Command) -> dict[str, Any]:
+    """A command as the operator sees it: also who named it how, what the device said, and when."""
+    return {
+        **command(item),
+        "friendly_name": item.friendly_name,
+        "file_id": item.file_id,
+        "message": item.message,
+        "created_at": times.iso(item.created_at),
+        "updated_at": times.iso(item.updated_at),
+    }
+
+
+def space_info(body: dict[str, Any], now: float) -> dict[str, Any]:
+    """Seed 001 "Get Space Info". Where nobody said where the space is, it is at 0/0, UTC; see the operator's PUT /spaces/{id}."""
+    offset = body.get("utc_offset")
+    offset = offset if isinstance(offset, int) and -1440 < offset < 1440 else 0
+    coordinates = body.get("coordinates")
+    return {
+        "location": {
+            "coordinates": coordinates if isinstance(coordinates, dict) else {"lat": 0.0, "lng": 0.0},
+            "utc_offset": offset,
+            "name": body.get("location", body["name"]),
+        },
+        "temperature_units": body.get("temperature_units", "celsius"),
+        "maintenance": body.get("maintenance", False),
+        "name": body["name"],
+        "local_time": times.local(now, offset),
+    }
+
+
+def device_info(device: Device) -> dict[str, Any]:
+    """GET / of the device. The vendor does not publish its schema: ours."""
+    return {
+        "id": device.id,
+        "name": device.name,
+        "sn": device.sn,
+        "mac": device.mac,
+        "cloud_id": device.cloud_id,
+        "hardware_key": device.hardware_key,
+        "sub_model": device.sub_model,
+        "firmware_version": device.firmware_version,
+        "details": device.details,
+        "state": "registered" if device.space_version == 0 else "claimed",
+        "status": device.status,
+        "info_version": device.info_version,
+        "config_version": device.config_version,
+        "space_data_version": device.space_version,
+        "created_at": times.iso(device.created_at),
+    }
+
+
+def device_for_operator(device: Device, space: Space | None = None) -> dict[str, Any]:
+    """A device as the operator sees it: also its configuration, its latest telemetry and whether it is there."""
+    return {
+        **device_info(device),
+        "space": None if space is None or space.space_id is None else {"id": space.space_id, "name": space.name},
+        "collection_id": device.collection_id,
+        "configuration": device.config,
+        "config_updated": times.iso(device.config_updated),
+        "device_config_version": device.device_config_version,
+        "device_space_version": device.device_space_version,
+        "cloud_settings": device.cloud_settings,
+        "online": device.online,
+        "transport": device.transport,
+        "last_seen_at": None if device.seen_at is None else times.iso(device.seen_at),
+        "parent_id": device.parent_id,
+    }
+
+
+def telemetry_for_operator(device: Device) -> dict[str, Any]:
+    """The merged state and the last message of it."""
+    return {
+        "device_id": device.id,
+        "status": device.status,
+        "message": device.message,
+        "timestamp": None if device.telemetry_at is None else times.iso(device.telemetry_at),
+        "telemetries": device.state,
+    }

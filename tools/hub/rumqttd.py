@@ -1,0 +1,88 @@
+"""The embedded broker's own process: `python -m tools.hub.rumqttd CONFIG`.
+
+rumqttd has no call to stop it and no hook for sessions, so it runs in a child process whose standard input is held by the hub: when that
+closes, whatever happened to the hub, the child goes. What rumqttd does tell about sessions is its log, which this process reads as it is
+made and turns into lines on standard output, one JSON object each:
+
+    {"up": "client id"}     the first session of this client is there
+    {"down": "client id", "clean": true}   the last one is gone; clean: it ended with DISCONNECT
+"""
+
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+from typing import Any
+
+from iotcore import IotCoreBroker
+
+_SESSION = re.compile(r'incoming_(connect|disconnect); client_id="([0-9A-Za-z_.:-]{1,128})"')
+_ROUTER = "rumqttd.router.routing"
+_SPANS = "tracing.span"
+
+
+class Sessions:
+    """Counts the sessions of each client: a takeover connects the new one before it disconnects the old."""
+
+    def __init__(self) -> None:
+        self._count: dict[str, int] = {}
+        self._clean = False
+
+    def read(self, message: str) -> dict[str, object] | None:
+        """Take one line of rumqttd's log; what became of a session, if the line says so."""
+        if message == "disconnect;":  # the span of a DISCONNECT packet; incoming_disconnect of the same client follows
+            self._clean = True
+            return None
+        match = _SESSION.fullmatch(message)
+        if match is None:
+            return None
+        client, clean = match[2], self._clean
+        self._clean = False
+        before = self._count.get(client, 0)
+        if match[1] == "connect":
+            self._count[client] = before + 1
+            return {"up": client} if before == 0 else None
+        if before > 1:
+            self._count[client] = before - 1
+            return None
+        self._count.pop(client, None)
+        return {"down": client, "clean": clean} if before else None
+
+
+class _SessionLog(logging.Logger):
+    """A logger that does as little as can be for the thousands of records that are not about sessions."""
+
+    sessions = Sessions()
+
+    def makeRecord(self, name: str, level: int, fn: str, lno: int, msg: object, *rest: Any, **more: Any) -> Any:  # noqa: ARG002
+        return msg
+
+    def handle(self, record: Any) -> None:
+        happened = self.sessions.read(str(record))
+        if happened is not None:
+            print(json.dumps(happened), flush=True)
+
+
+def _exit_with_the_hub() -> None:
+    try:
+        sys.stdin.buffer.read()
+    finally:
+        os._exit(0)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the hub ends this process when it has finished
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    for name in (_ROUTER, _SPANS):
+        logger = _SessionLog(name, logging.INFO)
+        logger.propagate = False
+        logging.Logger.manager.loggerDict[name] = logger
+    threading.Thread(target=_exit_with_the_hub, daemon=True).start()
+    IotCoreBroker(config_path=sys.argv[1]).run_forever()
+
+
+if __name__ == "__main__":
+    main()

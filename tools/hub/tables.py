@@ -1,0 +1,111 @@
+"""The tables. Times are seconds since 1970 as float; JSON columns hold what the wire brought, already validated and bounded."""
+
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# what this database knows about itself: "home" is the collection of devices that nobody has claimed
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# a space of Xyte is a collection of Span: one row, two names
+spaces = Table(
+    "spaces",
+    metadata,
+    Column("id", String(14), primary_key=True),  # as Span writes a collection id
+    Column("space_id", String(255), unique=True),  # the operator's id of it; null for the home of unclaimed devices
+    Column("name", String(255), nullable=False),
+    Column("info", JSON, nullable=False),  # what seed 001's space info has beside the name and the local time
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("key_hash", String(64), nullable=False),  # SHA-256 of the access key, hex; the key itself is not kept
+    Column("name", String(255), nullable=False),
+    Column("sn", String(255), nullable=False),
+    Column("mac", String(64)),
+    Column("cloud_id", String(255), unique=True),
+    Column("hardware_key", String(255), nullable=False),
+    Column("sub_model", String(255)),
+    Column("firmware_version", String(255), nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("parent_id", String(36)),
+    Column("collection_id", ForeignKey("spaces.id"), nullable=False),
+    Column("space_version", Integer, nullable=False),  # space_data_version of seed 000: 0 is unclaimed
+    Column("device_space_version", Integer),  # the one that the device said it has
+    Column("info_version", Integer, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("config_version", Integer, nullable=False),
+    Column("config_updated", Float, nullable=False),
+    Column("device_config_version", Integer),  # the version that the device said it applied
+    Column("status", String(16)),
+    Column("state", JSON, nullable=False),  # telemetries merged over all messages
+    Column("message", Text),
+    Column("telemetry_at", Float),
+    Column("cloud_settings", JSON, nullable=False),
+    Column("update_times", JSON, nullable=False),  # of the Update Device calls within the last hour
+    Column("transport", String(8)),  # http or mqtt: how it last spoke
+    Column("online", Boolean, nullable=False),
+    Column("seen_at", Float),
+    Column("created_at", Float, nullable=False),
+    Index("devices_by_mac", "mac", "sn"),
+    Index("devices_by_presence", "online", "seen_at"),
+)
+
+telemetry = Table(
+    "telemetry",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("timestamp", Float, nullable=False),  # the device's, else when it was received
+    Column("status", String(16)),
+    Column("message", Text),
+    Column("telemetries", JSON, nullable=False),  # as this one message had them
+    Column("override", Boolean, nullable=False),
+    Index("telemetry_by_device", "device_id", "seq"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("friendly_name", String(255)),
+    Column("file_id", String(36)),
+    Column("parameters", JSON, nullable=False),
+    Column("status", String(16), nullable=False),  # pending, in_progress, done, failed
+    Column("message", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("commands_by_device", "device_id", "status", "seq"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("hardware_key", String(255), primary_key=True),
+    Column("known", Boolean, nullable=False),  # false: a registration with it is answered 404, as the vendor does
+    Column("latest_fw_version", String(255)),
+    Column("latest_fw_file_id", String(36)),
+)
+
+dumps = Table(
+    "dumps",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("mime", String(255), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("dumps_by_device", "device_id"),
+)
