@@ -38,12 +38,32 @@ QUEUE = 2_000  # activities that may wait for one subscriber
 
 EVENTS = frozenset(
     {
-        "imeiMismatch", "imsiMismatch", "ciotConnect", "clientConnected", "clientDisconnected", "upstreamMessage", "downstreamMessage",
-        "firmwareRequested", "firmwareCheck", "firmwareUpdateRequired", "firmwareCurrent", "firmwareStateChange", "blobUpload",
-        "deviceCreated", "deviceUpdated", "deviceRemoved", "deviceMoved", "gatewayConnected", "gatewayDisconnected",
-        "gatewayDeviceUpdate", "gatewayUpstreamMessage", "gatewayDownstreamMessage", "gatewayConfigUpdate", "gatewayCommError",
+        "imeiMismatch",
+        "imsiMismatch",
+        "ciotConnect",
+        "clientConnected",
+        "clientDisconnected",
+        "upstreamMessage",
+        "downstreamMessage",
+        "firmwareRequested",
+        "firmwareCheck",
+        "firmwareUpdateRequired",
+        "firmwareCurrent",
+        "firmwareStateChange",
+        "blobUpload",
+        "deviceCreated",
+        "deviceUpdated",
+        "deviceRemoved",
+        "deviceMoved",
+        "gatewayConnected",
+        "gatewayDisconnected",
+        "gatewayDeviceUpdate",
+        "gatewayUpstreamMessage",
+        "gatewayDownstreamMessage",
+        "gatewayConfigUpdate",
+        "gatewayCommError",
     }
-)  # seed 003
+)  # fmt: skip (seed 003)
 
 
 @dataclass(frozen=True)

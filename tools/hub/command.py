@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -14,12 +15,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from tools.hub import sessions
 from tools.hub.app import make_app
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, parse_broker
 from tools.hub.domain import presence
@@ -30,7 +32,9 @@ log = logging.getLogger("redpoll.hub")
 
 READY_FILE = "hub.json"
 KEY_FILE = "operator.key"
+LOCK_FILE = "hub.lock"
 _MQTT_SECONDS = 15.0  # how long the hub may take to reach its broker when it starts
+_held: list[IO[str]] = []  # lock files, open until the process ends
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 
 
@@ -90,6 +94,8 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         http_task = asyncio.create_task(http.serve([server]))
         sweep_task = asyncio.create_task(_sweep(hub))
         stack.push_async_callback(_cancel, sweep_task)
+        if choice.address is not None:
+            stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.connection, hub.on_session)))
         while not http.started and not http_task.done():
             await asyncio.sleep(0.01)
         if not stopping.is_set():
@@ -109,19 +115,11 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
 async def _start_broker(
     hub: Hub, choice: BrokerChoice, host: str, folder: Path, stack: contextlib.AsyncExitStack
 ) -> tuple[BrokerAddress, int | None]:
+    """The broker's address, and the port for MQTT 3.1.1 when it is the embedded one."""
     if choice.address is not None:
         return choice.address, None
-    tasks: set[asyncio.Task[None]] = set()
-
-    def on_session(client: str, gone: str | None) -> None:
-        if gone is None:
-            task = asyncio.create_task(hub.do(lambda unit: presence.session_up(unit, client)))
-        else:
-            task = asyncio.create_task(hub.do(lambda unit: presence.session_down(unit, client, gone)))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    broker = EmbeddedBroker(host, choice.embedded_port or 0, folder, on_session)
+    await hub.do(lambda unit: presence.all_sessions_down(unit, "the hub was restarted"))
+    broker = EmbeddedBroker(host, choice.embedded_port or 0, folder, hub.on_session)
     stack.push_async_callback(broker.stop)
     await broker.start()
     return broker.address, broker.port_311
@@ -206,15 +204,27 @@ def _settings(args: argparse.Namespace) -> Settings:
     data: Path = args.data
     try:
         data.mkdir(parents=True, exist_ok=True)
+        _lock(data / LOCK_FILE)
         (data / READY_FILE).unlink(missing_ok=True)
         key = args.operator_key or os.environ.get("REDPOLL_OPERATOR_KEY") or _kept_key(data / KEY_FILE)
     except OSError as error:
-        raise StartError(f"--data {data}: {error.strerror}; give a directory that can be written") from error
+        raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
     database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
     return Settings(
         data=data, operator_key=key, database_url=database, public_url=args.public_url and args.public_url.rstrip("/"),
-        mqtt_url=None, lenient=args.lenient, offline_after=args.offline_after, share_group=args.share,
+        lenient=args.lenient, offline_after=args.offline_after, share_group=args.share,
     )  # fmt: skip
+
+
+def _lock(path: Path) -> None:
+    """Hold the directory for as long as this process lives. Raises StartError when another hub has it."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StartError(f"--data {path.parent}: another hub is running on this directory; stop it, or give another directory") from None
+    _held.append(file)
 
 
 def _kept_key(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What every facet needs, in one object: settings, store, activity feed, and the way to the connected devices."""
 
+import asyncio
 import hmac
 import logging
 import time
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from tools.hub.activity import ActivityFeed
 from tools.hub.domain import presence
+from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection
 from tools.hub.errors import NotAuthorized
 from tools.hub.store import Push, Store, Unit
@@ -18,6 +20,8 @@ from tools.hub.store import Push, Store, Unit
 log = logging.getLogger("redpoll.hub")
 
 T = TypeVar("T")
+
+_LATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,6 @@ class Settings:
     operator_key: str
     database_url: str
     public_url: str | None = None  # what boards reach it by, when that is not what they asked for
-    mqtt_url: str | None = None  # what boards are told; host None means the host that they asked for
     lenient: bool = False  # take MQTT messages without user properties
     offline_after: float = 180.0  # seconds of silence
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
@@ -46,8 +49,10 @@ class Hub:
         self.activities = ActivityFeed()
         self.store = Store(settings.database_url, self._committed)
         self.home = ""  # the collection of unclaimed devices
-        self.mqtt_url = settings.mqtt_url
+        self.mqtt_url = ""  # of the broker, set when that is up
         self._push: Callable[[Push], None] | None = None
+        self._gone: dict[str, float] = {}  # devices whose session ended, and when
+        self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
 
     async def open(self) -> None:
@@ -56,11 +61,18 @@ class Hub:
 
     async def close(self) -> None:
         self.activities.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.store.close()
 
     def on_push(self, push: Callable[[Push], None]) -> None:
         """Where to hand what connected devices should be sent."""
         self._push = push
+
+    def mqtt_url_for(self, host: str) -> str:
+        """The broker's address for a board that reached the hub at this host: a broker that listens everywhere is there too."""
+        shown = f"[{host}]" if ":" in host else host
+        return self.mqtt_url.replace("//0.0.0.0:", f"//{shown}:").replace("//[::]:", f"//{shown}:")
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -73,6 +85,25 @@ class Hub:
     async def sweep(self) -> None:
         """Take devices offline that have been silent too long."""
         await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
+
+    def on_session(self, client: str, gone: str | None) -> None:
+        """The broker has a session of this client, or (with the reason) no longer has it. Client ids that are no device's mean nothing."""
+        if not is_device_id(client):
+            return
+        self._gone.pop(client, None)
+        if gone is None:
+            task = asyncio.create_task(self.do(lambda unit: presence.session_up(unit, client)))
+        else:
+            self._gone[client] = self.now()
+            if len(self._gone) > 10_000:
+                self._gone.pop(next(iter(self._gone)))
+            task = asyncio.create_task(self.do(lambda unit: presence.session_down(unit, client, gone)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def has_just_gone(self, device_id: str) -> bool:
+        """Whether the device's session ended moments ago, so that a message of it which is still on its way is no sign of life."""
+        return self._gone.get(device_id, 0.0) > self.now() - _LATE_SECONDS
 
     def check_operator(self, key: str | None) -> None:
         """Raises NotAuthorized unless it is the operator's key; compared in constant time."""

@@ -6,12 +6,13 @@ import re
 import secrets
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from tools.hub import tables
-from tools.hub.domain import firmware
+from tools.hub.domain import dumps, firmware
 from tools.hub.domain.model import (
     Device,
     Space,
@@ -178,9 +179,10 @@ def rename(unit: Unit, device: Device, name: object) -> None:
     tell(unit, "deviceUpdated", device, by="operator", changed="name")
 
 
-def remove(unit: Unit, device: Device, by: str) -> None:
-    """Forget the device and all that belongs to it; its key is worth nothing from now on."""
-    for table in (tables.telemetry, tables.commands, tables.dumps):
+def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
+    """Forget the device and all that belongs to it, the dumps below `data` too; its key is worth nothing from now on."""
+    dumps.forget(unit, device, data)
+    for table in (tables.telemetry, tables.commands):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
     if device.online:

@@ -1,9 +1,10 @@
 """Dumps: what a device uploads for people to look at (logs, traces). Each is one file below DIR/dumps, named by its id only."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tools.hub import tables, times
 from tools.hub.domain.model import Device, tell
@@ -12,16 +13,25 @@ from tools.hub.store import Unit
 
 SIZE_MAX = 1024 * 1024  # bytes of one dump
 DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
+_MIME = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
+_FILENAME = re.compile(r"[^\0-\x1f/\\\x7f]{1,255}")
 
 
 @dataclass(frozen=True)
 class Dump:
-    """One upload."""
+    """One upload. Its file name is for people: on disk it goes by its id."""
 
     id: str
     mime: str
     filename: str
     length: int
+
+
+def check_name(mime: str, filename: str) -> tuple[str, str]:
+    """Type and file name, when they are fit to be shown. Raises Invalid."""
+    if not _MIME.fullmatch(mime) or not _FILENAME.fullmatch(filename):
+        raise Invalid("Send dumps to /dumps/{type%2Fsubtype}/{filename}")
+    return mime, filename
 
 
 def keep(unit: Unit, device: Device, dump: Dump, data: Path, body: bytes) -> None:
@@ -61,6 +71,13 @@ def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:
         {"id": row.id, "mime": row.mime, "filename": row.filename, "length": row.length, "created_at": times.iso(row.created_at)}
         for row in rows
     ]
+
+
+def forget(unit: Unit, device: Device, data: Path) -> None:
+    """Delete all dumps of a device."""
+    for item in list_dumps(unit.db, device.id):
+        (data / "dumps" / str(item["id"])).unlink(missing_ok=True)
+    unit.db.execute(delete(tables.dumps).where(tables.dumps.c.device_id == device.id))
 
 
 def _check_room(db: Connection, device: Device, more: int) -> None:

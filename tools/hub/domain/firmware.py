@@ -94,5 +94,3 @@ def _order(version: str) -> tuple[Any, ...] | None:
         return (*numbers, 1)  # a release comes after its pre-releases
     parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in match[4].split("."))
     return (*numbers, 0, parts)
-
-

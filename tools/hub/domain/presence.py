@@ -13,18 +13,20 @@ from tools.hub.domain.model import Device, find_device, tell, to_device
 from tools.hub.store import Unit
 
 
-def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True) -> Device:
+def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, alive: bool = True) -> Device:
     """An authenticated call or message came; returns the device as it is then.
 
     `speaks` False: over a side channel (files, dumps), which says nothing about the transport.
+    `alive` False: what came is late, its sender is gone already.
     """
-    values: dict[str, object] = {"seen_at": unit.now, "online": True}
+    online = alive or device.online
+    values: dict[str, object] = {"seen_at": unit.now, "online": online}
     if speaks:
         values["transport"] = transport
     unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(values))
-    if not device.online:
+    if online and not device.online:
         tell(unit, "clientConnected", device, transport=transport)
-    return replace(device, online=True, seen_at=unit.now, transport=transport if speaks else device.transport)
+    return replace(device, online=online, seen_at=unit.now, transport=transport if speaks else device.transport)
 
 
 def session_up(unit: Unit, device_id: str) -> None:
@@ -47,6 +49,13 @@ def sweep(unit: Unit, silent_for: float) -> None:
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.online, late)).all()
     for device in map(to_device, rows):
         _gone(unit, device, f"silent for {silent_for:g} s")
+
+
+def all_sessions_down(unit: Unit, reason: str) -> None:
+    """The broker is new: whoever was connected to the one before no longer is."""
+    rows = unit.db.execute(select(tables.devices).where(tables.devices.c.online, tables.devices.c.transport == "mqtt")).all()
+    for device in map(to_device, rows):
+        _gone(unit, device, reason)
 
 
 def _gone(unit: Unit, device: Device, reason: str) -> None:

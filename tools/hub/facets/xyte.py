@@ -1,29 +1,29 @@
 """The Xyte facet, device side over HTTP, under /xyte: seed 000 and reference xyte §1 and §2.
 
 Decisions where the reference leaves room: any `hardware_key` is known until the operator says otherwise; a telemetry message over
-128 KB, and any body over the limit, is 422; an empty licence answer is `{}`; GET /space of an unclaimed device is 404; a repeated report
-of the same final status of a command is taken again, another one is 403.
+128 KB, and any body over the limit, is 422; GET /license of a device without licences is `{}`; GET /space of an unclaimed device is 404;
+a repeated report of the same final status of a command is taken again, another one is 403; device info and the answers to Update Config,
+Update Command and Update Device are the thing as it is then.
 
-Left out of the vendor's API, so far: POST /licenses and the contents of licences (there are none), incidents, events, children and
-their telemetries, multipart dumps, the rate limit over 30 s (its number is not published), hub_url_static_cert as another
-address (it is hub_url). Files: the list is empty until firmware files are kept here.
+Left out of the vendor's API, so far: licences themselves (the lists are empty, so an update finds none), files themselves (the list is
+empty), incidents, events, children and their telemetries, multipart dumps, the rate limit over 30 s (its number is not published).
 """
 
-import re
 import uuid
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, presence, telemetry
-from tools.hub.domain.model import Device, find_space, get_device, tell
-from tools.hub.errors import Invalid, Malformed, NotFound
+from tools.hub.domain import commands, configuration, devices, dumps, licenses, presence, telemetry
+from tools.hub.domain.model import Device, find_device, find_space, get_device, tell
+from tools.hub.errors import Malformed, NotFound, Refused
 from tools.hub.facets import xyte_shapes as shapes
 from tools.hub.hub import Hub
-from tools.hub.store import Unit
+from tools.hub.store import Happening, Unit
 
 PREFIX = "/xyte"
 
@@ -42,6 +42,7 @@ def router(hub: Hub) -> APIRouter:
         ("GET", "/command/pending_commands", facet.pending_commands),
         ("GET", "/license", facet.get_license),
         ("GET", "/licenses", facet.get_licenses),
+        ("POST", "/licenses", facet.update_license),
         ("GET", "/space", facet.get_space),
         ("PUT", "/cloud_settings", facet.set_cloud_settings),
         ("GET", "/files", facet.get_files),
@@ -51,8 +52,11 @@ def router(hub: Hub) -> APIRouter:
         ("GET", "", facet.get_info),
         ("PUT", "", facet.update_device),
         ("DELETE", "", facet.delete),
+        ("GET", "/", facet.get_info),
+        ("PUT", "/", facet.update_device),
+        ("DELETE", "/", facet.delete),
     ):
-        api.add_api_route("/{device_id}" + path, endpoint, methods=[method])
+        api.add_api_route("/{device_id}" + path, endpoint, methods=[method], include_in_schema=path != "/")
     return api
 
 
@@ -64,183 +68,232 @@ class DeviceFacet:
 
     async def register(self, request: Request) -> JSONResponse:
         """Register Device: no key needed; gives the device its own."""
-        body = await wire.read_object(request)
-        made = await self._hub.do(lambda unit: devices.register(unit, body))
+        raw = b""
+        try:
+            raw = await wire.read_body(request)
+            body = wire.decode_object(raw)
+            made = await self._hub.do(lambda unit: devices.register(unit, body))
+        except Refused as refused:
+            data = {"bytes": str(len(raw)), "transport": "http", "kind": "register", "refused": str(refused)}
+            self._hub.activities.emit("upstreamMessage", self._hub.home, None, data)
+            raise
         url = (self._hub.settings.public_url or f"{request.url.scheme}://{request.url.netloc}") + PREFIX
         answer = {
             "id": made.id,
             "access_key": made.access_key,
             "hub_url": url,
             "hub_url_static_cert": url,
-            "mqtt_hub_url": (self._hub.mqtt_url or "").replace("//0.0.0.0:", f"//{request.url.hostname}:"),
+            "mqtt_hub_url": self._hub.mqtt_url_for(urlsplit(url).hostname or "127.0.0.1"),
         }
         return JSONResponse(answer, 201)
 
     async def send_telemetry(self, device_id: str, request: Request) -> JSONResponse:
         """Send Telemetry."""
-        raw = await wire.read_body(request, telemetry.MESSAGE_MAX)
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
-            telemetry.send(unit, device, wire.decode_object(raw))
-            _tell_up(unit, device, "telemetry", len(raw))
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            telemetry.send(unit, device, body)
             return telemetry.reply(unit, device)
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._take(device_id, request, "telemetry", handle, limit=telemetry.MESSAGE_MAX)
 
     async def get_config(self, device_id: str, request: Request) -> JSONResponse:
         """Get Config, in the nested form."""
-
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
-            return _tell_down(unit, device, "config", shapes.config_nested(device))
-
-        return JSONResponse(await self._hub.do(work))
+        return await self._give(device_id, request, "config", lambda _, device: shapes.config_nested(device))
 
     async def update_config(self, device_id: str, request: Request) -> JSONResponse:
         """Update Config, in either form."""
-        raw = await wire.read_body(request)
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
-            changed = configuration.set_by_device(unit, device, *shapes.read_config(wire.decode_object(raw)))
-            _tell_up(unit, device, "config", len(raw))
-            return shapes.config_nested(changed)
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            return shapes.config_nested(configuration.set_by_device(unit, device, *shapes.read_config(body)))
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._take(device_id, request, "config", handle)
 
     async def get_command(self, device_id: str, request: Request) -> JSONResponse:
         """Get Command: the one in progress, so that a restarted device resumes, else the oldest pending one; 404 when there is none."""
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
+        def handle(unit: Unit, device: Device) -> dict[str, Any]:
             command = commands.current(unit.db, device.id)
             if command is None:
                 raise NotFound("No pending commands")
-            return _tell_down(unit, device, "command", shapes.command(command))
+            return shapes.command(command)
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._give(device_id, request, "command", handle)
 
     async def update_command(self, device_id: str, request: Request) -> JSONResponse:
         """Update Command; other keys than id, status and message are ignored (one client sends the whole command back)."""
-        raw = await wire.read_body(request)
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
-            command = commands.report(unit, device, wire.decode_object(raw))
-            _tell_up(unit, device, "command", len(raw))
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            command = commands.report(unit, device, body)
             return {**shapes.command(command), "message": command.message}
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._take(device_id, request, "command", handle)
 
     async def pending_commands(self, device_id: str, request: Request) -> JSONResponse:
         """All unfinished commands."""
 
-        def work(unit: Unit) -> list[dict[str, Any]]:
-            device = _enter(unit, device_id, request)
+        def handle(unit: Unit, device: Device) -> list[dict[str, Any]]:
             return [shapes.command(command) for command in commands.unfinished(unit.db, device.id)]
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._give(device_id, request, "", handle)
 
     async def get_license(self, device_id: str, request: Request) -> JSONResponse:
         """Get License: `{}`, there is none."""
-        await self._hub.do(lambda unit: _enter(unit, device_id, request))
-        return JSONResponse({})
+        return await self._give(device_id, request, "", lambda _unit, _device: {})
 
     async def get_licenses(self, device_id: str, request: Request) -> JSONResponse:
         """Get Licenses: `[]`, there are none."""
-        await self._hub.do(lambda unit: _enter(unit, device_id, request))
-        return JSONResponse([])
+        return await self._give(device_id, request, "", lambda _unit, _device: [])
+
+    async def update_license(self, device_id: str, request: Request) -> JSONResponse:
+        """Update License."""
+        return await self._take(device_id, request, "license", licenses.report)
 
     async def get_space(self, device_id: str, request: Request) -> JSONResponse:
         """Get Space Info; 404 while the device is not claimed."""
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
+        def handle(unit: Unit, device: Device) -> dict[str, Any]:
             info = devices.space_info(device, find_space(unit.db, device.collection_id))
             if not info:
                 raise NotFound("Device is not claimed")
-            return _tell_down(unit, device, "space_info", shapes.space_info(info, unit.now))
+            return shapes.space_info(info, unit.now)
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._give(device_id, request, "space_info", handle)
 
     async def set_cloud_settings(self, device_id: str, request: Request) -> JSONResponse:
-        """Set Cloud Settings, in both forms."""
-        raw = await wire.read_body(request)
-
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request)
-            settings = devices.set_cloud_setting(unit, device, wire.decode_object(raw))
-            _tell_up(unit, device, "cloud_settings", len(raw))
-            return settings
-
-        return JSONResponse(await self._hub.do(work))
+        """Set Cloud Settings, in both forms; answers with all of them."""
+        return await self._take(device_id, request, "cloud_settings", devices.set_cloud_setting)
 
     async def get_files(self, device_id: str, request: Request) -> JSONResponse:
-        """List Files."""
-        await self._hub.do(lambda unit: _enter(unit, device_id, request, speaks=False))
-        return JSONResponse([])
+        """List Files: `[]`, there are none."""
+        return await self._give(device_id, request, "", lambda _unit, _device: [], speaks=False)
 
     async def get_file(self, device_id: str, file_id: str, request: Request) -> JSONResponse:
-        """Get File."""
+        """Get File: 404, there is none."""
 
-        def work(unit: Unit) -> dict[str, Any]:
-            _enter(unit, device_id, request, speaks=False)
+        def handle(_unit: Unit, _device: Device) -> None:
             raise NotFound(f"File not found: {file_id[:36]}")
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._give(device_id, request, "", handle, speaks=False)
 
     async def send_dump(self, device_id: str, name: str, request: Request) -> JSONResponse:
-        """Send Dump, raw: POST /dumps/{mime%2Ftype}/{filename}; keeps the first megabyte or refuses."""
-        mime, filename = _dump_name(request, name)
-        body = await self._dump_body(device_id, request)
-        dump = dumps.Dump(str(uuid.uuid4()), mime, filename, len(body))
+        """Send Dump, raw: POST /dumps/{mime%2Ftype}/{filename}."""
 
-        def work(unit: Unit) -> None:
-            device = _enter(unit, device_id, request, speaks=False)
+        def keep(unit: Unit, device: Device, body: bytes) -> dict[str, Any]:
+            mime, filename = _dump_name(request, name)
+            dump = dumps.Dump(str(uuid.uuid4()), mime, filename, len(body))
             dumps.keep(unit, device, dump, self._hub.settings.data, body)
+            return {"id": dump.id, "length": dump.length}
 
-        await self._hub.do(work)
-        return JSONResponse({"id": dump.id, "length": dump.length}, 201)
+        return await self._take_dump(device_id, request, keep, 201)
 
     async def append_dump(self, device_id: str, dump_id: str, request: Request) -> JSONResponse:
         """Append to a dump."""
-        body = await self._dump_body(device_id, request)
 
-        def work(unit: Unit) -> int:
-            device = _enter(unit, device_id, request, speaks=False)
-            return dumps.append(unit, device, dump_id, self._hub.settings.data, body)
+        def append(unit: Unit, device: Device, body: bytes) -> dict[str, Any]:
+            return {"id": dump_id, "length": dumps.append(unit, device, dump_id, self._hub.settings.data, body)}
 
-        return JSONResponse({"id": dump_id, "length": await self._hub.do(work)})
+        return await self._take_dump(device_id, request, append, 200)
 
     async def get_info(self, device_id: str, request: Request) -> JSONResponse:
         """Device info."""
-        device = await self._hub.do(lambda unit: _enter(unit, device_id, request))
-        return JSONResponse(shapes.device_info(device))
+        return await self._give(device_id, request, "", lambda _, device: shapes.device_info(device))
 
     async def update_device(self, device_id: str, request: Request) -> JSONResponse:
         """Update Device: 10 calls an hour."""
-        raw = await wire.read_body(request)
 
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request, speaks=False)
-            devices.update_device(unit, device, wire.decode_object(raw))
-            _tell_up(unit, device, "update", len(raw))
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            devices.update_device(unit, device, body)
             return shapes.device_info(get_device(unit.db, device.id))
 
-        return JSONResponse(await self._hub.do(work))
+        return await self._take(device_id, request, "update", handle)
 
     async def delete(self, device_id: str, request: Request) -> JSONResponse:
         """Delete Device."""
-        await self._hub.do(lambda unit: devices.remove(unit, _enter(unit, device_id, request), "device"))
-        return JSONResponse({"success": True})
 
-    async def _dump_body(self, device_id: str, request: Request) -> bytes:
+        def handle(unit: Unit, device: Device) -> dict[str, Any]:
+            devices.remove(unit, device, "device", self._hub.settings.data)
+            return {"success": True}
+
+        return await self._give(device_id, request, "", handle)
+
+    async def _take(
+        self,
+        device_id: str,
+        request: Request,
+        kind: str,
+        handle: Callable[[Unit, Device, dict[str, Any]], Any],
+        *,
+        limit: int = wire.BODY_MAX,
+    ) -> JSONResponse:
+        """A message from the device: an upstreamMessage, taken or refused."""
+        raw, too_much = await _body(request, limit)
+
+        def work(unit: Unit) -> Any:
+            try:
+                device = _enter(unit, device_id, request)
+                if too_much is not None:
+                    raise too_much
+                answer = handle(unit, device, wire.decode_object(raw))
+            except Refused as refused:
+                self._tell_refused(unit, device_id, kind, len(raw), refused)
+                raise
+            tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind)
+            return answer
+
+        return JSONResponse(await self._hub.do(work))
+
+    async def _give(
+        self, device_id: str, request: Request, kind: str, handle: Callable[[Unit, Device], Any], *, speaks: bool = True
+    ) -> JSONResponse:
+        """A question of the device; the answer is a downstreamMessage when it is of a kind that a push could have had."""
+
+        def work(unit: Unit) -> Any:
+            try:
+                device = _enter(unit, device_id, request, speaks=speaks)
+            except Refused as refused:
+                self._tell_refused(unit, device_id, kind or "query", 0, refused)
+                raise
+            answer = handle(unit, device)
+            if kind:
+                tell(unit, "downstreamMessage", device, bytes=str(len(wire.encoded(answer))), transport="http", kind=kind)
+            return answer
+
+        return JSONResponse(await self._hub.do(work))
+
+    async def _take_dump(
+        self, device_id: str, request: Request, handle: Callable[[Unit, Device, bytes], dict[str, Any]], status: int
+    ) -> JSONResponse:
         # the key first: a stranger does not get to send a megabyte
-        await self._hub.do(lambda unit: devices.authenticate(unit.db, device_id, wire.authorization(request)))
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            raise Malformed("Multipart dumps are not taken: send the raw body")
-        return await wire.read_body(request, dumps.SIZE_MAX)
+        await self._give(device_id, request, "", lambda _unit, _device: None, speaks=False)
+        body, too_much = await _body(request, dumps.SIZE_MAX)
+
+        def work(unit: Unit) -> dict[str, Any]:
+            device = _enter(unit, device_id, request, speaks=False)
+            try:
+                if too_much is not None:
+                    raise too_much
+                if request.headers.get("content-type", "").startswith("multipart/"):
+                    raise Malformed("Multipart dumps are not taken: send the raw body")
+                return handle(unit, device, body)
+            except Refused as refused:
+                self._tell_refused(unit, device_id, "dump", len(body), refused)
+                raise
+
+        return JSONResponse(await self._hub.do(work), status)
+
+    def _tell_refused(self, unit: Unit, device_id: str, kind: str, size: int, refused: Refused) -> None:
+        known = find_device(unit.db, device_id) if devices.is_device_id(device_id) else None
+        data = {"bytes": str(size), "transport": "http", "kind": kind, "refused": str(refused)}
+        collection = self._hub.home if known is None else known.collection_id
+        unit.activities.append(Happening("upstreamMessage", None if known is None else known.id, collection, data))
+
+
+async def _body(request: Request, limit: int) -> tuple[bytes, Refused | None]:
+    """The body, or why there is none; who sent it is judged first."""
+    try:
+        return await wire.read_body(request, limit), None
+    except Refused as refused:
+        return b"", refused
 
 
 def _enter(unit: Unit, device_id: str, request: Request, *, speaks: bool = True) -> Device:
@@ -249,22 +302,10 @@ def _enter(unit: Unit, device_id: str, request: Request, *, speaks: bool = True)
     return presence.seen(unit, device, "http", speaks=speaks)
 
 
-def _tell_up(unit: Unit, device: Device, kind: str, size: int) -> None:
-    tell(unit, "upstreamMessage", device, bytes=str(size), transport="http", kind=kind)
-
-
-def _tell_down(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    tell(unit, "downstreamMessage", device, bytes=str(len(wire.encoded(body))), transport="http", kind=kind)
-    return body
-
-
 def _dump_name(request: Request, name: str) -> tuple[str, str]:
     """Type and file name out of the path as it was sent: the slash of the type is escaped there, and no longer is in `name`."""
     raw = request.scope.get("raw_path", b"").decode("latin-1").split("/dumps/", 1)[-1].split("?")[0]
     parts = raw.split("/") if raw else name.split("/")
     if len(parts) == 3:  # a client that does not escape the slash
         parts = [f"{parts[0]}/{parts[1]}", parts[2]]
-    mime, filename = (unquote(part) for part in parts) if len(parts) == 2 else ("", "")
-    if not re.fullmatch(r"[\w.+-]{1,64}/[\w.+-]{1,64}", mime, re.ASCII) or not re.fullmatch(r"[^\0-\x1f/\\]{1,255}", filename):
-        raise Invalid("Send dumps to /dumps/{type%2Fsubtype}/{filename}")
-    return mime, filename
+    return dumps.check_name(*(unquote(part) for part in parts)) if len(parts) == 2 else dumps.check_name("", "")

@@ -26,9 +26,9 @@ from paho.mqtt.properties import Properties
 
 from tools.hub import wire
 from tools.hub.broker import BrokerAddress
-from tools.hub.domain import commands, configuration, devices, firmware, presence, telemetry
+from tools.hub.domain import commands, configuration, devices, firmware, licenses, presence, telemetry
 from tools.hub.domain.model import Device, find_device, find_space, push, tell
-from tools.hub.errors import Malformed, NotAuthorized, NotFound, Refused
+from tools.hub.errors import Malformed, NotAuthorized, Refused
 from tools.hub.facets import xyte_shapes as shapes
 from tools.hub.hub import Hub
 from tools.hub.store import Happening, Push, Unit
@@ -89,7 +89,7 @@ class XyteMqtt:
         """Until cancelled."""
         while True:
             try:
-                async with self._client() as client:
+                async with self.connection() as client:
                     client.pending_calls_threshold = _PUSHING + 10
                     await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
                     self.problem = ""
@@ -109,7 +109,8 @@ class XyteMqtt:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _client(self) -> aiomqtt.Client:
+    def connection(self) -> aiomqtt.Client:
+        """A new connection to the broker."""
         return aiomqtt.Client(
             self._address.host,
             self._address.port,
@@ -148,7 +149,7 @@ class XyteMqtt:
         kind, size = KINDS[incoming.end], str(len(incoming.payload))
         try:
             device = self._who(unit, incoming)
-            device = presence.seen(unit, device, "mqtt")
+            device = presence.seen(unit, device, "mqtt", alive=not self._hub.has_just_gone(device.id))
             _HANDLERS[kind](unit, device, wire.decode_object(incoming.payload) if incoming.payload else {})
         except Refused as refused:
             known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
@@ -242,10 +243,6 @@ def _command(unit: Unit, device: Device, body: dict[str, Any]) -> None:
     commands.report(unit, device, body)
 
 
-def _license(_unit: Unit, _device: Device, _body: dict[str, Any]) -> None:
-    raise NotFound("License not found")
-
-
 def _cloud_settings(unit: Unit, device: Device, body: dict[str, Any]) -> None:
     devices.set_cloud_setting(unit, device, body)
 
@@ -264,7 +261,7 @@ _HANDLERS = {
     "telemetry": _telemetry,
     "config": _config,
     "command": _command,
-    "license": _license,
+    "license": licenses.report,
     "update": devices.update_device,
     "cloud_settings": _cloud_settings,
     "snapshot": _snapshot,

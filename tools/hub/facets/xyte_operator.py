@@ -96,7 +96,7 @@ class OperatorFacet:
 
     async def delete(self, device_id: str) -> JSONResponse:
         """Delete a device; it gets 401 from now on."""
-        await self._hub.do(lambda unit: devices.remove(unit, get_device(unit.db, device_id), "operator"))
+        await self._hub.do(lambda unit: devices.remove(unit, get_device(unit.db, device_id), "operator", self._hub.settings.data))
         return JSONResponse({"success": True})
 
     async def list_commands(self, device_id: str, request: Request) -> JSONResponse:
@@ -169,5 +169,3 @@ def _number(request: Request, name: str, low: int, high: int, default: int) -> i
     if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
         raise Invalid(f"{name} must be a whole number from {low} to {high}")
     return int(text)
-
-
