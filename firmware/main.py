@@ -16,10 +16,8 @@ def climate():
     return readings
 
 
-@agent.command("blink")
+@agent.command("blink", times=(int, 1, 20))
 def blink(times=3):
-    if not isinstance(times, int) or not 1 <= times <= 20:
-        raise ValueError("times must be a whole number from 1 to 20")
     for _ in range(times):
         board.led(True)
         time.sleep_ms(100)

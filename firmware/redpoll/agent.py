@@ -4,8 +4,8 @@ import gc
 from micropython import const
 
 from . import log, port, version
-from .clock import Clock
-from .commands import Commands
+from .clock import Clock, parse_iso
+from .commands import LATER, RESTART, Commands
 from .config import Config
 from .flash.record import Record
 from .flash.spool import Spool
@@ -15,6 +15,7 @@ from .telemetry import Telemetry
 
 _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
+_FAREWELL = const(1000)
 
 
 class Agent:
@@ -39,6 +40,11 @@ class Agent:
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
         self._listeners = {}
+        # a built-in command that takes longer, polled until it says that it is done
+        self._task = None
+        self._restart_at = None
+        self._commands.add("reboot", _reboot)
+        self._commands.add("dump", self._dump)
         self._started = False
         self.telemetry.add(self.health, _HEALTH_EVERY)
         log.info("Redpoll %s on %s", version, port.HARDWARE)
@@ -54,11 +60,14 @@ class Agent:
 
         return register
 
-    def command(self, name):
-        """Decorator: the function runs the command; parameters come by name, it returns a message or raises."""
+    def command(self, name, **fields):
+        """Decorator: the function runs the command; parameters come by name, it returns a message or raises.
+
+        With fields, `times=(int, 1, 20)`, the parameters are checked before it is called.
+        """
 
         def register(function):
-            self._commands.add(name, function)
+            self._commands.add(name, function, fields)
             return function
 
         return register
@@ -129,9 +138,7 @@ class Agent:
             self._sense()
             ms = self._link.poll()
             self._replay()
-            if self._commands.pending():
-                self._commands.run_next()
-                ms = 0
+            ms = min(ms, self._work())
         except MemoryError:
             gc.collect()
             log.warning("out of memory")
@@ -162,6 +169,28 @@ class Agent:
             self.spool.sent()
             adapter = self._link.adapter
 
+    def _work(self):
+        # commands: run one, go on with what takes longer; returns ms until there is more to do
+        if self._commands.restart:
+            return self._restart()
+        if self._task and self._task.poll():
+            self._task = None
+        if self._commands.pending():
+            self._commands.run_next()
+            return 0
+        return _LONGEST_WAIT
+
+    def _restart(self):
+        # what was said last has a moment to leave the board
+        now = self.clock.ms()
+        if self._restart_at is None:
+            self._restart_at = now + _FAREWELL
+            log.info("restarting")
+        if now >= self._restart_at:
+            self._link.close()
+            port.reset()
+        return _FAREWELL // 10
+
     def _send(self, call, *values):
         adapter = self._link.adapter
         if adapter is None:
@@ -185,6 +214,7 @@ class Agent:
                 adapter.send_device({"firmware_version": self.version})
                 known["version"] = self.version
                 self.settings.store(known)
+            self._commands.tell_decided()
 
     def on_sent(self, number):
         """The cloud has this message of the spool."""
@@ -204,9 +234,11 @@ class Agent:
             log.info("config %d applied", version)
         self._send("send_config", version, values)
 
-    def on_command(self, command_id, name, parameters, status):
-        """A command has come, perhaps for the second time."""
-        self._commands.offer(command_id, name, parameters)
+    def on_command(self, command_id, name, parameters, status, expires_at=None):
+        """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
+        end = parse_iso(expires_at) if expires_at else None
+        now = self.clock.wall_at(self.clock.ms())
+        self._commands.offer(command_id, name, parameters, end is not None and now is not None and now >= end)
 
     def on_license(self, license_id, action, license):
         """A licence is to be added, updated or removed."""
@@ -250,6 +282,13 @@ class Agent:
         """Version of the space information, 0 before the device is claimed."""
         return self._space_version
 
+    def _dump(self):
+        # the built-in command: upload the last lines of the log
+        from .cloud.registration import Dump
+
+        self._task = Dump(self.settings, log.lines(), self._commands.finish)
+        return LATER
+
     def _report(self, command_id, status, message):
         self._send("send_command", command_id, status, message)
 
@@ -260,3 +299,8 @@ class Agent:
                 listener(*values)
             except Exception as error:
                 log.warning("on %s: %s", event, describe(error))
+
+
+def _reboot():
+    # the built-in command: its result is told after the restart
+    return RESTART

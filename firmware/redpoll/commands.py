@@ -2,6 +2,7 @@
 from micropython import const
 
 from . import log
+from .fields import declared, mismatch
 from .flash.record import Record
 
 _LEDGER = const(16)
@@ -11,6 +12,13 @@ _MESSAGE = const(200)
 IN_PROGRESS = "in_progress"
 DONE = "done"
 ERROR = "error"
+_RESTARTING = "restarting"
+
+# what a handler returns instead of a message:
+# the work goes on; finish() will tell how it ended
+LATER = object()
+# the board restarts now, and that is the work
+RESTART = object()
 
 
 class Commands:
@@ -19,24 +27,37 @@ class Commands:
     def __init__(self, path, report):
         self._record = Record(path)
         self._report = report
-        self._handlers = {"ping": _ping}
+        # name: (handler, declared fields or None)
+        self._handlers = {"ping": (_ping, None)}
         # [id, status, message], oldest first
         self._ledger = self._record.load([])
         self._queue = []
-        for entry in self._ledger:
-            if entry[1] == IN_PROGRESS:
+        # the entry that is being worked on, and the command's name
+        self._running = None
+        self._name = None
+        # set when a handler asked for a restart
+        self.restart = False
+        # entries that the restart has decided, for tell_decided()
+        self._decided = [entry for entry in self._ledger if entry[1] in (IN_PROGRESS, _RESTARTING)]
+        for entry in self._decided:
+            if entry[1] == _RESTARTING:
+                entry[1:] = [DONE, "restarted"]
+            else:
                 # it had begun when the power went: whether it did its work nobody knows, so it is not done again
                 entry[1:] = [ERROR, "interrupted by a restart"]
 
-    def add(self, name, handler):
-        """Run `handler(**parameters)` for the command `name`. What it returns is the message; it raises to report an error."""
-        self._handlers[name] = handler
+    def add(self, name, handler, fields=None):
+        """Run `handler(**parameters)` for the command `name`. What it returns is the message; it raises to report an error.
 
-    def offer(self, command_id, name, parameters):
+        With `fields` (see fields.declared) the parameters are checked first: unknown names, types and bounds.
+        """
+        self._handlers[name] = (handler, declared(fields) if fields else None)
+
+    def offer(self, command_id, name, parameters, expired=False):
         """A command has come, perhaps not for the first time. One that is in the ledger is answered from there."""
         for entry in self._ledger:
             if entry[0] == command_id:
-                self._report(command_id, entry[1], entry[2])
+                self._report(command_id, entry[1] if entry[1] != _RESTARTING else IN_PROGRESS, entry[2])
                 return
         for waiting in self._queue:
             if waiting[0] == command_id:
@@ -45,39 +66,76 @@ class Commands:
             # it stays pending in the cloud and comes with a later snapshot
             log.warning("command %s: %d are waiting already", name, _QUEUE)
             return
-        self._queue.append((command_id, name, parameters))
+        self._queue.append((command_id, name, parameters, expired))
 
     def pending(self):
-        """True when a command waits to be run."""
-        return bool(self._queue)
+        """True when a command waits and none is being run."""
+        return bool(self._queue) and self._running is None and not self.restart
+
+    def tell_decided(self):
+        """Report what the last restart decided, once, when there is a link again."""
+        while self._decided:
+            self._report(*self._decided.pop(0))
 
     def run_next(self):
         """Run the oldest command that waits. Its handler may take its time; everything else is short."""
-        if not self._queue:
+        if not self.pending():
             return
-        command_id, name, parameters = self._queue.pop(0)
+        command_id, name, parameters, expired = self._queue.pop(0)
         entry = [command_id, IN_PROGRESS, ""]
         self._ledger.append(entry)
         if len(self._ledger) > _LEDGER:
             self._ledger.pop(0)
         self._record.save(self._ledger)
         self._report(command_id, IN_PROGRESS, "")
-        entry[1:] = self._run(name, parameters)
+        self._running = entry
+        self._name = name
+        message = [ERROR, "it came too late, it had expired"] if expired else self._run(name, parameters)
+        if message is LATER:
+            return
+        if message is RESTART:
+            entry[1] = _RESTARTING
+            self._record.save(self._ledger)
+            self.restart = True
+            return
+        self.finish(*message)
+
+    def finish(self, status, message):
+        """The command whose handler returned LATER has ended."""
+        entry = self._running
+        if entry is None:
+            return
+        self._running = None
+        entry[1:] = [status, log.redact(message)[:_MESSAGE]]
         self._record.save(self._ledger)
-        log.info("command %s: %s %s", name, entry[1], entry[2])
-        self._report(command_id, entry[1], entry[2])
+        log.info("command %s: %s %s", self._name, status, entry[2])
+        self._report(*entry)
 
     def _run(self, name, parameters):
-        handler = self._handlers.get(name)
+        handler, fields = self._handlers.get(name, (None, None))
         if handler is None:
             return [ERROR, "this device has no command %r; it has %s" % (name[:40], ", ".join(sorted(self._handlers)))]
         if not isinstance(parameters, dict):
             return [ERROR, "%s: parameters must be an object, not %s" % (name, type(parameters).__name__)]
+        reason = _problem(parameters, fields) if fields else None
+        if reason:
+            return [ERROR, "%s: %s" % (name, reason)]
         try:
             message = handler(**parameters)
         except Exception as error:
-            return [ERROR, log.redact("%s: %s" % (name, str(error) or type(error).__name__))[:_MESSAGE]]
-        return [DONE, "" if message is None else log.redact(str(message))[:_MESSAGE]]
+            return [ERROR, "%s: %s" % (name, str(error) or type(error).__name__)]
+        if message is LATER or message is RESTART:
+            return message
+        return [DONE, "" if message is None else str(message)]
+
+
+def _problem(parameters, fields):
+    problems = []
+    for name, value in parameters.items():
+        reason = mismatch(value, fields[name]) if name in fields else "is not one of its parameters (%s)" % ", ".join(sorted(fields))
+        if reason:
+            problems.append("%s %s" % (name, reason))
+    return "; ".join(sorted(problems))
 
 
 def _ping():

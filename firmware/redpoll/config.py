@@ -1,5 +1,6 @@
 # The configuration that the cloud holds for the device: versioned, checked, applied whole or not at all.
 from . import log
+from .fields import declared, mismatch
 from .flash.record import Record
 
 
@@ -18,13 +19,9 @@ class Config:
     def declare(self, apply, fields):
         """`apply(values)` is called with a dict of every declared field that has a value; it raises to refuse.
 
-        `fields`: {name: (type, low, high)}, with type int or float (bounds of the value), str (bounds of its length), or
-        {name: (bool,)}. ValueError for any other.
+        `fields`: {name: field}, see fields.declared(), which raises ValueError.
         """
-        for name, field in fields.items():
-            if field[0] not in (int, float, str, bool) or len(field) != (1 if field[0] is bool else 3):
-                raise ValueError("config %s: (int|float|str, low, high) or (bool,), not %r" % (name, field))
-        self._fields = fields
+        self._fields = declared(fields)
         self._apply = apply
 
     def start(self):
@@ -81,21 +78,7 @@ class Config:
             if name not in self._fields:
                 log.info("config: nobody declared %r; it is kept", name)
                 continue
-            reason = _mismatch(value, self._fields[name])
+            reason = mismatch(value, self._fields[name])
             if reason:
                 problems.append("%s %s" % (name, reason))
         return "; ".join(problems)
-
-
-def _mismatch(value, field):
-    kind = field[0]
-    if kind is bool:
-        return None if isinstance(value, bool) else "must be true or false"
-    if kind is str:
-        if isinstance(value, str) and field[1] <= len(value) <= field[2]:
-            return None
-        return "must be a text of %d to %d characters" % field[1:]
-    fits = isinstance(value, int) if kind is int else isinstance(value, (int, float))
-    if fits and not isinstance(value, bool) and field[1] <= value <= field[2]:
-        return None
-    return "must be %s from %s to %s" % ("a whole number" if kind is int else "a number", field[1], field[2])

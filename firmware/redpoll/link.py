@@ -44,10 +44,10 @@ class Link:
         if source is None or self._clock.ms() < self._not_before:
             return False
         try:
-            source.wait(ms)
+            return source.wait(ms)
         except Exception as error:
             self.broken(error)
-        return True
+            return True
 
     def alive(self):
         """A round trip with the cloud was completed: the next failure starts with a short wait again."""
@@ -57,13 +57,13 @@ class Link:
         """The cloud stays silent. Unless that was looked into lately, ask over HTTPS whether it still knows this device."""
         now = self._clock.ms()
         if self._verified is None or now - self._verified > _TRUST_MS:
-            self._close()
+            self.close()
             self._doubtful = True
 
     def revoked(self):
         """The cloud has removed the device: forget the credentials and register again."""
         log.warning("the cloud does not know this device any more; registering again")
-        self._close()
+        self.close()
         self._settings.forget()
         self._doubtful = False
 
@@ -129,11 +129,12 @@ class Link:
         self.failures += 1
         wait = getattr(error, "wait_ms", None) or self._backoff.next()
         log.warning("link: %s; again in %d.%d s", describe(error), wait // 1000, wait % 1000 // 100)
-        self._close()
+        self.close()
         self._not_before = self._clock.ms() + wait
         return wait
 
-    def _close(self):
+    def close(self):
+        """End the session; the next poll() begins again."""
         self._end_job()
         adapter = self.adapter
         if adapter:

@@ -1,4 +1,4 @@
-from redpoll.clock import Clock, iso, parse_http_date
+from redpoll.clock import Clock, iso, parse_http_date, parse_iso
 from scratch import Ticks
 
 
@@ -55,3 +55,14 @@ def test_http_dates_are_read_back_to_the_same_instant():
 def test_what_is_no_http_date_gives_no_time():
     for text in ("", "yesterday", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, x Nov 1994 08:49:37 GMT"):
         assert parse_http_date(text) is None
+
+
+def test_iso_times_are_read_back_to_the_same_instant():
+    assert parse_iso("2021-08-04T07:45:44.122Z") == 1628063144122
+    assert parse_iso("2022-03-17T10:55:28+01:00") == parse_iso("2022-03-17T09:55:28Z")
+    assert parse_iso("2022-03-17T04:55:28.5-05:00") == parse_iso("2022-03-17T09:55:28.500Z")
+
+
+def test_what_is_no_iso_time_gives_no_time():
+    for text in ("", "tomorrow", "2022-03-17", "2022-03-17T10:55", "2022-03-17T10:55:28", "x-y-zTa:b:cZ", None, 5, {}):
+        assert parse_iso(text) is None, text

@@ -1,5 +1,5 @@
 import scratch
-from redpoll.commands import Commands
+from redpoll.commands import LATER, RESTART, Commands
 
 
 class Device:
@@ -67,6 +67,74 @@ def test_one_that_the_power_cut_into_is_reported_and_not_run_again():
     later.commands.offer("1", "cut", {})
     assert later.reports == [("1", "error", "interrupted by a restart")]
     assert not later.commands.pending()
+
+
+def test_what_a_restart_decided_is_told_without_being_asked_and_once():
+    def cut():
+        raise KeyboardInterrupt
+
+    device = Device()
+    device.commands.add("cut", cut)
+    device.commands.offer("1", "cut", {})
+    scratch.text_of(KeyboardInterrupt, device.commands.run_next)
+    later = Device()
+    later.commands.tell_decided()
+    later.commands.tell_decided()
+    assert later.reports == [("1", "error", "interrupted by a restart")]
+
+
+def test_a_command_that_restarts_the_board_is_done_after_the_restart():
+    device = Device()
+    device.commands.add("again", lambda: RESTART)
+    device.commands.offer("1", "again", {})
+    device.commands.offer("2", "count", {})
+    device.commands.run_next()
+    assert device.commands.restart
+    assert not device.commands.pending()
+    assert device.reports == [("1", "in_progress", "")]
+    later = Device()
+    later.commands.tell_decided()
+    assert later.reports == [("1", "done", "restarted")]
+    assert not later.commands.restart
+
+
+def test_a_command_that_takes_longer_is_finished_later_and_holds_back_the_next():
+    device = Device()
+    device.commands.add("long", lambda: LATER)
+    device.commands.offer("1", "long", {})
+    device.commands.offer("2", "count", {})
+    device.commands.run_next()
+    assert not device.commands.pending()
+    device.commands.finish("done", "took its time")
+    device.commands.finish("error", "told twice")
+    assert device.reports == [("1", "in_progress", ""), ("1", "done", "took its time")]
+    device.commands.run_next()
+    assert device.runs == 1
+
+
+def test_declared_parameters_are_checked_before_the_handler_runs():
+    device = Device()
+    device.commands.add("move", device.count, {"step": (int, 1, 9), "label": (str, 1, 4)})
+    for command_id, parameters, words in (
+        ("1", {"step": 0}, "step must be a whole number from 1 to 9"),
+        ("2", {"step": "1"}, "step must be"),
+        ("3", {"pace": 1}, "pace is not one of its parameters (label, step)"),
+        ("4", {"step": 0, "label": ""}, "label must be a text of 1 to 4 characters; step must be"),
+    ):
+        device.commands.offer(command_id, "move", parameters)
+        device.commands.run_next()
+        assert device.reports[-1][1] == "error" and words in device.reports[-1][2], device.reports[-1]
+    device.commands.offer("5", "move", {"step": 9})
+    device.commands.run_next()
+    assert device.runs == 9
+
+
+def test_an_expired_command_is_not_run():
+    device = Device()
+    device.commands.offer("1", "count", {}, True)
+    device.commands.run_next()
+    assert device.runs == 0
+    assert device.reports[-1][1] == "error" and "expired" in device.reports[-1][2]
 
 
 def test_commands_run_in_the_order_they_came():

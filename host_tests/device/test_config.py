@@ -93,4 +93,4 @@ def test_undeclared_keys_are_given_back_as_they_came():
 def test_a_declaration_that_cannot_be_checked_is_refused():
     config = Config("config")
     for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
-        assert "config x" in scratch.text_of(ValueError, config.declare, print, {"x": field})
+        assert "x: (int" in scratch.text_of(ValueError, config.declare, print, {"x": field})

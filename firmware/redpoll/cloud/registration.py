@@ -69,6 +69,7 @@ class Registration:
     def wait(self, ms):
         """Wait for its answer, at most so long."""
         self._http.wait(ms)
+        return True
 
     def close(self):
         """Give the connection back."""
@@ -91,7 +92,38 @@ class Check:
     def wait(self, ms):
         """Wait for its answer, at most so long."""
         self._http.wait(ms)
+        return True
 
     def close(self):
         """Give the connection back."""
         self._http.close()
+
+
+class Dump:
+    """Upload lines of text as a file (POST /dumps, reference xyte §2); `finish(status, message)` is called at the end."""
+
+    def __init__(self, settings, lines, finish):
+        known = settings.credentials
+        self._finish = finish
+        self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
+        path = "/v1/devices/%s/dumps/text%%2Fplain/agent.log" % known["id"]
+        self._http.request("POST", path, "\n".join(lines).encode(), {"Content-Type": "text/plain"})
+
+    def poll(self):
+        """Go on; True when it has ended."""
+        try:
+            response = self._http.poll()
+        except Exception as error:
+            self._end("error", "dump: %s" % (error or type(error).__name__))
+            return True
+        if response is None:
+            return False
+        if response.status in (200, 201):
+            self._end("done", "uploaded")
+        else:
+            self._end("error", "dump: " + explain(response))
+        return True
+
+    def _end(self, status, message):
+        self._http.close()
+        self._finish(status, message)

@@ -33,7 +33,7 @@ def deliver_command(handler, message):
     if parameters is None:
         parameters = {}
     # wrong parameters still have an id, so that they are answered as an error and not passed over
-    handler.on_command(command_id, name, parameters, message.get("status", "pending"))
+    handler.on_command(command_id, name, parameters, message.get("status", "pending"), message.get("expires_at"))
 
 
 def deliver_licenses(handler, message):

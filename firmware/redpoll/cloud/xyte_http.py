@@ -58,8 +58,11 @@ class Adapter:
         return 0
 
     def wait(self, ms):
-        """Wait until something comes, at most so long."""
+        """Wait until something comes, at most so long. False when nothing is expected."""
+        if not self._current:
+            return False
         self._http.wait(ms)
+        return True
 
     def close(self):
         """Close the connection and forget what was not sent."""

@@ -86,8 +86,9 @@ class Adapter:
         return _QUIET_MS
 
     def wait(self, ms):
-        """Wait until something comes, at most so long."""
+        """Wait until something comes, at most so long. False when nothing is expected."""
         self._client.poll(ms)
+        return True
 
     def close(self):
         """End the session; harmless when it is gone already."""

@@ -1,6 +1,10 @@
 # CPython: the tests on a laptop.
+import base64
 import os
+import socket
+import ssl
 import sys
+import tempfile
 import time
 import traceback
 import uuid
@@ -55,3 +59,69 @@ def sync(file):
     """Bring what was written to the disk."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def extend(buffer, data):
+    """Append bytes or the UTF-8 of a str to a bytearray."""
+    buffer.extend(data.encode() if isinstance(data, str) else data)
+
+
+class Pollable:
+    """What an object derives from so that select.poll can ask it."""
+
+    def fileno(self):
+        """The number that CPython's select.poll wants."""
+        return self._raw.fileno()
+
+
+class _Socket:
+    # a socket with the stream methods that MicroPython's has; None means "not now"
+    def __init__(self, sock):
+        self._sock = sock
+        self.connect = sock.connect
+        self.setblocking = sock.setblocking
+        self.setsockopt = sock.setsockopt
+        self.fileno = sock.fileno
+        self.close = sock.close
+
+    def readinto(self, buf):
+        try:
+            return self._sock.recv_into(buf)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def write(self, buf, off, n):
+        try:
+            with memoryview(buf)[off : off + n] as view:
+                return self._sock.send(view)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+
+def open_socket(family, kind, proto):
+    """A socket with connect, setblocking, readinto(buf), write(buf, off, n), close; None from these two means "not now"."""
+    return _Socket(socket.socket(family, kind, proto))
+
+
+def tls_client(authorities, certificate, key):
+    """An SSLContext that verifies; each argument a list of (PEM label, DER bytes), the last two may be None."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=b"".join(der for _, der in authorities))
+    if certificate:
+        # CPython reads these from a file only
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            for label, der in certificate + key:
+                file.write("-----BEGIN %s-----\n%s-----END %s-----\n" % (label, base64.encodebytes(der).decode(), label))
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
+
+
+def tls_wrap(context, sock, host):
+    """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
+    return _Socket(context.wrap_socket(sock._sock, server_hostname=host, do_handshake_on_connect=False))
+
+
+def reset():
+    """Restart the board: here the program ends."""
+    raise SystemExit("reset")

@@ -1,5 +1,6 @@
 # MicroPython's unix port: the virtual board, and the tests on the real VM.
 import gc
+import io
 import sys
 import time
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # noqa: F401
@@ -36,3 +37,43 @@ def print_exception(error, file=None):
 def sync(file):
     """Bring what was written to the flash; LittleFS does it for one file when it is flushed."""
     file.flush()
+
+
+# extend(buffer, data): append bytes or the UTF-8 of a str to a bytearray, without a copy in between
+extend = bytearray.extend
+
+# what an object derives from so that select.poll can ask its ioctl
+Pollable = io.IOBase
+
+
+def open_socket(family, kind, proto):
+    """A socket with connect, setblocking, readinto(buf), write(buf, off, n), close; None from these two means "not now"."""
+    import socket
+
+    return socket.socket(family, kind, proto)
+
+
+def tls_client(authorities, certificate, key):
+    """An SSLContext that verifies; each argument a list of (PEM label, DER bytes), the last two may be None."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = ssl.CERT_REQUIRED
+    for _, der in authorities:
+        context.load_verify_locations(cadata=der)
+    if certificate:
+        context.load_cert_chain(certificate[0][1], key[0][1])
+    return context
+
+
+def tls_wrap(context, sock, host):
+    """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
+    return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+
+
+def reset():
+    """Restart the board. Where there is none (a test on the bare VM), the program ends."""
+    restart = getattr(machine, "reset", None)
+    if restart:
+        restart()
+    raise SystemExit("reset")

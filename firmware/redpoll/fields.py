@@ -1,0 +1,24 @@
+# What a product declares of its values, `name=(int, 5, 3600)`, and how what the cloud sends is checked against it.
+
+
+def declared(fields):
+    """The fields as they came. ValueError for one that is not (int|float|str, low, high) or (bool,); a text's bounds are its length."""
+    for name, field in fields.items():
+        if field[0] not in (int, float, str, bool) or len(field) != (1 if field[0] is bool else 3):
+            raise ValueError("%s: (int|float|str, low, high) or (bool,), not %r" % (name, field))
+    return fields
+
+
+def mismatch(value, field):
+    """Why the value is not of its field, such as "must be a whole number from 5 to 3600", or None."""
+    kind = field[0]
+    if kind is bool:
+        return None if isinstance(value, bool) else "must be true or false"
+    if kind is str:
+        if isinstance(value, str) and field[1] <= len(value) <= field[2]:
+            return None
+        return "must be a text of %d to %d characters" % field[1:]
+    fits = isinstance(value, int) if kind is int else isinstance(value, (int, float))
+    if fits and not isinstance(value, bool) and field[1] <= value <= field[2]:
+        return None
+    return "must be %s from %s to %s" % ("a whole number" if kind is int else "a number", field[1], field[2])
