@@ -1,0 +1,132 @@
+"""A board as the hub's tests need one: it speaks the wire of the seeds and knows nothing of the hub's inside."""
+
+import json
+import queue
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tools.hub.process import HubProcess
+
+T = TypeVar("T")
+DEADLINE = 10.0
+
+
+def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: float = DEADLINE) -> T:
+    """The first true value of the condition; fails the test after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.02)
+
+
+def registration(**changes: Any) -> dict[str, Any]:
+    """A body that registers a device that no other test has."""
+    unique = secrets.token_hex(8)
+    return {"sn": unique, "mac": unique[:12], "hardware_key": f"model-{unique}", "firmware_version": "1.0.0", **changes}
+
+
+class Board:
+    """One registered device and its HTTP calls."""
+
+    def __init__(self, hub: HubProcess, asked: dict[str, Any], answer: dict[str, Any]) -> None:
+        self.hub = hub
+        self.asked = asked
+        self.answer = answer
+        self.id: str = answer["id"]
+        self.key: str = answer["access_key"]
+        self.base = f"{answer['hub_url']}/v1/devices/{self.id}"
+        self.http = httpx.Client(headers={"Authorization": self.key})
+
+    @classmethod
+    def registered(cls, hub: HubProcess, **changes: Any) -> "Board":
+        asked = registration(**changes)
+        answer = httpx.post(f"{hub.entry_url}/v1/devices", json=asked)
+        assert answer.status_code == 201, answer.text
+        return cls(hub, asked, answer.json())
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def call(self, method: str, path: str = "", body: Any = None, **more: Any) -> httpx.Response:
+        return self.http.request(method, self.base + path, json=body, **more)
+
+    def get(self, path: str = "") -> httpx.Response:
+        return self.call("GET", path)
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.call("POST", path, body)
+
+    def put(self, path: str, body: Any) -> httpx.Response:
+        return self.call("PUT", path, body)
+
+    def claim(self, space_id: str = "1", **more: Any) -> dict[str, Any]:
+        return self.hub.operator.claim(mac=self.asked["mac"], sn=self.asked["sn"], space_id=space_id, **more)
+
+    def activities(self, event: str | None = None) -> list[dict[str, Any]]:
+        return self.hub.operator.activities(device_id=self.id, event=event)
+
+    def refusals(self) -> list[str]:
+        return [item["data"]["refused"] for item in self.activities("upstreamMessage") if "refused" in item["data"]]
+
+
+class MqttBoard:
+    """The same device's MQTT 5 client, subscribed as the vendor's own client is."""
+
+    PUSHES = ("update", "config", "commands", "license", "space_info", "firmware")
+
+    def __init__(self, board: Board, mqtt_url: str | None = None) -> None:
+        self.board = board
+        self._url = urlsplit(mqtt_url or board.answer["mqtt_hub_url"])
+        self._ready: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.messages: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=board.id, protocol=paho.MQTTv5)
+        self.client.username_pw_set(board.id, board.key)
+        self.client.on_connect = lambda *_: self._ready.put("connected")
+        self.client.on_subscribe = lambda *_: self._ready.put("subscribed")
+        self.client.on_message = lambda _client, _data, message: self.messages.put(message)
+
+    def __enter__(self) -> "MqttBoard":
+        assert self._url.hostname and self._url.port
+        self.client.connect(self._url.hostname, self._url.port, keepalive=30)
+        self.client.loop_start()
+        assert self._ready.get(timeout=DEADLINE) == "connected"
+        self.client.subscribe([(f"v1/device/{self.board.id}/{end}", 1) for end in self.PUSHES])
+        assert self._ready.get(timeout=DEADLINE) == "subscribed"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def send(self, end: str, body: Any = None, *, user: list[tuple[str, str]] | None = None, device_id: str | None = None) -> None:
+        """Publish at QoS 1 with the user properties of seed 001, or with others; returns when the broker has it."""
+        payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.UserProperty = [("device_id", self.board.id), ("access_key", self.board.key)] if user is None else user
+        info = self.client.publish(f"v1/device/{device_id or self.board.id}/{end}", payload, qos=1, properties=properties)
+        info.wait_for_publish(DEADLINE)
+        assert info.is_published()
+
+    def next(self, end: str | None = None) -> paho.MQTTMessage:
+        """The next push, which must be of this kind when one is named."""
+        message = self.messages.get(timeout=DEADLINE)
+        assert end is None or message.topic == f"v1/device/{self.board.id}/{end}"
+        return message
+
+
+def body_of(message: paho.MQTTMessage) -> Any:
+    return json.loads(message.payload)
