@@ -10,7 +10,7 @@ from .config import Config
 from .flash.record import Record
 from .flash.spool import Spool
 from .link import Link, describe
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .telemetry import Telemetry
 
 _LONGEST_WAIT = const(1000)
@@ -43,6 +43,9 @@ class Agent:
         # a built-in command that takes longer, polled until it says that it is done
         self._task = None
         self._restart_at = None
+        # uptime by which a configuration on trial must have reached the cloud
+        self._trial_end = 0
+        self._overlay()
         self._commands.add("reboot", _reboot)
         self._commands.add("dump", self._dump)
         self._started = False
@@ -110,6 +113,11 @@ class Agent:
         """Tell the cloud something of the device, such as name="hall 3" (Update Device, seed 001). False while not connected."""
         return self._send("send_device", fields)
 
+    def change_config(self, **values):
+        """The product changes its own configuration; the cloud takes it over and gives it a version. ValueError as declared."""
+        self._config.change(values)
+        return self._tell_config()
+
     def cloud_setting(self, name, value):
         """Change how the cloud treats the device (Set Cloud Settings, seed 001). False while not connected."""
         return self._send("send_setting", name, value)
@@ -136,6 +144,8 @@ class Agent:
             self._config.start()
         try:
             self._sense()
+            if self._config.on_trial() and self.clock.ms() >= self._trial_end:
+                self._end_trial()
             ms = self._link.poll()
             self._replay()
             ms = min(ms, self._work())
@@ -215,24 +225,65 @@ class Agent:
                 known["version"] = self.version
                 self.settings.store(known)
             self._commands.tell_decided()
+            if self._config.untold:
+                self._tell_config()
 
     def on_sent(self, number):
         """The cloud has this message of the spool."""
         self.spool.acknowledge(number)
         self._link.alive()
+        if self._config.on_trial():
+            self._config.keep()
+            log.info("config %d applied", self._config.version)
+            self._tell_config()
 
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
-        answer = self._config.offer(version, values)
-        if answer is None:
+        if version <= self._config.version:
             return
-        values, reason = answer
+        trial, refusal = self._try_settings(values.get("settings", {}))
+        values, reason = self._config.offer(version, values, refusal, trial)
         if reason:
+            if trial:
+                self._overlay()
             log.warning("config %d refused: %s", version, reason)
             self.telemetry.notice("config %d refused: %s" % (version, reason))
+        elif self._config.on_trial():
+            log.info("config %d is on trial until the cloud is reached with it", version)
+            self._trial_end = self.clock.ms() + self.settings.trial_timeout * 1000
+            self._link.close()
+            return
         else:
             log.info("config %d applied", version)
         self._send("send_config", version, values)
+
+    def on_config_taken(self, version):
+        """The cloud has the configuration that it was told, under this version."""
+        self._config.taken(version)
+
+    def _try_settings(self, changes):
+        # what the link depends on: (whether it changes, reason to refuse it)
+        if changes == self._config.values.get("settings", {}) or self._config.on_trial():
+            return False, None
+        try:
+            self.settings.overlay(changes)
+        except SettingsError as error:
+            return False, "settings: %s" % error
+        return True, None
+
+    def _overlay(self):
+        # the settings of the configuration in force
+        try:
+            self.settings.overlay(self._config.values.get("settings", {}))
+        except SettingsError as error:
+            log.warning("config %d: %s", self._config.version, error)
+
+    def _end_trial(self):
+        log.warning("config %d: the cloud was not reached with it; the one before is in force again", self._config.version)
+        self.telemetry.notice("config %d rolled back: the cloud was not reached with it" % self._config.version)
+        self._config.roll_back()
+        self._overlay()
+        self._link.close()
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
@@ -288,6 +339,9 @@ class Agent:
 
         self._task = Dump(self.settings, log.lines(), self._commands.finish)
         return LATER
+
+    def _tell_config(self):
+        return self._send("send_config", self._config.version, self._config.values)
 
     def _report(self, command_id, status, message):
         self._send("send_command", command_id, status, message)

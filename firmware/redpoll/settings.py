@@ -1,5 +1,7 @@
 # Who this device is and where it reports: settings.json (written by a person or `redpoll provision`, only read here) and
 # the credentials that registration brought.
+from binascii import crc32
+
 from . import jsonin, log, port
 from .flash.record import Record
 
@@ -8,11 +10,15 @@ _NUMBERS = {
     "snapshot_every": (600, 10, 86400),
     "keepalive": (60, 5, 3600),
     "connect_timeout": (8, 1, 60),
+    "trial_timeout": (180, 20, 3600),
     "spool_bytes": (8192, 512, 1 << 20),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
 _SECRET = ("wifi_password",)
 _TRANSPORTS = ("mqtt", "http")
+_KNOWN = ("entry", "transport", "details") + _TEXTS + tuple(_NUMBERS)
+# what the link depends on and the cloud may change, on trial (DESIGN §3, config)
+OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout", "ca", "wifi_ssid", "wifi_password")
 
 
 class SettingsError(Exception):
@@ -20,10 +26,36 @@ class SettingsError(Exception):
 
 
 class Settings:
-    """Attributes named like the keys of settings.json; `credentials` is what registration stored, or None."""
+    """Attributes named like the keys of settings.json; `credentials` is what registration stored for this entry, or None."""
 
     def __init__(self, path="settings.json"):
-        values = _read(path)
+        self._path = path
+        self._file = _read(path)
+        for key in self._file:
+            if key not in _KNOWN:
+                log.warning("%s: unknown key %s; it is not used", path, _shown(key))
+        problems = self._take(self._file)
+        if problems:
+            raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
+
+    def overlay(self, changes):
+        """Let these values of OVERLAY stand in for those of settings.json; {} takes all of them back.
+
+        SettingsError with what is wrong; nothing is changed then.
+        """
+        if not isinstance(changes, dict):
+            raise SettingsError("settings must be an object")
+        problems = ["%s cannot be changed from the cloud" % _shown(key) for key in changes if key not in OVERLAY]
+        merged = dict(self._file)
+        merged.update(changes)
+        before = self.__dict__.copy()
+        problems += self._take(merged)
+        if problems:
+            for key in before:
+                setattr(self, key, before[key])
+            raise SettingsError("; ".join(sorted(problems)))
+
+    def _take(self, values):
         problems = []
         self.entry = values.get("entry")
         if not _is_url(self.entry):
@@ -44,14 +76,12 @@ class Settings:
             self.sn = _own_serial(problems)
         if self.sn and not self.mac and not self.cloud_id:
             self.mac = self.sn
-        if problems:
-            raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
-        for key in values:
-            if not hasattr(self, key):
-                log.warning("%s: unknown key %s; it is not used", path, _shown(key))
-        log.hide(self.wifi_password)
-        self._record = Record(_beside(path, "credentials"))
-        self.credentials = self._usable(self._record.load())
+        if not problems:
+            log.hide(self.wifi_password)
+            # one record an entry: while another cloud is on trial, the way back to this one is not lost
+            self._record = Record(self.state_path("credentials-%08x" % crc32(self.entry.encode())))
+            self.credentials = self._usable(self._record.load())
+        return problems
 
     def identity(self):
         """What registration tells the cloud of the device (reference xyte §1): a dict without the firmware's version."""
@@ -74,7 +104,7 @@ class Settings:
         self.credentials = None
 
     def _usable(self, stored):
-        # another entry is another cloud, which does not know these credentials
+        # another entry is another cloud, which does not know these credentials (and a checksum may be shared)
         if not stored or stored.get("entry") != self.entry:
             return None
         log.hide(stored["access_key"])
@@ -82,7 +112,7 @@ class Settings:
 
     def state_path(self, name):
         """Path of a file beside settings.json."""
-        return _beside(self._record.path, name)
+        return self._path[: self._path.rfind("/") + 1] + name
 
 
 def check_credentials(reply):
@@ -114,10 +144,6 @@ def _read(path):
         return jsonin.loads_object(data)
     except ValueError as error:
         raise SettingsError("%s: %s. Was the file cut off? Write it again" % (path, error))
-
-
-def _beside(path, name):
-    return path[: path.rfind("/") + 1] + name
 
 
 def _is_url(value):

@@ -33,7 +33,8 @@ class HTTP:
 
     def request(self, method, path, body=None, headers=None):
         assert self.request_made is None, "one request at a time"
-        self.request_made = (method, path, json.loads(body) if body else None)
+        is_json = body and (headers or {}).get("Content-Type") == "application/json"
+        self.request_made = (method, path, json.loads(body) if is_json else body)
         HTTP.requests.append(self.request_made)
 
     def poll(self):

@@ -94,7 +94,7 @@ def test_every_publish_carries_the_credentials():
     assert len(client.published) >= 4
     for _, _, properties in client.published:
         encoded = bytes(properties if isinstance(properties, (bytes, bytearray)) else mqtt5.encode(properties))
-        assert bytes(plain) in encoded
+        assert bytes(plain)[1:] in encoded  # without the length of the whole block
 
 
 def test_telemetry_goes_out_at_once_with_override_and_then_by_its_interval():
@@ -332,7 +332,7 @@ def test_a_broker_that_refuses_the_password_is_looked_into_over_https():
 
 def test_a_refused_registration_waits_fifteen_minutes():
     for status in (404, 422):
-        bench = Bench(registered=False)
+        bench = Bench(registered=False, entry="http://entry-%d.example" % status)
         bench.registration = Reply(status, {"error": "this device is already registered"})
         bench.turn()
         bench.turn(899000)
@@ -381,3 +381,123 @@ def test_health_is_told_every_minute():
     bench.turn(30000)
     bench.turn(30000)
     assert client.sent("telemetry")[-1]["telemetries"]["spool_dropped"] == 0
+
+
+def moved(bench, version=1, **settings):
+    """The agent, connected, has got a configuration with these link settings."""
+    client = bench.turn()
+    client.deliver("config", {"version": version, "interval": 60, "settings": settings})
+    bench.turn()
+    return client
+
+
+def test_a_change_of_the_link_is_kept_once_the_cloud_was_reached_with_it():
+    bench = Bench()
+    old = moved(bench, keepalive=30)
+    assert not old.open and old.sent("config/update") == []
+    new = bench.turn(30000)
+    assert new is not old and new.settings["keepalive"] == 30
+    assert new.sent("config/update") == [{"version": 1, "interval": 60, "settings": {"keepalive": 30}}]
+    bench.start()
+    assert bench.turn().settings["keepalive"] == 30
+
+
+def test_a_change_that_does_not_reach_the_cloud_is_rolled_back_and_told():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example")
+    bench.turn(30000)
+    assert MQTT.made[-1].open is False
+    assert HTTP.requests[-1][:2] == ("POST", "/v1/devices")
+    bench.turn(31000)
+    client = bench.turn(300000)
+    assert client.open
+    assert client.sent("config/update") == [{"version": 1}]
+    bench.turn(30000)
+    assert any("rolled back" in m.get("message", "") for m in client.sent("telemetry"))
+    assert bench.agent.settings.entry == "http://entry.example"
+
+
+def test_a_restart_during_the_trial_rolls_back():
+    bench = Bench()
+    moved(bench, keepalive=30)
+    bench.start()
+    client = bench.turn()
+    assert client.settings["keepalive"] == 60
+    assert client.sent("config/update") == [{"version": 1}]
+    assert bench.configured[-1] == {"interval": 60}
+
+
+def test_link_settings_that_cannot_be_used_are_refused_with_their_reasons():
+    bench = Bench()
+    for version, settings in enumerate(({"keepalive": 0}, {"entry": "x"}, {"sn": "other"}, {"transport": 5}, [1], "x")):
+        client = bench.turn()
+        client.deliver("config", {"version": version + 1, "interval": 60, "settings": settings})
+        bench.turn()
+        bench.turn(30000)
+        assert client.open
+        assert client.sent("config/update")[-1] == {"version": version + 1}
+        assert "refused: settings: " in client.sent("telemetry")[-1]["message"]
+    assert bench.configured == []
+
+
+def test_link_settings_are_taken_back_when_the_rest_is_refused():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 1, "interval": 1, "settings": {"keepalive": 30}})
+    bench.turn()
+    assert client.open
+    assert bench.agent.settings.keepalive == 60
+
+
+def test_the_product_changes_its_configuration_and_the_cloud_gives_it_a_version():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 4, "interval": 60})
+    bench.turn()
+    bench.agent.change_config(interval=90)
+    assert client.sent("config/update")[-1] == {"version": 4, "interval": 90}
+    client.deliver("config", {"version": 5, "interval": 90})
+    bench.turn()
+    assert bench.agent.config_version() == 5
+    assert len(bench.configured) == 1
+    assert scratch.text_of(ValueError, lambda: bench.agent.change_config(interval=1))
+
+
+def test_a_change_made_while_the_link_was_down_is_told_when_it_is_up():
+    bench = Bench()
+    bench.agent.change_config(interval=90)
+    bench.start()
+    assert bench.turn().sent("config/update") == [{"version": 0, "interval": 90}]
+
+
+def test_a_reboot_is_reported_after_the_restart():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("commands", {"id": "c1", "name": "reboot"})
+    bench.turn()
+    scratch.text_of(SystemExit, bench.turn, 1000)
+    bench.start()
+    client = bench.turn()
+    assert client.sent("commands/update") == [{"id": "c1", "status": "done", "message": "restarted"}]
+    client.deliver("commands", {"id": "c1", "name": "reboot", "status": "in_progress"})
+    bench.turn(5000)
+    assert client.sent("commands/update")[-1]["status"] == "done"
+
+
+def test_a_dump_uploads_the_log_over_https():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("commands", {"id": "c1", "name": "dump"})
+    bench.turn()
+    assert HTTP.requests[-1][:2] == ("POST", "/v1/devices/%s/dumps/text%%2Fplain/agent.log" % ID)
+    assert client.sent("commands/update")[-1] == {"id": "c1", "status": "done", "message": "uploaded"}
+
+
+def test_a_dump_that_cannot_be_uploaded_is_an_error():
+    bench = Bench()
+    client = bench.turn()
+    bench.device_known = 413
+    client.deliver("commands", {"id": "c1", "name": "dump"})
+    bench.turn()
+    assert client.sent("commands/update")[-1]["status"] == "error"

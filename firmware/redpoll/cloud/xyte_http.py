@@ -80,7 +80,7 @@ class Adapter:
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""
-        self._add("report", "POST", "/config", xyte.config_update(self._clock, version, values))
+        self._add("told", "POST", "/config", xyte.config_update(self._clock, version, values))
 
     def send_command(self, command_id, status, message):
         """Tell how a command goes: in_progress, done or error (which this transport calls failed, reference xyte §2)."""
@@ -138,6 +138,8 @@ class Adapter:
         elif kind == "telemetry":
             self._handler.on_sent(key)
             self._obey(response)
+        elif kind == "told":
+            self._taken(response)
         elif kind == "result" and key != self._followed:
             self._followed = key
             self._fetch("command")
@@ -158,6 +160,15 @@ class Adapter:
             xyte.deliver_command(self._handler, message)
         else:
             self._handler.on_space(self._space_version, message)
+
+    def _taken(self, response):
+        # Update Config answers with the version that the values now have
+        try:
+            version = _number(jsonin.loads_object(response.body), "version")
+        except ValueError:
+            return
+        if version:
+            self._handler.on_config_taken(version)
 
     def _obey(self, response):
         # what the reply to telemetry asks of the device (seed 000, "Return Data")
