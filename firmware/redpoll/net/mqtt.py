@@ -1,0 +1,873 @@
+# MQTT 3.1.1 and 5.0 in the shape of umqtt.simple, without its ways to hang.
+from errno import ENOTCONN, ETIMEDOUT
+
+from micropython import const
+from umqtt import simple
+
+from ..port import extend, ticks_diff, ticks_ms
+from .stream import Adopted, Stream
+
+# first bytes of packets (MQTT 5.0 §2.1.2)
+_CONNECT = const(0x10)
+_CONNACK = const(2)
+_PUBLISH = const(3)
+_PUBACK = const(4)
+_PUBREC = const(5)
+_PUBREL = const(6)
+_PUBCOMP = const(7)
+_SUBACK = const(9)
+_UNSUBACK = const(11)
+_PINGRESP = const(13)
+_DISCONNECT = const(14)
+
+_CLOSED = const(0)
+_CONNECTING = const(1)
+_OPEN = const(2)
+
+# room before the body of a packet, for the longest fixed header
+_HEAD = const(5)
+# a slot of the window whose packet was longer gives its memory back
+_KEEP = const(1024)
+# QoS 2 messages that a 3.1.1 server may have begun and not released
+_RECEIVED_MAX = const(256)
+_WAIT_MS = const(1000)
+
+
+class _Slice:
+    def __getitem__(self, key):
+        return key
+
+
+# buffer[_BODY] = b"" empties a packet without allocating: the bytearray keeps its room
+_BODY = _Slice()[_HEAD:]
+
+
+class MQTTException(simple.MQTTException):
+    """The server refused something or broke the protocol. `code` is the return or reason code, the text says more."""
+
+    def __init__(self, code, text=""):
+        super().__init__(code, text)
+        self.code = code
+
+
+class MQTTClient(simple.MQTTClient):
+    """umqtt.simple's client, with MQTT 5, QoS 2, a window of unacknowledged messages and a deadline on everything.
+
+    The callback runs in poll, check_msg and wait_msg, nowhere else. A message for which publish() raised was not accepted; one
+    for which it returned stays in the window until it is acknowledged, across connect().
+    """
+
+    def __init__(
+        self,
+        client_id,
+        server,
+        port=0,
+        user=None,
+        password=None,
+        keepalive=0,
+        ssl=False,
+        ssl_params=None,
+        protocol=4,
+        window=8,
+        max_packet=8192,
+        connect_timeout_ms=8000,
+        ack_timeout_ms=10000,
+        session_expiry=None,
+        receive_maximum=16,
+        properties=None,
+        server_hostname=None,
+    ):
+        super().__init__(client_id, server, port, user, password, keepalive, ssl)
+        self.ssl_params = ssl_params or {}
+        self.protocol = protocol
+        self.server_hostname = server_hostname or server
+        # seconds that the server keeps the session; None: none for a clean session, else for ever
+        self.session_expiry = session_expiry
+        # more properties for CONNECT
+        self.connect_properties = properties
+        self.on_ack = None
+        # properties of the message being delivered
+        self.properties = None
+        # inbound messages that were too large or came when nobody could take them
+        self.dropped = 0
+        self.in_flight = 0
+        self.lw_properties = None
+        self._mqtt5 = None
+        if protocol == 5:
+            from . import mqtt5
+
+            self._mqtt5 = mqtt5
+        elif protocol != 4:
+            raise ValueError("protocol must be 4 or 5")
+        self._connect_ms = connect_timeout_ms
+        self._ack_ms = ack_timeout_ms
+        self._receive_max = receive_maximum
+        self._tx = bytearray(128)
+        self._rx = bytearray(max(max_packet, 64))
+        # the window: packet identifier (0: free), the packet, the type of acknowledgement it waits for, when it was sent
+        self._window = window
+        self._ids = [0] * window
+        self._packets = [bytearray(_HEAD) for _ in range(window)]
+        self._wants = [0] * window
+        self._sent = [0] * window
+        # packet identifier -> payload of the SUBACK or UNSUBACK that somebody waits for, None before it comes
+        self._replies = {}
+        # identifiers of QoS 2 messages that were delivered and not yet released by the server
+        self._received = []
+        # messages that came while no callback could run: (QoS 1 identifier, stream, topic, payload, properties), and their size
+        self._pending = []
+        self._pending_size = 0
+        self._may_call = False
+        self._in_call = False
+        self._io = self._seen = None
+        self._forget_server()
+        self._forget_link()
+
+    def _forget_server(self):
+        # what CONNACK says; these are the values that hold when it says nothing (MQTT 5.0 §3.2.2.3)
+        self.session_present = False
+        self.connack_properties = None
+        self.server_keep_alive = None
+        self.assigned_client_id = None
+        self.receive_maximum = 65535
+        self.maximum_packet_size = 0
+        self.maximum_qos = 2
+        self.retain_available = True
+        self.topic_alias_maximum = 0
+        self._limit = self._window
+        self._set_keep_alive(self.keepalive)
+
+    def _set_keep_alive(self, seconds):
+        self._ping_ms = seconds * 750
+        self._pong_ms = min(seconds * 500, self._ack_ms) if seconds else self._ack_ms
+        self._slice_ms = max(10, min(_WAIT_MS, self._pong_ms >> 2, self._ack_ms >> 2))
+
+    def _forget_link(self):
+        self._state = _CLOSED
+        # received bytes not yet handled are _rx[_r:_w]
+        self._r = self._w = 0
+        # bytes of an oversize packet still to be thrown away
+        self._skip = 0
+        # when the first byte of an incomplete packet was seen, when PINGREQ was sent; None: neither
+        self._begun = self._pinged = None
+        self._tx_at = self._rx_at = ticks_ms()
+
+    @property
+    def window_free(self):
+        """QoS 1 and 2 messages that publish() takes now without waiting."""
+        return max(0, self._limit - self.in_flight)
+
+    # -- connecting
+
+    def set_last_will(self, topic, msg, retain=False, qos=0, properties=None):
+        """The message that the server publishes when the link dies; `properties` as for publish (MQTT 5.0 §3.1.3.2)."""
+        if not topic or not 0 <= qos <= 2:
+            raise ValueError("a will needs a topic and a QoS of 0, 1 or 2")
+        self.lw_topic = topic
+        self.lw_msg = msg
+        self.lw_retain = retain
+        self.lw_qos = qos
+        self.lw_properties = properties
+
+    def connect(self, clean_session=True, timeout=None):
+        """Open the connection, at most `timeout` seconds (connect_timeout_ms) -> whether the server had a session of ours.
+
+        What is in the window is sent again, with DUP. OSError when the link fails, MQTTException when the server refuses.
+        """
+        self.close()
+        started = ticks_ms()
+        limit = self._connect_ms if timeout is None else int(timeout * 1000)
+        tls = self._tls()
+        self._forget_server()
+        io = Stream(self.server, self.port, tls, limit, self._ack_ms, self.server_hostname)
+        self.sock = self._seen = self._io = io
+        self._forget_link()
+        self._state = _CONNECTING
+        try:
+            self._send_connect(clean_session)
+            while self._state == _CONNECTING:
+                left = limit - ticks_diff(ticks_ms(), started)
+                if left <= 0:
+                    raise OSError(ETIMEDOUT)
+                if not self._fill(io):
+                    io.poll(left)
+                elif self._w - self._r >= 2:
+                    self._one()
+            if not self.session_present:
+                self._received.clear()
+            elif clean_session:
+                self._violation(0x82, "session present after a clean start")
+            self._send_again()
+        except Exception:
+            self.close()
+            raise
+        return self.session_present
+
+    def _tls(self):
+        if self.ssl is not True:
+            return self.ssl or None
+        # umqtt 1.3.4 verified nothing here; this needs at least the CA
+        from .stream import tls_context
+
+        params = self.ssl_params
+        self.server_hostname = params.get("server_hostname", self.server_hostname)
+        return tls_context(params.get("cadata") or params.get("ca"), params.get("cert"), params.get("key"))
+
+    def _send_connect(self, clean):
+        # MQTT 3.1.1 §3.1, MQTT 5.0 §3.1
+        tx = self._begin()
+        _put(tx, "MQTT")
+        tx.append(self.protocol)
+        flags = 2 if clean else 0
+        if self.lw_topic:
+            flags |= 4 | self.lw_qos << 3 | (32 if self.lw_retain else 0)
+        flags |= (128 if self.user is not None else 0) | (64 if self.pswd is not None else 0)
+        tx.append(flags)
+        _put16(tx, self.keepalive)
+        if self._mqtt5:
+            extend(tx, self._mqtt5.connect_block(self, clean, len(self._rx), self._receive_max))
+        _put(tx, self.client_id)
+        if self.lw_topic:
+            if self._mqtt5:
+                extend(tx, self._mqtt5.encode(self.lw_properties or ()))
+            _put(tx, self.lw_topic)
+            _put(tx, self.lw_msg)
+        if self.user is not None:
+            _put(tx, self.user)
+        if self.pswd is not None:
+            _put(tx, self.pswd)
+        self._finish(_CONNECT)
+
+    def _on_connack(self, p, end):
+        rx = self._rx
+        if end - p < 2 or rx[p] > 1:
+            self._violation(0x81, "malformed CONNACK")
+        code = rx[p + 1]
+        found = None
+        # a server that knows only 3.1.1 answers without properties
+        if self._mqtt5 and end - p > 2:
+            found = self._decode(p + 2, end)[0]
+        if code:
+            self._refused(code, found)
+        self.session_present = rx[p] == 1
+        if found is not None:
+            self.connack_properties = found
+            self._mqtt5.apply_connack(self, found)
+            if self.server_keep_alive is not None:
+                self._set_keep_alive(self.server_keep_alive)
+            self._limit = min(self._window, self.receive_maximum)
+        self._state = _OPEN
+
+    def _refused(self, code, found):
+        text = found and self._mqtt5.get(found, 31) or "refused by the server"
+        self.close()
+        raise MQTTException(code, text)
+
+    def _send_again(self):
+        # oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum
+        waiting = [i for i in range(self._window) if self._ids[i]]
+        waiting.sort(key=lambda i: self._ids[i] - self.pid - 1 & 0xFFFF)
+        total = self.in_flight
+        for sent, i in enumerate(waiting):
+            while sent - (total - self.in_flight) >= self._limit:
+                self._turn(self._slice_ms)
+            self._send_slot(i)
+
+    def _send_slot(self, i):
+        self._sent[i] = ticks_ms()
+        pid = self._ids[i]
+        if self._wants[i] == _PUBCOMP:
+            if self.session_present:
+                self._send_ack(_PUBREL << 4 | 2, pid, 0)
+            else:
+                self._complete(i, 0)  # the server had taken it before it lost the session
+            return
+        packet = self._packets[i]
+        start = _start(packet)
+        if self._too_large(packet, start):
+            self._complete(i, 0x95)
+            return
+        packet[start] |= 8
+        self._send(packet, start)
+
+    def disconnect(self, reason=0, properties=None):
+        """Wait for what is in flight (at most ack_timeout_ms), tell the server, close. A link that fails meanwhile is no error."""
+        if self.sock is None:
+            return
+        try:
+            self.flush()
+            self._bye(reason, properties)
+        except OSError:
+            pass  # closed is what was wanted
+        self.close()
+
+    def _bye(self, reason, properties=None):
+        tx = self._begin()
+        if self._mqtt5 and (reason or properties):
+            tx.append(reason)
+            self._put_properties(tx, properties)
+        self._finish(_DISCONNECT << 4)
+
+    def close(self):
+        """Close the connection at once. The window stays, for the next connect()."""
+        sock = self.sock
+        io = self._io
+        self.sock = self._seen = self._io = None
+        self._forget_link()
+        if io:
+            io.close()
+        elif sock:
+            sock.close()
+
+    # -- sending
+
+    def publish(self, topic, msg, retain=False, qos=0, properties=None):
+        """Send a message -> its packet identifier, 0 at QoS 0. topic, msg: bytes or str; `properties`: bytes from mqtt5.encode, or
+        what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
+        """
+        if self.sock is not self._seen or self.sock is None:
+            self._adopt()
+        pid = slot = 0
+        packet = self._tx
+        if qos or retain:
+            self._check_offer(retain, qos)
+        if qos:
+            if self.in_flight >= self._limit:
+                self._wait_room()
+            pid = self._next_id()
+            slot = self._ids.index(0)
+            packet = self._packets[slot]
+        packet[_BODY] = b""
+        _put(packet, topic)
+        if qos:
+            packet.append(pid >> 8)
+            packet.append(pid & 255)
+        if self._mqtt5:
+            if properties is None:
+                packet.append(0)
+            else:
+                self._put_properties(packet, properties)
+        extend(packet, msg)
+        start = _frame(packet, 0x31 | qos << 1 if retain else 0x30 | qos << 1)
+        if self.maximum_packet_size and self._too_large(packet, start):
+            raise MQTTException(0x95, "packet larger than the server takes")
+        self._send(packet, start)
+        if qos:
+            self._ids[slot] = pid
+            self._sent[slot] = self._tx_at
+            self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
+            self.in_flight += 1
+        return pid
+
+    def _check_offer(self, retain, qos):
+        if not 0 <= qos <= 2:
+            raise ValueError("QoS must be 0, 1 or 2")
+        if qos > self.maximum_qos:
+            raise MQTTException(0x9B, "QoS not supported by the server")
+        if retain and not self.retain_available:
+            raise MQTTException(0x9A, "retain not supported by the server")
+
+    def _too_large(self, packet, start):
+        return 0 < self.maximum_packet_size < len(packet) - start
+
+    def _put_properties(self, packet, properties):
+        if type(properties) is not bytes:
+            properties = self._mqtt5.encode(properties or ())
+        packet.extend(properties)
+
+    def _wait_room(self):
+        started = ticks_ms()
+        while self.in_flight >= self._limit:
+            if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
+                self._dead(ETIMEDOUT)
+
+    def flush(self):
+        """Wait until all that was published is acknowledged. OSError(ETIMEDOUT) when that takes longer than ack_timeout_ms."""
+        started = ticks_ms()
+        while self.in_flight:
+            if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
+                self._dead(ETIMEDOUT)
+
+    def subscribe(self, topic, qos=0, properties=None):
+        """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
+
+        In MQTT 5 the subscription options may be or-ed to `qos`. MQTTException with the code of the first that was refused.
+        """
+        if self.cb is None:
+            raise ValueError("set_callback comes before subscribe")
+        several = isinstance(topic, list)
+        tx, pid = self._begin_request(properties)
+        filters = topic if several else ((topic, qos),)
+        for one in filters:
+            name, options = one if isinstance(one, tuple) else (one, qos)
+            _put(tx, name)
+            tx.append(options)
+        codes = self._request(0x82, pid, len(filters), "subscription refused")
+        return list(codes) if several else codes[0]
+
+    def unsubscribe(self, topic, properties=None):
+        """End the subscription to one topic filter or to a list of them."""
+        tx, pid = self._begin_request(properties)
+        filters = topic if isinstance(topic, list) else (topic,)
+        for one in filters:
+            _put(tx, one)
+        self._request(0xA2, pid, len(filters) if self._mqtt5 else 0, "unsubscribe refused")
+
+    def _begin_request(self, properties):
+        self._adopt()
+        pid = self._next_id()
+        tx = self._begin()
+        _put16(tx, pid)
+        if self._mqtt5:
+            self._put_properties(tx, properties)
+        return tx, pid
+
+    def _request(self, first, pid, count, text):
+        self._replies[pid] = None
+        try:
+            self._finish(first)
+            started = ticks_ms()
+            while self._replies[pid] is None:
+                if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
+                    self._dead(ETIMEDOUT)
+            codes = self._replies[pid]
+        finally:
+            self._replies.pop(pid, None)
+        if len(codes) != count:
+            self._violation(0x82, "wrong number of reason codes")
+        for code in codes:
+            if code >= 0x80:
+                raise MQTTException(code, text)
+        return codes
+
+    def _next_id(self):
+        pid = self.pid
+        while True:
+            pid = pid + 1 if pid < 65535 else 1
+            if pid not in self._ids and pid not in self._replies:
+                self.pid = pid
+                return pid
+
+    def ping(self):
+        """Send PINGREQ; the answer is awaited by poll."""
+        self._adopt()
+        self._begin()
+        self._finish(0xC0)
+        if self._pinged is None:
+            self._pinged = self._tx_at
+
+    def _send_ack(self, first, pid, code):
+        tx = self._begin()
+        _put16(tx, pid)
+        if code and self._mqtt5:
+            tx.append(code)
+        self._finish(first)
+
+    def _begin(self):
+        self._tx[_BODY] = b""
+        return self._tx
+
+    def _finish(self, first):
+        self._send(self._tx, _frame(self._tx, first))
+
+    def _send(self, packet, start):
+        try:
+            self._io.send(packet, start, len(packet) - start)
+        except OSError:
+            self.close()
+            raise
+        self._tx_at = ticks_ms()
+
+    # -- receiving
+
+    def poll(self, timeout_ms=0):
+        """Handle what has arrived, waiting at most timeout_ms for it -> packets handled. Sends PINGREQ when it is due.
+
+        OSError when the link is dead, MQTTException when the server closed it with a reason or broke the protocol.
+        """
+        may_call = self._may_call
+        self._may_call = not self._in_call
+        try:
+            if self._pending and self._may_call:
+                return self._deliver_pending()
+            started = ticks_ms()
+            left = timeout_ms
+            while True:
+                handled = self._turn(min(left, self._slice_ms))
+                if handled or timeout_ms <= 0:
+                    return handled
+                left = timeout_ms - ticks_diff(ticks_ms(), started)
+                if left <= 0:
+                    return handled
+        finally:
+            self._may_call = may_call
+
+    def check_msg(self):
+        """Handle what has arrived, without waiting."""
+        self.poll(0)
+
+    def wait_msg(self):
+        """Wait until something arrives and handle it."""
+        while not self.poll(_WAIT_MS):
+            pass
+
+    def _turn(self, wait_ms):
+        # one look at the connection -> packets handled
+        if self.sock is not self._seen or self.sock is None:
+            self._adopt()
+        handled = self._handle() if self._w > self._r else 0
+        io = self._io
+        if handled or io is None:
+            return handled
+        if not self._fill(io):
+            if wait_ms > 0:
+                io.poll(wait_ms)
+            if wait_ms <= 0 or not self._fill(io):
+                self._check(True)
+                return 0
+        handled = self._handle()
+        if self._io is io:
+            self._check(False)
+        return handled
+
+    def _fill(self, io):
+        # read what there is behind what is left of an incomplete packet -> bytes
+        rx = self._rx
+        try:
+            left = self._w - self._r
+            if left == 0:
+                self._r = 0
+                n = io.readinto(rx)
+            else:
+                if self._r:
+                    rx[:left] = rx[self._r : self._w]
+                    self._r = 0
+                n = io.readinto(memoryview(rx)[left:])
+            self._w = left + n
+        except OSError:
+            self.close()
+            raise
+        if n:
+            self._rx_at = ticks_ms()
+        return n
+
+    def _check(self, idle):
+        # every deadline; those that data not yet read could meet only when there was none
+        now = ticks_ms()
+        if idle:
+            if self._begun is not None and ticks_diff(now, self._begun) > self._ack_ms:
+                self._dead(ETIMEDOUT)
+            if self.in_flight:
+                for i in range(self._window):
+                    if self._ids[i] and ticks_diff(now, self._sent[i]) > self._ack_ms:
+                        self._dead(ETIMEDOUT)
+            if self._pinged is not None and ticks_diff(now, self._pinged) > self._pong_ms:
+                self._dead(ETIMEDOUT)
+        quiet = max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at))
+        if self._ping_ms and self._pinged is None and quiet >= self._ping_ms:
+            self.ping()
+
+    def _handle(self):
+        # the complete packets in the buffer -> how many
+        rx = self._rx
+        io = self._io
+        count = 0
+        while self._io is io:
+            r = self._r
+            left = self._w - r
+            if self._skip:
+                n = min(left, self._skip)
+                self._r += n
+                self._skip -= n
+                self._begun = ticks_ms() if self._skip else None
+                if self._skip:
+                    break
+            elif left >= 4 and rx[r] == 0x40 and rx[r + 1] == 2:
+                # nearly all that comes to a device that reports: PUBACK without a reason
+                self._r = r + 4
+                self._begun = None
+                count += 1
+                self._on_ack(_PUBACK, rx[r + 2] << 8 | rx[r + 3], 0)
+            elif left >= 2 and self._one():
+                count += 1
+            else:
+                break
+        return count
+
+    def _one(self):
+        # the packet at _r -> False when it is not complete yet
+        rx = self._rx
+        r = self._r
+        left = self._w - r
+        n = shift = 0
+        p = r + 1
+        while True:
+            if p - r > 4:
+                self._violation(0x81, "malformed remaining length")
+            if p - r >= left:
+                return self._incomplete()
+            byte = rx[p]
+            p += 1
+            n |= (byte & 127) << shift
+            if byte < 128:
+                break
+            shift += 7
+        end = p + n
+        if end - r > len(rx):
+            return self._oversize(rx[r], p, end)
+        if end > self._w:
+            return self._incomplete()
+        self._r = end
+        self._begun = None
+        self._dispatch(rx[r], p, end)
+        return True
+
+    def _incomplete(self):
+        if self._begun is None:
+            self._begun = ticks_ms()
+        return False
+
+    def _oversize(self, first, p, end):
+        # thrown away, but a message that wants an acknowledgement gets it, else the server would send it for ever
+        if first >> 4 != _PUBLISH or self._state != _OPEN:
+            self._violation(0x95, "packet too large")
+        after = p + 2
+        qos = first >> 1 & 3
+        if qos:
+            if self._w < after:
+                return self._incomplete()
+            after += (self._rx[p] << 8 | self._rx[p + 1]) + 2
+            if after > end or after - self._r > len(self._rx):
+                self._violation(0x95, "packet too large")
+        if self._w < after:
+            return self._incomplete()
+        self._skip = end - self._w
+        self._begun = ticks_ms()
+        self._r = self._w
+        self.dropped += 1
+        if qos:
+            pid = self._rx[after - 2] << 8 | self._rx[after - 1]
+            self._send_ack((_PUBACK if qos == 1 else _PUBREC) << 4, pid, 0x97)
+        return True
+
+    def _dispatch(self, first, p, end):
+        kind = first >> 4
+        if (kind == _CONNACK) != (self._state == _CONNECTING):
+            self._violation(0x82, "unexpected packet")
+        if kind == _PUBLISH:
+            self._on_publish(first, p, end)
+            return
+        if first & 15 != (2 if kind == _PUBREL else 0):
+            self._violation(0x81, "malformed fixed header")
+        if kind == _CONNACK:
+            self._on_connack(p, end)
+        elif _PUBACK <= kind <= _PUBCOMP or kind in (_SUBACK, _UNSUBACK):
+            self._on_identified(kind, p, end)
+        elif kind == _PINGRESP and p == end:
+            self._pinged = None
+        elif kind == _DISCONNECT and self._mqtt5:
+            code = self._rx[p] if end > p else 0
+            found = self._decode(p + 1, end)[0] if end > p + 1 else None
+            self._refused(code, found)
+        else:
+            self._violation(0x82, "unexpected packet")
+
+    def _on_identified(self, kind, p, end):
+        rx = self._rx
+        pid = rx[p] << 8 | rx[p + 1] if end - p >= 2 else 0
+        if pid == 0:
+            self._violation(0x81, "malformed acknowledgement")
+        p += 2
+        if kind >= _SUBACK:
+            if self._mqtt5:
+                p = self._decode(p, end)[1]
+            if pid in self._replies:
+                self._replies[pid] = bytes(rx[p:end])
+            return
+        code = rx[p] if self._mqtt5 and end > p else 0
+        if kind == _PUBREL:
+            self._on_pubrel(pid)
+        else:
+            self._on_ack(kind, pid, code)
+
+    def _on_ack(self, kind, pid, code):
+        # PUBACK, PUBREC or PUBCOMP (MQTT 5.0 §4.3)
+        if pid == 0 or pid not in self._ids:
+            if kind == _PUBREC and code < 0x80:
+                self._send_ack(_PUBREL << 4 | 2, pid, 0x92)
+            return
+        i = self._ids.index(pid)
+        wants = self._wants[i]
+        if kind == _PUBREC and wants != _PUBACK and code < 0x80:
+            self._wants[i] = _PUBCOMP
+            self._send_ack(_PUBREL << 4 | 2, pid, 0)
+            self._sent[i] = self._tx_at
+        elif kind == wants:
+            self._complete(i, code)
+        else:
+            self._violation(0x82, "acknowledgement of another QoS")
+
+    def _complete(self, i, code):
+        pid = self._ids[i]
+        self._ids[i] = 0
+        self.in_flight -= 1
+        if len(self._packets[i]) > _KEEP:
+            self._packets[i] = bytearray(_HEAD)
+        if self.on_ack:
+            self.on_ack(pid, code)
+
+    def _on_pubrel(self, pid):
+        code = 0x92
+        if pid in self._received:
+            self._received.remove(pid)
+            code = 0
+        self._send_ack(_PUBCOMP << 4, pid, code)
+
+    def _on_publish(self, first, p, end):
+        # MQTT 5.0 §3.3
+        rx = self._rx
+        qos = first >> 1 & 3
+        start = p + 2
+        p = start + (rx[p] << 8 | rx[p + 1]) if end >= start else end + 1
+        if p + (2 if qos else 0) > end or qos == 3:
+            self._violation(0x81, "malformed PUBLISH")
+        topic = bytes(rx[start:p])
+        pid = 0
+        if qos:
+            pid = rx[p] << 8 | rx[p + 1]
+            p += 2
+        found = None
+        if self._mqtt5:
+            found, p = self._decode(p, end)
+        if not topic or b"+" in topic or b"#" in topic or qos and not pid:
+            self._violation(0x82, "PUBLISH without a valid topic or identifier")
+        msg = bytes(rx[p:end])
+        if qos == 2 and not self._first_time(pid):
+            return
+        if self._may_call:
+            self._call(pid if qos == 1 else 0, topic, msg, found)
+        else:
+            self._defer(pid if qos == 1 else 0, topic, msg, found)
+
+    def _first_time(self, pid):
+        # QoS 2, method "store the identifier" (MQTT 5.0 §4.3.3)
+        known = pid in self._received
+        if not known:
+            if len(self._received) >= (self._receive_max if self._mqtt5 else _RECEIVED_MAX):
+                self._violation(0x93, "receive maximum exceeded")
+            self._received.append(pid)
+        self._send_ack(_PUBREC << 4, pid, 0)
+        return not known
+
+    def _call(self, pid, topic, msg, found):
+        io = self._io
+        self._may_call = False
+        self._in_call = True
+        self.properties = found
+        try:
+            if self.cb:
+                self.cb(topic, msg)
+        finally:
+            self.properties = None
+            self._in_call = False
+            self._may_call = True
+        # the callback may have closed the connection, or opened another
+        if pid and self._io is io:
+            self._send_ack(_PUBACK << 4, pid, 0)
+
+    def _defer(self, pid, topic, msg, found):
+        # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
+        size = self._pending_size + len(topic) + len(msg) + 64
+        if self._pending and size > len(self._rx):
+            if pid:
+                self._violation(0x97, "too many messages while waiting")
+            self.dropped += 1
+            return
+        self._pending_size = size
+        self._pending.append((pid, self._io, topic, msg, found))
+
+    def _deliver_pending(self):
+        pending = self._pending
+        count = len(pending)
+        for _ in range(count):
+            if not pending:
+                break
+            pid, io, topic, msg, found = pending.pop(0)
+            self._pending_size -= len(topic) + len(msg) + 64
+            # one that came over an earlier connection cannot be acknowledged on this one
+            self._call(pid if self._io is io else 0, topic, msg, found)
+        return count
+
+    # -- the end of a connection
+
+    def _adopt(self):
+        # somebody may have put another socket-like object into self.sock
+        sock = self.sock
+        if sock is None:
+            raise OSError(ENOTCONN)
+        if sock is self._seen:
+            return
+        if self._seen is None:
+            self._forget_link()
+        self._state = _OPEN
+        self._io = sock if isinstance(sock, Stream) else Adopted(sock, self._ack_ms)
+        self._seen = sock
+
+    def _decode(self, start, end):
+        try:
+            return self._mqtt5.decode(self._rx, start, end)
+        except MQTTException as error:
+            self._violation(error.code, error.args[1])
+
+    def _dead(self, number):
+        self.close()
+        raise OSError(number)
+
+    def _violation(self, code, text):
+        if self._mqtt5 and self._state == _OPEN:
+            try:
+                self._bye(code)
+            except OSError:
+                pass  # it is closed anyway
+        self.close()
+        raise MQTTException(code, text)
+
+
+def _put(packet, data):
+    # bytes or str with its length before it
+    at = len(packet)
+    packet.append(0)
+    packet.append(0)
+    extend(packet, data)
+    n = len(packet) - at - 2
+    if n > 65535:
+        raise ValueError("string longer than 65535 bytes")
+    packet[at] = n >> 8
+    packet[at + 1] = n & 255
+
+
+def _put16(packet, number):
+    packet.append(number >> 8)
+    packet.append(number & 255)
+
+
+def _start(packet):
+    # where a packet begins whose body is at _HEAD
+    n = len(packet) - _HEAD
+    return 3 if n < 128 else 2 if n < 16384 else 1 if n < 2097152 else 0
+
+
+def _frame(packet, first):
+    # put the fixed header right before the body -> where it begins (MQTT 5.0 §2.1)
+    start = _start(packet)
+    n = len(packet) - _HEAD
+    if n >= 1 << 28:
+        raise ValueError("packet too large for MQTT")
+    packet[start] = first
+    at = start + 1
+    while n > 127:
+        packet[at] = n & 127 | 128
+        n >>= 7
+        at += 1
+    packet[at] = n
+    return start

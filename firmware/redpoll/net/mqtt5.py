@@ -1,0 +1,180 @@
+# MQTT 5.0 properties and reason codes. A 3.1.1 session never loads this module.
+from .mqtt import MQTTException
+
+# property identifiers (MQTT 5.0 §2.2.2.2)
+PAYLOAD_FORMAT_INDICATOR = 1
+MESSAGE_EXPIRY_INTERVAL = 2
+CONTENT_TYPE = 3
+RESPONSE_TOPIC = 8
+CORRELATION_DATA = 9
+SUBSCRIPTION_IDENTIFIER = 11
+SESSION_EXPIRY_INTERVAL = 17
+ASSIGNED_CLIENT_IDENTIFIER = 18
+SERVER_KEEP_ALIVE = 19
+AUTHENTICATION_METHOD = 21
+AUTHENTICATION_DATA = 22
+REQUEST_PROBLEM_INFORMATION = 23
+WILL_DELAY_INTERVAL = 24
+REQUEST_RESPONSE_INFORMATION = 25
+RESPONSE_INFORMATION = 26
+SERVER_REFERENCE = 28
+REASON_STRING = 31
+RECEIVE_MAXIMUM = 33
+TOPIC_ALIAS_MAXIMUM = 34
+TOPIC_ALIAS = 35
+MAXIMUM_QOS = 36
+RETAIN_AVAILABLE = 37
+USER_PROPERTY = 38
+MAXIMUM_PACKET_SIZE = 39
+WILDCARD_SUBSCRIPTION_AVAILABLE = 40
+SUBSCRIPTION_IDENTIFIER_AVAILABLE = 41
+SHARED_SUBSCRIPTION_AVAILABLE = 42
+
+# subscription options, to be or-ed to the QoS (MQTT 5.0 §3.8.3.1)
+NO_LOCAL = 4
+RETAIN_AS_PUBLISHED = 8
+RETAIN_IF_NEW = 16
+RETAIN_NEVER = 32
+
+# how each identifier's value looks: 1, 2, 4 bytes, v variable byte integer, b binary, s string, p string pair, . unknown
+_TYPES = ".14s....sb.v.....4s2.sb141s.s..s.22211p4111"
+_MALFORMED = "malformed properties"
+
+
+def encode(properties):
+    """(identifier, value) pairs, or a dict of them -> the property block of a packet, with its length (MQTT 5.0 §2.2.2).
+
+    Integers for numbers, str or bytes for strings and binary data, (name, value) for USER_PROPERTY. ValueError for a value out of range.
+    """
+    block = bytearray()
+    for identifier, value in properties.items() if isinstance(properties, dict) else properties:
+        block.append(identifier)
+        _put(block, _TYPES[identifier] if 0 < identifier < len(_TYPES) else ".", value)
+    size = bytearray()
+    _put(size, "v", len(block))
+    return bytes(size + block)
+
+
+def _put(block, kind, value):
+    if kind == "p":
+        _put(block, "s", value[0])
+        _put(block, "s", value[1])
+    elif kind in "sb":
+        if isinstance(value, str):
+            value = value.encode()
+        if len(value) > 65535:
+            raise ValueError("property longer than 65535 bytes")
+        _put(block, "2", len(value))
+        block.extend(value)
+    elif kind == "v":
+        if not 0 <= value < 1 << 28:
+            raise ValueError("property value out of range")
+        while value > 127:
+            block.append(value & 127 | 128)
+            value >>= 7
+        block.append(value)
+    elif kind == ".":
+        raise ValueError("unknown property")
+    else:
+        size = int(kind)
+        if not 0 <= value < 1 << (8 * size):
+            raise ValueError("property value out of range")
+        block.extend(value.to_bytes(size, "big"))
+
+
+def decode(buf, start, end):
+    """The property block at buf[start:end] -> (list of (identifier, value) in their order, index after it).
+
+    Strings are str, binary data bytes, user properties (name, value). MQTTException(0x81) when it is malformed.
+    """
+    try:
+        size, start = _varint(buf, start, end)
+        stop = start + size
+        if stop > end:
+            raise ValueError
+        found = []
+        while start < stop:
+            identifier = buf[start]
+            value, start = _take(buf, _TYPES[identifier], start + 1, stop)
+            found.append((identifier, value))
+    except (ValueError, IndexError):  # UnicodeError is a ValueError
+        raise MQTTException(0x81, _MALFORMED)
+    return found, stop
+
+
+def _varint(buf, start, end):
+    value = 0
+    for shift in (0, 7, 14, 21):
+        if start >= end:
+            break
+        byte = buf[start]
+        start += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, start
+    raise ValueError
+
+
+def _take(buf, kind, start, stop):
+    if kind == "v":
+        return _varint(buf, start, stop)
+    if kind == "p":
+        name, start = _take(buf, "s", start, stop)
+        value, start = _take(buf, "s", start, stop)
+        return (name, value), start
+    text = kind in "sb"
+    end = start + (2 if text else int(kind))  # ValueError for an unknown one
+    if end > stop:
+        raise ValueError
+    value = int.from_bytes(buf[start:end], "big")
+    if not text:
+        return value, end
+    start = end
+    end += value
+    if end > stop:
+        raise ValueError
+    value = bytes(buf[start:end])
+    return value.decode() if kind == "s" else value, end
+
+
+def get(properties, identifier, default=None):
+    """The first value of an identifier in decoded properties (None and empty ones too)."""
+    for key, value in properties or ():
+        if key == identifier:
+            return value
+    return default
+
+
+def get_user(properties, name, default=None):
+    """The first value of the user property with this name."""
+    for key, value in properties or ():
+        if key == USER_PROPERTY and value[0] == name:
+            return value[1]
+    return default
+
+
+def connect_block(client, clean, max_packet, receive_maximum):
+    """The properties of CONNECT (MQTT 5.0 §3.1.2.11)."""
+    expiry = client.session_expiry
+    if expiry is None:
+        expiry = 0 if clean else 0xFFFFFFFF
+    found = [(RECEIVE_MAXIMUM, receive_maximum), (MAXIMUM_PACKET_SIZE, max_packet)]
+    if expiry:
+        found.append((SESSION_EXPIRY_INTERVAL, expiry))
+    more = client.connect_properties
+    if more:
+        found.extend(more.items() if isinstance(more, dict) else more)
+    return encode(found)
+
+
+def apply_connack(client, found):
+    """Note what the server allows (MQTT 5.0 §3.2.2.3)."""
+    client.server_keep_alive = get(found, SERVER_KEEP_ALIVE)
+    client.assigned_client_id = get(found, ASSIGNED_CLIENT_IDENTIFIER)
+    if client.assigned_client_id:
+        client.client_id = client.assigned_client_id
+    client.receive_maximum = get(found, RECEIVE_MAXIMUM, 65535) or 1
+    client.maximum_packet_size = get(found, MAXIMUM_PACKET_SIZE, 0)
+    client.maximum_qos = get(found, MAXIMUM_QOS, 2)
+    client.retain_available = get(found, RETAIN_AVAILABLE, 1) == 1
+    client.topic_alias_maximum = get(found, TOPIC_ALIAS_MAXIMUM, 0)

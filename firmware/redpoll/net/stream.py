@@ -1,0 +1,327 @@
+# TCP and TLS connections that never wait longer than they were told to, and the URLs that name them.
+import select
+from errno import EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, ENOTCONN, ETIMEDOUT
+
+from micropython import const
+
+from .. import port as _port
+from ..port import ticks_add, ticks_diff, ticks_ms
+
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
+# a TLS handshake may want to read while it is being written to, so a wait for room looks again this often
+_SLICE_MS = const(10)
+# MP_STREAM_POLL
+_POLL = const(3)
+_PORTS = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}
+
+
+def parse_url(url):
+    """URL -> (scheme, host, port, path with query). ValueError says what is wrong without repeating the URL."""
+    scheme, sep, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not sep or scheme not in _PORTS:
+        raise ValueError("URL must begin with http://, https://, mqtt:// or mqtts://")
+    rest = rest.split("#", 1)[0]
+    end = min([i for i in (rest.find("/"), rest.find("?")) if i >= 0] or [len(rest)])
+    path = rest[end:]
+    if not path.startswith("/"):
+        path = "/" + path
+    for char in rest:
+        if not " " < char < "\x7f":
+            raise ValueError("URL must not contain spaces, control or non-ASCII characters")
+    host, port = _authority(rest[:end])
+    return scheme, host, port or _PORTS[scheme], path
+
+
+def _authority(text):
+    if "@" in text:
+        raise ValueError("URL must not contain a user name or password")
+    if text.startswith("["):
+        host, sep, rest = text[1:].partition("]")
+        if not sep or rest and not rest.startswith(":"):
+            raise ValueError("URL: an IPv6 address must be in brackets")
+        port = rest[1:]
+    else:
+        host, rest, port = text.partition(":")
+        if ":" in port:
+            raise ValueError("URL: an IPv6 address must be in brackets")
+    if not host:
+        raise ValueError("URL names no host")
+    if rest and not (port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("URL: the port must be a number from 1 to 65535")
+    return host, int(port) if rest else 0
+
+
+def tls_context(ca, cert=None, key=None):
+    """An SSLContext that verifies the server's chain against `ca` and its host name. Each argument is PEM, DER or a file's name.
+
+    ValueError when there is no CA, when only one of `cert` and `key` is given, or when one of them cannot be read as a certificate.
+    """
+    if not ca:
+        raise ValueError("TLS needs a CA certificate to verify the server with")
+    if bool(cert) != bool(key):
+        raise ValueError("a client certificate and its key come together")
+    return _port.tls_client(_ders(ca, "CERTIFICATE"), cert and _ders(cert, "CERTIFICATE"), key and _ders(key, "PRIVATE KEY"))
+
+
+def _ders(source, kind):
+    # PEM is undone here because not every board's TLS library can
+    if isinstance(source, str) and "-----BEGIN" not in source:
+        with open(source, "rb") as file:
+            source = file.read()
+    if isinstance(source, str):
+        source = source.encode()
+    if b"-----BEGIN" not in source:
+        return [(kind, source)]
+    from binascii import a2b_base64
+
+    found = []
+    for block in bytes(source).split(b"-----BEGIN ")[1:]:
+        label, sep, rest = block.partition(b"-----")
+        body, end, _ = rest.partition(b"-----END")
+        label = label.decode()
+        if sep and end and label.endswith(kind):
+            found.append((label, a2b_base64(b"".join(body.split()))))
+    if not found:
+        raise ValueError("PEM without a " + kind)
+    return found
+
+
+class Stream(_port.Pollable):
+    """A TCP connection, with `tls` (from tls_context) a TLS one. After it is open nothing waits except write and poll.
+
+    Opening waits at most timeout_ms, the first write included, because that one completes the TLS handshake; only the name lookup
+    cannot be limited. OSError(ETIMEDOUT) when it takes longer, OSError for everything else that fails.
+    """
+
+    def __init__(self, host, port, tls=None, timeout_ms=8000, write_timeout_ms=8000, server_hostname=None):
+        self.write_timeout_ms = write_timeout_ms
+        self._poller = select.poll()
+        deadline = ticks_add(ticks_ms(), timeout_ms)
+        self._raw = self.sock = self._connect(host, port, deadline)
+        # by when a handshake must be done; None when it is, or where there is none
+        self._handshake = None
+        self._blocking = True
+        if tls:
+            self._handshake = deadline
+            try:
+                self.sock = _port.tls_wrap(tls, self._raw, server_hostname or host)
+            except Exception:
+                self._raw.close()
+                raise
+        self._poller.register(self._raw, select.POLLIN)
+
+    def _connect(self, host, port, deadline):
+        import socket
+
+        error = None
+        for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+            sock = _port.open_socket(info[0], info[1], info[2])
+            try:
+                self._connect_one(sock, info[-1], deadline)
+                return sock
+            except Exception as failed:
+                sock.close()
+                error = failed
+                if ticks_diff(deadline, ticks_ms()) <= 0:
+                    break
+        raise error or OSError(ECONNREFUSED)
+
+    def _connect_one(self, sock, address, deadline):
+        try:
+            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except (OSError, AttributeError, NotImplementedError):
+            pass  # not every port has it; one write per packet does without
+        sock.setblocking(False)
+        try:
+            sock.connect(address)
+            return
+        except OSError as error:
+            if error.args[0] not in (EINPROGRESS, EAGAIN):
+                raise
+        poller = select.poll()
+        poller.register(sock, select.POLLOUT)
+        events = poller.poll(max(0, ticks_diff(deadline, ticks_ms())))
+        if not events:
+            raise OSError(ETIMEDOUT)
+        if events[0][1] & (select.POLLERR | select.POLLHUP):
+            sock.readinto(bytearray(1))  # raises what went wrong
+            raise OSError(ECONNREFUSED)
+
+    def readinto(self, buf):
+        """Fill buf from its beginning with what is there -> bytes read, 0 for nothing now. OSError(ECONNRESET) at the end."""
+        try:
+            n = self.sock.readinto(buf)
+        except Exception as error:
+            if _not_now(error):
+                return 0
+            raise self._failed(error)
+        if n:
+            return n
+        if n is None:
+            return 0
+        raise OSError(ECONNRESET)
+
+    def send(self, buf, off, n):
+        """Write n bytes of buf from off on, all of them. OSError(ETIMEDOUT) after write_timeout_ms without progress."""
+        done = self._write_some(buf, off, n)
+        if done != n:
+            self._write_rest(buf, off + done, n - done)
+        self._handshake = None
+
+    def write(self, buf, n=-1):
+        """Write buf, or its first n bytes, as send does -> bytes written."""
+        if n < 0:
+            n = len(buf)
+        self.send(buf, 0, n)
+        return n
+
+    def _write_some(self, buf, off, n):
+        try:
+            return self.sock.write(buf, off, n) or 0
+        except Exception as error:
+            if _not_now(error):
+                return 0
+            raise self._failed(error)
+
+    def _write_rest(self, buf, off, n):
+        deadline = self._handshake
+        if deadline is None:
+            deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
+        while n:
+            left = ticks_diff(deadline, ticks_ms())
+            if left <= 0:
+                raise OSError(ETIMEDOUT)
+            self._wait_writable(min(left, _SLICE_MS))
+            done = self._write_some(buf, off, n)
+            if done:
+                off += done
+                n -= done
+                deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
+
+    def _wait_writable(self, ms):
+        # in a handshake there is always room to write, what is waited for is the other side's answer
+        if self._handshake is None:
+            self._poller.modify(self._raw, select.POLLOUT)
+        self._poller.poll(ms)
+        self._poller.modify(self._raw, select.POLLIN)
+
+    def poll(self, timeout_ms):
+        """Wait until something may have come, at most timeout_ms. Call it only after readinto gave 0: TLS may hold data back."""
+        self._poller.poll(timeout_ms)
+
+    # for code that reads umqtt's client.sock itself: these touch nothing but read()
+
+    def setblocking(self, flag):
+        """Whether read() waits."""
+        self._blocking = flag
+
+    def settimeout(self, seconds):
+        """Whether read() waits; how long is write_timeout_ms."""
+        self._blocking = seconds is None or seconds > 0
+
+    def read(self, n):
+        """n bytes; not blocking what is there, None for nothing. OSError(ETIMEDOUT) when nothing comes, fewer or b"" at the end."""
+        data = bytearray(n)
+        done = 0
+        try:
+            while done < n:
+                got = self.readinto(memoryview(data)[done:])
+                done += got
+                if not got:
+                    if not self._blocking:
+                        return bytes(data[:done]) if done else None
+                    self._expect()
+        except OSError as error:
+            if error.args[0] != ECONNRESET:
+                raise
+        return bytes(data[:done])
+
+    def _expect(self):
+        deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
+        if not self._poller.poll(max(0, ticks_diff(deadline, ticks_ms()))):
+            raise OSError(ETIMEDOUT)
+
+    def ioctl(self, request, argument):
+        """MicroPython's select.poll asks this."""
+        if request != _POLL or self.sock is None:
+            return -1 if request != _POLL else select.POLLHUP
+        events = self._poller.poll(0)
+        return (argument & select.POLLOUT) | (events[0][1] if events else 0)
+
+    def close(self):
+        """Close it; harmless when it is closed."""
+        sock = self.sock
+        if sock is None:
+            return
+        self.sock = None
+        try:
+            sock.close()
+            if self._raw is not sock:
+                self._raw.close()
+        except OSError:
+            pass  # the other side was faster
+        self._raw = None
+
+    def _failed(self, error):
+        # what a TLS library raises has other types on other ports
+        if self.sock is None:
+            return OSError(ENOTCONN)
+        if isinstance(error, OSError) and error.args and error.args[0] is not None:
+            return error
+        return OSError("TLS: %s" % error if self._raw is not self.sock else str(error))
+
+
+def _not_now(error):
+    return isinstance(error, OSError) and error.args and error.args[0] in (EAGAIN, ETIMEDOUT)
+
+
+class Adopted(Stream):
+    """Somebody else's socket-like object (read, write, setblocking) in the place of a Stream. Reading is tried every few ms."""
+
+    def __init__(self, sock, write_timeout_ms=8000):
+        self.write_timeout_ms = write_timeout_ms
+        self._raw = self.sock = sock
+        self._handshake = None
+        # has its write ever said how much it took? Before that None is not "not now" but a write that returns nothing
+        self._counts = False
+
+    def readinto(self, buf):
+        """As Stream.readinto."""
+        try:
+            # every time: the owner may have set it back, and on a board that also wipes a timeout
+            self.sock.setblocking(False)
+            data = self.sock.read(len(buf))
+        except Exception as error:
+            if _not_now(error):
+                return 0
+            raise self._failed(error)
+        if data is None:
+            return 0
+        n = len(data)
+        if n == 0:
+            raise OSError(ECONNRESET)
+        buf[:n] = data
+        return n
+
+    def _write_some(self, buf, off, n):
+        try:
+            self.sock.setblocking(False)
+            done = self.sock.write(bytes(memoryview(buf)[off : off + n]))
+        except Exception as error:
+            if _not_now(error):
+                self._counts = True
+                return 0
+            raise self._failed(error)
+        if done is None:
+            return 0 if self._counts else n
+        self._counts = True
+        return done
+
+    def _wait_writable(self, ms):
+        _port.sleep_ms(ms)
+
+    def poll(self, timeout_ms):
+        """As Stream.poll; since nothing tells when data comes it returns after a short pause."""
+        _port.sleep_ms(min(timeout_ms, _SLICE_MS))
