@@ -57,6 +57,35 @@ class MQTTClient(simple.MQTTClient):
     for which it returned stays in the window until it is acknowledged, across connect().
     """
 
+    # called as on_ack(packet identifier, reason code) when a QoS 1 or 2 message is done with; may run inside publish()
+    on_ack = None
+    # properties of the message being delivered, a list of (identifier, value)
+    properties = None
+    # inbound messages that were too large, or came at QoS 0 when nobody could take them
+    dropped = 0
+    # QoS 1 and 2 messages that are not acknowledged
+    in_flight = 0
+    # what CONNACK said, and what holds when it says nothing (MQTT 5.0 §3.2.2.3)
+    session_present = False
+    connack_properties = None
+    server_keep_alive = None
+    assigned_client_id = None
+    receive_maximum = 65535
+    maximum_packet_size = 0
+    maximum_qos = 2
+    retain_available = True
+    topic_alias_maximum = 0
+
+    lw_properties = None
+    _mqtt5 = None
+    # topic -> alias on this connection; None: aliases are not used
+    _aliases = None
+    # the Stream in use, and the self.sock that it was made for
+    _io = _seen = None
+    _may_call = False
+    _in_call = False
+    _pending_size = 0
+
     def __init__(
         self,
         client_id,
@@ -75,6 +104,7 @@ class MQTTClient(simple.MQTTClient):
         session_expiry=None,
         receive_maximum=16,
         properties=None,
+        topic_aliases=0,
         server_hostname=None,
     ):
         super().__init__(client_id, server, port, user, password, keepalive, ssl)
@@ -85,14 +115,7 @@ class MQTTClient(simple.MQTTClient):
         self.session_expiry = session_expiry
         # more properties for CONNECT
         self.connect_properties = properties
-        self.on_ack = None
-        # properties of the message being delivered
-        self.properties = None
-        # inbound messages that were too large or came when nobody could take them
-        self.dropped = 0
-        self.in_flight = 0
-        self.lw_properties = None
-        self._mqtt5 = None
+        self.topic_aliases = topic_aliases
         if protocol == 5:
             from . import mqtt5
 
@@ -104,11 +127,12 @@ class MQTTClient(simple.MQTTClient):
         self._receive_max = receive_maximum
         self._tx = bytearray(128)
         self._rx = bytearray(max(max_packet, 64))
-        # the window: packet identifier (0: free), the packet, the type of acknowledgement it waits for, when it was sent
+        # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
         self._window = window
         self._ids = [0] * window
         self._packets = [bytearray(_HEAD) for _ in range(window)]
         self._wants = [0] * window
+        self._starts = [0] * window
         self._sent = [0] * window
         # packet identifier -> payload of the SUBACK or UNSUBACK that somebody waits for, None before it comes
         self._replies = {}
@@ -116,26 +140,9 @@ class MQTTClient(simple.MQTTClient):
         self._received = []
         # messages that came while no callback could run: (QoS 1 identifier, stream, topic, payload, properties), and their size
         self._pending = []
-        self._pending_size = 0
-        self._may_call = False
-        self._in_call = False
-        self._io = self._seen = None
-        self._forget_server()
+        self._limit = window
+        self._set_keep_alive(keepalive)
         self._forget_link()
-
-    def _forget_server(self):
-        # what CONNACK says; these are the values that hold when it says nothing (MQTT 5.0 §3.2.2.3)
-        self.session_present = False
-        self.connack_properties = None
-        self.server_keep_alive = None
-        self.assigned_client_id = None
-        self.receive_maximum = 65535
-        self.maximum_packet_size = 0
-        self.maximum_qos = 2
-        self.retain_available = True
-        self.topic_alias_maximum = 0
-        self._limit = self._window
-        self._set_keep_alive(self.keepalive)
 
     def _set_keep_alive(self, seconds):
         self._ping_ms = seconds * 750
@@ -178,7 +185,7 @@ class MQTTClient(simple.MQTTClient):
         started = ticks_ms()
         limit = self._connect_ms if timeout is None else int(timeout * 1000)
         tls = self._tls()
-        self._forget_server()
+        self._set_keep_alive(self.keepalive)
         io = Stream(self.server, self.port, tls, limit, self._ack_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
         self._forget_link()
@@ -196,7 +203,7 @@ class MQTTClient(simple.MQTTClient):
             if not self.session_present:
                 self._received.clear()
             elif clean_session:
-                self._violation(0x82, "session present after a clean start")
+                self._violation(0x82, "bad CONNACK")
             self._send_again()
         except Exception:
             self.close()
@@ -241,7 +248,7 @@ class MQTTClient(simple.MQTTClient):
     def _on_connack(self, p, end):
         rx = self._rx
         if end - p < 2 or rx[p] > 1:
-            self._violation(0x81, "malformed CONNACK")
+            self._violation(0x81, "bad CONNACK")
         code = rx[p + 1]
         found = None
         # a server that knows only 3.1.1 answers without properties
@@ -250,18 +257,16 @@ class MQTTClient(simple.MQTTClient):
         if code:
             self._refused(code, found)
         self.session_present = rx[p] == 1
-        if found is not None:
-            self.connack_properties = found
+        if self._mqtt5:
             self._mqtt5.apply_connack(self, found)
+            self._limit = min(self._window, self.receive_maximum)
             if self.server_keep_alive is not None:
                 self._set_keep_alive(self.server_keep_alive)
-            self._limit = min(self._window, self.receive_maximum)
         self._state = _OPEN
 
     def _refused(self, code, found):
-        text = found and self._mqtt5.get(found, 31) or "refused by the server"
-        self.close()
-        raise MQTTException(code, text)
+        # 31: Reason String
+        self._fail(MQTTException(code, found and self._mqtt5.get(found, 31) or "refused by the server"))
 
     def _send_again(self):
         # oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum
@@ -283,7 +288,7 @@ class MQTTClient(simple.MQTTClient):
                 self._complete(i, 0)  # the server had taken it before it lost the session
             return
         packet = self._packets[i]
-        start = _start(packet)
+        start = self._starts[i]
         if self._too_large(packet, start):
             self._complete(i, 0x95)
             return
@@ -329,11 +334,13 @@ class MQTTClient(simple.MQTTClient):
             self._adopt()
         pid = slot = 0
         packet = self._tx
-        if qos or retain:
-            self._check_offer(retain, qos)
+        if self._mqtt5 and (qos or retain):
+            self._mqtt5.check_offer(self, qos, retain)
         if qos:
+            if not 0 < qos < 3:
+                raise ValueError("QoS must be 0, 1 or 2")
             if self.in_flight >= self._limit:
-                self._wait_room()
+                self._await_window(self._limit - 1)
             pid = self._next_id()
             slot = self._ids.index(0)
             packet = self._packets[slot]
@@ -351,21 +358,17 @@ class MQTTClient(simple.MQTTClient):
         start = _frame(packet, 0x31 | qos << 1 if retain else 0x30 | qos << 1)
         if self.maximum_packet_size and self._too_large(packet, start):
             raise MQTTException(0x95, "packet larger than the server takes")
-        self._send(packet, start)
+        if self._aliases is None:
+            self._send(packet, start)
+        else:
+            self._mqtt5.send_aliased(self, packet, start)
         if qos:
             self._ids[slot] = pid
             self._sent[slot] = self._tx_at
+            self._starts[slot] = start
             self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
             self.in_flight += 1
         return pid
-
-    def _check_offer(self, retain, qos):
-        if not 0 <= qos <= 2:
-            raise ValueError("QoS must be 0, 1 or 2")
-        if qos > self.maximum_qos:
-            raise MQTTException(0x9B, "QoS not supported by the server")
-        if retain and not self.retain_available:
-            raise MQTTException(0x9A, "retain not supported by the server")
 
     def _too_large(self, packet, start):
         return 0 < self.maximum_packet_size < len(packet) - start
@@ -375,18 +378,20 @@ class MQTTClient(simple.MQTTClient):
             properties = self._mqtt5.encode(properties or ())
         packet.extend(properties)
 
-    def _wait_room(self):
-        started = ticks_ms()
-        while self.in_flight >= self._limit:
-            if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
-                self._dead(ETIMEDOUT)
-
     def flush(self):
         """Wait until all that was published is acknowledged. OSError(ETIMEDOUT) when that takes longer than ack_timeout_ms."""
+        self._await_window(0)
+
+    def _await_window(self, most):
         started = ticks_ms()
-        while self.in_flight:
-            if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
-                self._dead(ETIMEDOUT)
+        while self.in_flight > most:
+            self._await(started)
+
+    def _await(self, started):
+        # somebody waits for an answer since `started`
+        self._turn(self._slice_ms)
+        if ticks_diff(ticks_ms(), started) > self._ack_ms:
+            self._dead(ETIMEDOUT)
 
     def subscribe(self, topic, qos=0, properties=None):
         """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
@@ -402,7 +407,7 @@ class MQTTClient(simple.MQTTClient):
             name, options = one if isinstance(one, tuple) else (one, qos)
             _put(tx, name)
             tx.append(options)
-        codes = self._request(0x82, pid, len(filters), "subscription refused")
+        codes = self._request(0x82, pid, len(filters))
         return list(codes) if several else codes[0]
 
     def unsubscribe(self, topic, properties=None):
@@ -411,7 +416,7 @@ class MQTTClient(simple.MQTTClient):
         filters = topic if isinstance(topic, list) else (topic,)
         for one in filters:
             _put(tx, one)
-        self._request(0xA2, pid, len(filters) if self._mqtt5 else 0, "unsubscribe refused")
+        self._request(0xA2, pid, len(filters) if self._mqtt5 else 0)
 
     def _begin_request(self, properties):
         self._adopt()
@@ -422,22 +427,21 @@ class MQTTClient(simple.MQTTClient):
             self._put_properties(tx, properties)
         return tx, pid
 
-    def _request(self, first, pid, count, text):
+    def _request(self, first, pid, count):
         self._replies[pid] = None
         try:
             self._finish(first)
             started = ticks_ms()
             while self._replies[pid] is None:
-                if not self._turn(self._slice_ms) and ticks_diff(ticks_ms(), started) > self._ack_ms:
-                    self._dead(ETIMEDOUT)
+                self._await(started)
             codes = self._replies[pid]
         finally:
             self._replies.pop(pid, None)
         if len(codes) != count:
-            self._violation(0x82, "wrong number of reason codes")
+            self._violation(0x82, "bad acknowledgement")
         for code in codes:
             if code >= 0x80:
-                raise MQTTException(code, text)
+                raise MQTTException(code, "refused by the server")
         return codes
 
     def _next_id(self):
@@ -517,16 +521,16 @@ class MQTTClient(simple.MQTTClient):
             self._adopt()
         handled = self._handle() if self._w > self._r else 0
         io = self._io
-        if handled or io is None:
-            return handled
-        if not self._fill(io):
-            if wait_ms > 0:
+        while not handled and io is self._io:
+            if self._fill(io):
+                handled = self._handle()
+            elif wait_ms > 0:
                 io.poll(wait_ms)
-            if wait_ms <= 0 or not self._fill(io):
+                wait_ms = 0
+            else:
                 self._check(True)
-                return 0
-        handled = self._handle()
-        if self._io is io:
+                break
+        if handled and io is self._io:
             self._check(False)
         return handled
 
@@ -576,10 +580,7 @@ class MQTTClient(simple.MQTTClient):
             r = self._r
             left = self._w - r
             if self._skip:
-                n = min(left, self._skip)
-                self._r += n
-                self._skip -= n
-                self._begun = ticks_ms() if self._skip else None
+                count += self._drain(min(left, self._skip))
                 if self._skip:
                     break
             elif left >= 4 and rx[r] == 0x40 and rx[r + 1] == 2:
@@ -594,6 +595,16 @@ class MQTTClient(simple.MQTTClient):
                 break
         return count
 
+    def _drain(self, n):
+        # a part of an oversize packet; while it comes the link is alive, though PINGRESP may be behind it
+        self._r += n
+        self._skip -= n
+        now = ticks_ms()
+        self._begun = now if self._skip else None
+        if self._pinged is not None:
+            self._pinged = now
+        return 1
+
     def _one(self):
         # the packet at _r -> False when it is not complete yet
         rx = self._rx
@@ -603,7 +614,7 @@ class MQTTClient(simple.MQTTClient):
         p = r + 1
         while True:
             if p - r > 4:
-                self._violation(0x81, "malformed remaining length")
+                self._violation(0x81, "bad length")
             if p - r >= left:
                 return self._incomplete()
             byte = rx[p]
@@ -658,7 +669,7 @@ class MQTTClient(simple.MQTTClient):
             self._on_publish(first, p, end)
             return
         if first & 15 != (2 if kind == _PUBREL else 0):
-            self._violation(0x81, "malformed fixed header")
+            self._violation(0x81, "bad packet flags")
         if kind == _CONNACK:
             self._on_connack(p, end)
         elif _PUBACK <= kind <= _PUBCOMP or kind in (_SUBACK, _UNSUBACK):
@@ -666,9 +677,7 @@ class MQTTClient(simple.MQTTClient):
         elif kind == _PINGRESP and p == end:
             self._pinged = None
         elif kind == _DISCONNECT and self._mqtt5:
-            code = self._rx[p] if end > p else 0
-            found = self._decode(p + 1, end)[0] if end > p + 1 else None
-            self._refused(code, found)
+            self._refused(self._rx[p] if end > p else 0, self._decode(p + 1, end)[0] if end > p + 1 else None)
         else:
             self._violation(0x82, "unexpected packet")
 
@@ -676,7 +685,7 @@ class MQTTClient(simple.MQTTClient):
         rx = self._rx
         pid = rx[p] << 8 | rx[p + 1] if end - p >= 2 else 0
         if pid == 0:
-            self._violation(0x81, "malformed acknowledgement")
+            self._violation(0x81, "bad acknowledgement")
         p += 2
         if kind >= _SUBACK:
             if self._mqtt5:
@@ -705,7 +714,7 @@ class MQTTClient(simple.MQTTClient):
         elif kind == wants:
             self._complete(i, code)
         else:
-            self._violation(0x82, "acknowledgement of another QoS")
+            self._violation(0x82, "bad acknowledgement")
 
     def _complete(self, i, code):
         pid = self._ids[i]
@@ -730,7 +739,7 @@ class MQTTClient(simple.MQTTClient):
         start = p + 2
         p = start + (rx[p] << 8 | rx[p + 1]) if end >= start else end + 1
         if p + (2 if qos else 0) > end or qos == 3:
-            self._violation(0x81, "malformed PUBLISH")
+            self._violation(0x81, "bad PUBLISH")
         topic = bytes(rx[start:p])
         pid = 0
         if qos:
@@ -740,7 +749,7 @@ class MQTTClient(simple.MQTTClient):
         if self._mqtt5:
             found, p = self._decode(p, end)
         if not topic or b"+" in topic or b"#" in topic or qos and not pid:
-            self._violation(0x82, "PUBLISH without a valid topic or identifier")
+            self._violation(0x82, "bad PUBLISH")
         msg = bytes(rx[p:end])
         if qos == 2 and not self._first_time(pid):
             return
@@ -820,8 +829,11 @@ class MQTTClient(simple.MQTTClient):
             self._violation(error.code, error.args[1])
 
     def _dead(self, number):
+        self._fail(OSError(number))
+
+    def _fail(self, error):
         self.close()
-        raise OSError(number)
+        raise error
 
     def _violation(self, code, text):
         if self._mqtt5 and self._state == _OPEN:
@@ -829,8 +841,7 @@ class MQTTClient(simple.MQTTClient):
                 self._bye(code)
             except OSError:
                 pass  # it is closed anyway
-        self.close()
-        raise MQTTException(code, text)
+        self._fail(MQTTException(code, text))
 
 
 def _put(packet, data):
@@ -851,23 +862,20 @@ def _put16(packet, number):
     packet.append(number & 255)
 
 
-def _start(packet):
-    # where a packet begins whose body is at _HEAD
-    n = len(packet) - _HEAD
-    return 3 if n < 128 else 2 if n < 16384 else 1 if n < 2097152 else 0
-
-
 def _frame(packet, first):
     # put the fixed header right before the body -> where it begins (MQTT 5.0 §2.1)
-    start = _start(packet)
     n = len(packet) - _HEAD
+    if n < 128:
+        packet[3] = first
+        packet[4] = n
+        return 3
     if n >= 1 << 28:
         raise ValueError("packet too large for MQTT")
-    packet[start] = first
-    at = start + 1
+    start = at = 2 if n < 16384 else 1 if n < 2097152 else 0
+    packet[at] = first
     while n > 127:
+        at += 1
         packet[at] = n & 127 | 128
         n >>= 7
-        at += 1
-    packet[at] = n
+    packet[4] = n
     return start

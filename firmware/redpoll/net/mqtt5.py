@@ -1,5 +1,5 @@
 # MQTT 5.0 properties and reason codes. A 3.1.1 session never loads this module.
-from .mqtt import MQTTException
+from .mqtt import MQTTException, _frame
 
 # property identifiers (MQTT 5.0 §2.2.2.2)
 PAYLOAD_FORMAT_INDICATOR = 1
@@ -168,7 +168,8 @@ def connect_block(client, clean, max_packet, receive_maximum):
 
 
 def apply_connack(client, found):
-    """Note what the server allows (MQTT 5.0 §3.2.2.3)."""
+    """Note what the server allows; `found` is None when it sent no properties (MQTT 5.0 §3.2.2.3)."""
+    client.connack_properties = found
     client.server_keep_alive = get(found, SERVER_KEEP_ALIVE)
     client.assigned_client_id = get(found, ASSIGNED_CLIENT_IDENTIFIER)
     if client.assigned_client_id:
@@ -177,4 +178,41 @@ def apply_connack(client, found):
     client.maximum_packet_size = get(found, MAXIMUM_PACKET_SIZE, 0)
     client.maximum_qos = get(found, MAXIMUM_QOS, 2)
     client.retain_available = get(found, RETAIN_AVAILABLE, 1) == 1
-    client.topic_alias_maximum = get(found, TOPIC_ALIAS_MAXIMUM, 0)
+    client.topic_alias_maximum = min(get(found, TOPIC_ALIAS_MAXIMUM, 0), client.topic_aliases)
+    client._aliases = {} if client.topic_alias_maximum else None
+
+
+def check_offer(client, qos, retain):
+    """MQTTException when the server does not take such a message (MQTT 5.0 §3.2.2.3.4, §3.2.2.3.5)."""
+    if qos > client.maximum_qos:
+        raise MQTTException(0x9B, "QoS not supported by the server")
+    if retain and not client.retain_available:
+        raise MQTTException(0x9A, "retain not supported by the server")
+
+
+def send_aliased(client, packet, start):
+    """Send a PUBLISH built at packet[5:] with an alias in the place of its topic (MQTT 5.0 §3.3.2.3.4).
+
+    The packet itself stays as it is: it is what is sent again on another connection, where the alias means nothing.
+    """
+    aliases = client._aliases
+    end = 7 + (packet[5] << 8 | packet[6])
+    topic = bytes(packet[7:end])
+    number = aliases.get(topic)
+    if number is None:
+        if len(aliases) >= client.topic_alias_maximum:
+            client._send(packet, start)
+            return
+        number = aliases[topic] = len(aliases) + 1
+    else:
+        topic = b""
+    block = end + (2 if packet[start] & 6 else 0)
+    size, after = _varint(packet, block, len(packet))
+    short = bytearray(5)
+    _put(short, "b", topic)
+    short.extend(packet[end:block])
+    _put(short, "v", size + 3)
+    short.append(TOPIC_ALIAS)
+    _put(short, "2", number)
+    short.extend(packet[after:])
+    client._send(short, _frame(short, packet[start]))

@@ -98,6 +98,8 @@ class Stream(_port.Pollable):
     def __init__(self, host, port, tls=None, timeout_ms=8000, write_timeout_ms=8000, server_hostname=None):
         self.write_timeout_ms = write_timeout_ms
         self._poller = select.poll()
+        # MicroPython's ipoll does not allocate
+        self._wait = getattr(self._poller, "ipoll", self._poller.poll)
         deadline = ticks_add(ticks_ms(), timeout_ms)
         self._raw = self.sock = self._connect(host, port, deadline)
         # by when a handshake must be done; None when it is, or where there is none
@@ -154,9 +156,7 @@ class Stream(_port.Pollable):
         try:
             n = self.sock.readinto(buf)
         except Exception as error:
-            if _not_now(error):
-                return 0
-            raise self._failed(error)
+            return self._none_or_raise(error)
         if n:
             return n
         if n is None:
@@ -165,9 +165,12 @@ class Stream(_port.Pollable):
 
     def send(self, buf, off, n):
         """Write n bytes of buf from off on, all of them. OSError(ETIMEDOUT) after write_timeout_ms without progress."""
-        done = self._write_some(buf, off, n)
+        try:
+            done = self.sock.write(buf, off, n)
+        except Exception as error:
+            done = self._none_or_raise(error)
         if done != n:
-            self._write_rest(buf, off + done, n - done)
+            self._write_rest(buf, off, n, done or 0)
         self._handshake = None
 
     def write(self, buf, n=-1):
@@ -181,35 +184,32 @@ class Stream(_port.Pollable):
         try:
             return self.sock.write(buf, off, n) or 0
         except Exception as error:
-            if _not_now(error):
-                return 0
-            raise self._failed(error)
+            return self._none_or_raise(error)
 
-    def _write_rest(self, buf, off, n):
+    def _write_rest(self, buf, off, n, done):
         deadline = self._handshake
         if deadline is None:
             deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
-        while n:
+        while done < n:
             left = ticks_diff(deadline, ticks_ms())
             if left <= 0:
                 raise OSError(ETIMEDOUT)
             self._wait_writable(min(left, _SLICE_MS))
-            done = self._write_some(buf, off, n)
-            if done:
-                off += done
-                n -= done
+            more = self._write_some(buf, off + done, n - done)
+            if more:
+                done += more
                 deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
 
     def _wait_writable(self, ms):
         # in a handshake there is always room to write, what is waited for is the other side's answer
         if self._handshake is None:
             self._poller.modify(self._raw, select.POLLOUT)
-        self._poller.poll(ms)
+        self._wait(ms)
         self._poller.modify(self._raw, select.POLLIN)
 
     def poll(self, timeout_ms):
         """Wait until something may have come, at most timeout_ms. Call it only after readinto gave 0: TLS may hold data back."""
-        self._poller.poll(timeout_ms)
+        self._wait(timeout_ms)
 
     # for code that reads umqtt's client.sock itself: these touch nothing but read()
 
@@ -264,17 +264,16 @@ class Stream(_port.Pollable):
             pass  # the other side was faster
         self._raw = None
 
-    def _failed(self, error):
-        # what a TLS library raises has other types on other ports
+    def _none_or_raise(self, error):
+        # "not now" has several faces, and what a TLS library raises has other types on other ports
         if self.sock is None:
-            return OSError(ENOTCONN)
-        if isinstance(error, OSError) and error.args and error.args[0] is not None:
-            return error
-        return OSError("TLS: %s" % error if self._raw is not self.sock else str(error))
-
-
-def _not_now(error):
-    return isinstance(error, OSError) and error.args and error.args[0] in (EAGAIN, ETIMEDOUT)
+            raise OSError(ENOTCONN)
+        number = error.args[0] if isinstance(error, OSError) and error.args else None
+        if number in (EAGAIN, ETIMEDOUT):
+            return 0
+        if number is not None:
+            raise error
+        raise OSError("TLS: %s" % error)
 
 
 class Adopted(Stream):
@@ -294,9 +293,7 @@ class Adopted(Stream):
             self.sock.setblocking(False)
             data = self.sock.read(len(buf))
         except Exception as error:
-            if _not_now(error):
-                return 0
-            raise self._failed(error)
+            return self._none_or_raise(error)
         if data is None:
             return 0
         n = len(data)
@@ -305,15 +302,17 @@ class Adopted(Stream):
         buf[:n] = data
         return n
 
+    def send(self, buf, off, n):
+        """As Stream.send."""
+        self._write_rest(buf, off, n, self._write_some(buf, off, n))
+
     def _write_some(self, buf, off, n):
         try:
             self.sock.setblocking(False)
             done = self.sock.write(bytes(memoryview(buf)[off : off + n]))
         except Exception as error:
-            if _not_now(error):
-                self._counts = True
-                return 0
-            raise self._failed(error)
+            self._counts = True
+            return self._none_or_raise(error)
         if done is None:
             return 0 if self._counts else n
         self._counts = True
