@@ -48,6 +48,21 @@ def broker_pid(hub: HubProcess) -> int:
     return int(children[0])
 
 
+def publish_raw(board: Board, topic: bytes, properties: bytes, payload: bytes) -> None:
+    """One PUBLISH at QoS 1, its bytes as given, from a client of its own."""
+    client = b"x" + board.id[:8].encode()
+    connect = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(client).to_bytes(2, "big") + client
+    publish = len(topic).to_bytes(2, "big") + topic + b"\x00\x09" + bytes([len(properties)]) + properties + payload
+    host, port = board.answer["mqtt_hub_url"].removeprefix("mqtt://").split(":")
+    with socket.create_connection((host, int(port)), 5) as raw:
+        raw.sendall(b"\x10" + bytes([len(connect)]) + connect)
+        assert raw.recv(100)[:1] == b"\x20"
+        raw.sendall(b"\x32" + bytes([len(publish)]) + publish)
+        raw.settimeout(1)
+        with contextlib.suppress(OSError):  # it is acknowledged, or the connection is closed: both are the broker's right
+            raw.recv(100)
+
+
 def assert_a_push(message: Any) -> None:
     assert (message.qos, message.retain) == (1, False)
 
@@ -143,24 +158,28 @@ def test_topics_that_are_none_of_the_facets_are_left_alone(board: Board, mqtt: M
     assert board.refusals() == []
 
 
-def test_a_packet_that_no_decoder_takes_does_not_cut_the_hub_off(board: Board, mqtt: MqttBoard) -> None:
+def test_a_packet_that_no_decoder_takes_is_an_activity_and_does_not_cut_the_hub_off(board: Board, mqtt: MqttBoard) -> None:
+    before = board.hub.output().count("connection to the broker")
     topic = f"v1/device/{board.id}/telemetry".encode()
-    hostile_property = b"\x26\x00\x02\xff\xfe\x00\x01x"  # a user property whose name is not UTF-8
-    for properties, name in ((hostile_property, topic), (b"", topic[:-9] + b"\xff\xfe/telemetry"), (b"", topic[:-9] + b"\x00/telemetry")):
-        body = len(name).to_bytes(2, "big") + name + b"\x00\x09" + bytes([len(properties)]) + properties + b"{}"
-        publish = b"\x32" + bytes([len(body)]) + body
-        client = b"x" + board.id[:8].encode()
-        connect = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(client).to_bytes(2, "big") + client
-        host, port = board.answer["mqtt_hub_url"].removeprefix("mqtt://").split(":")
-        with socket.create_connection((host, int(port)), 5) as raw:
-            raw.sendall(b"\x10" + bytes([len(connect)]) + connect)
-            assert raw.recv(100)[:1] == b"\x20"
-            raw.sendall(publish)
-            raw.settimeout(0.3)
-            with contextlib.suppress(OSError):  # it is answered, ignored, or the connection is closed: all the same to the hub
-                raw.recv(100)
+    not_utf8 = b"\x26\x00\x02\xff\xfe\x00\x01x"  # in a user property's name; rumqttd and Mosquitto hand different ones of these on
+    nul = b"\x26\x00\x01\x00\x00\x01x"
+    type_not_utf8 = b"\x03\x00\x02\xff\xff"
+    no_indicator = b"\x01\x05"
+    odd = (
+        (not_utf8, topic),
+        (nul, topic),
+        (type_not_utf8, topic),
+        (no_indicator, topic),
+        (b"", topic[:-9] + b"\xff\xfe/telemetry"),
+        (b"", b"v1/device/+/telemetry"),
+    )
+    for properties, name in odd:
+        publish_raw(board, name, properties, b"{}")
     mqtt.send("telemetry", {"telemetries": {"after": 1}})
     wait_for(lambda: state_of(board) == {"after": 1})
+    refused = [item["data"].get("refused") for item in board.hub.operator.activities(event="upstreamMessage")]
+    assert "The packet cannot be decoded" in refused
+    assert board.hub.output().count("connection to the broker") == before
 
 
 # ---- to the device

@@ -33,7 +33,7 @@ log = logging.getLogger("redpoll.hub")
 READY_FILE = "hub.json"
 KEY_FILE = "operator.key"
 LOCK_FILE = "hub.lock"
-_MQTT_SECONDS = 15.0  # how long the hub may take to reach its broker when it starts
+_MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
 _held: list[IO[str]] = []  # lock files, open until the process ends
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 

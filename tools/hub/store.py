@@ -113,7 +113,7 @@ class Store:
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         assert self._engine is not None, "the store is not open"
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(reads=True) as connection:
             return work(connection)
 
     def _write_until_closed(self) -> None:
@@ -175,12 +175,20 @@ def _engine(url: str) -> Engine:
     engine = create_engine(parsed, connect_args={"timeout": 10} if sqlite else {})
     if sqlite:
         event.listen(engine, "connect", _tune_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # _begin_sqlite begins, not sqlite3, which would do so only at the first change
     cursor = connection.cursor()
     # in WAL mode NORMAL never leaves a half-written database; a power cut may cost the last commits, a killed process none
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a writer takes the lock before it reads what it will change, or two hubs on one database undo each other's changes
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

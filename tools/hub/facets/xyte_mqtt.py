@@ -31,6 +31,7 @@ from tools.hub.domain.model import Device, find_device, find_space, push, tell
 from tools.hub.errors import Malformed, NotAuthorized, Refused
 from tools.hub.facets import xyte_shapes as shapes
 from tools.hub.hub import Hub
+from tools.hub.mqtt_client import Client
 from tools.hub.store import Happening, Push, Unit
 
 log = logging.getLogger("redpoll.hub.mqtt")
@@ -111,7 +112,7 @@ class XyteMqtt:
 
     def connection(self) -> aiomqtt.Client:
         """A new connection to the broker."""
-        return aiomqtt.Client(
+        return Client(
             self._address.host,
             self._address.port,
             username=self._address.username,
@@ -122,6 +123,7 @@ class XyteMqtt:
             timeout=_TIMEOUT,
             tls_context=ssl.create_default_context() if self._address.tls else None,
             logger=_quiet,
+            on_undecodable=self._tell_undecodable,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
@@ -174,6 +176,10 @@ class XyteMqtt:
         if ids != {incoming.device_id}:
             raise NotAuthorized("Not authorized: the user property device_id is not the topic's device")
         return devices.authenticate(unit.db, incoming.device_id, keys.pop())
+
+    def _tell_undecodable(self, size: int) -> None:
+        data = {"bytes": str(size), "transport": "mqtt", "kind": "unknown", "refused": "The packet cannot be decoded"}
+        self._hub.activities.emit("upstreamMessage", self._hub.home, None, data)
 
     # ---- to devices
 
