@@ -1,7 +1,11 @@
 import os
+import struct
+from binascii import crc32
 
 import scratch
+from redpoll import log
 from redpoll.flash.record import Record
+from support import raises
 
 
 def test_a_value_comes_back_after_it_was_saved():
@@ -42,3 +46,51 @@ def test_a_deleted_value_is_gone_and_deleting_twice_is_harmless():
     record.delete()
     record.delete()
     assert record.load() is None
+
+
+def test_a_damaged_record_is_set_aside_and_reported_once():
+    record = Record("r")
+    record.save("old")
+    scratch.write("r", b"RPR2" + scratch.read("r")[4:])
+    before = len(log.lines())
+    assert record.load("default") == "default"
+    assert Record("r").load("default") == "default"
+    assert len([line for line in log.lines()[before:] if "damaged" in line]) == 1
+    record.save("new")
+    assert record.load() == "new"
+
+
+def test_a_damaged_length_does_not_decide_how_much_is_read():
+    scratch.write("r", b"RPR1" + struct.pack("<II", 0xFFFFFFFF, 0) + b"{}")
+    assert Record("r").load("default") == "default"
+
+
+def test_a_checksum_over_something_that_is_not_json_is_not_trusted():
+    for payload in (b"", b"{", b"\xff\xfe", b"nul"):
+        scratch.write("r", b"RPR1" + struct.pack("<II", len(payload), crc32(payload)) + payload)
+        assert Record("r").load("default") == "default"
+
+
+def test_a_value_too_large_for_a_record_is_refused_and_the_old_one_stays():
+    record = Record("r")
+    record.save("old")
+    assert "too many" in scratch.text_of(ValueError, record.save, "x" * 40000)
+    assert record.load() == "old"
+
+
+def test_deleting_leaves_nothing_of_the_value_behind():
+    record = Record("r")
+    record.save("secret")
+    scratch.write("r.new", b"secret")
+    scratch.write("r.bad", b"secret")
+    record.delete()
+    assert os.listdir() == []
+
+
+def test_a_save_that_fails_leaves_the_old_value():
+    record = Record("r")
+    record.save("old")
+    os.mkdir("r.new")
+    with raises(OSError):
+        record.save("new")
+    assert record.load() == "old"

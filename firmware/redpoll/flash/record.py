@@ -1,16 +1,20 @@
 # One value on flash, saved whole or not at all.
 #
 # Format, version 1: b"RPR1", length of the payload (4 bytes, little endian), its CRC-32 (4 bytes, little endian), payload (JSON, UTF-8).
-# A save writes NAME.new and renames it over NAME: a power cut leaves the old value or the new one, and what is half written
-# fails its checksum.
+# A save writes NAME.new and renames it over NAME. LittleFS shows what was written to a file only once it is closed or flushed, and a
+# rename is one commit: a power cut leaves the old value or the new one. A NAME.new that a cut left behind is never read, and the next
+# save overwrites it. What fails its checksum, or has another version, is reported and set aside as NAME.bad, so that it is reported once.
 import json
 import os
 import struct
 from binascii import crc32
 
+from micropython import const
+
 from .. import log, port
 
 _MAGIC = b"RPR1"
+_MOST = const(32768)  # bytes of payload: a damaged length must not decide how much heap is asked for
 
 
 class Record:
@@ -20,23 +24,32 @@ class Record:
         self.path = path
 
     def load(self, default=None):
-        """The value last saved completely; `default` when there is none or it is damaged (which is logged)."""
+        """The value last saved completely; `default` when there is none or it is damaged (which is logged once)."""
         try:
             with open(self.path, "rb") as file:
-                data = file.read()
-        except OSError:
-            return default
-        if len(data) >= 12 and data[:4] == _MAGIC:
-            length, checksum = struct.unpack("<II", data[4:12])
-            payload = data[12:]
-            if len(payload) == length and crc32(payload) == checksum:
-                return json.loads(payload)
+                head = file.read(12)
+                if len(head) == 12 and head[:4] == _MAGIC:
+                    length, checksum = struct.unpack("<II", head[4:])
+                    payload = file.read(min(length, _MOST) + 1)
+                    if len(payload) == length and crc32(payload) == checksum:
+                        return json.loads(payload)
+        except OSError as error:
+            if error.errno == 2:  # ENOENT
+                return default
+        except ValueError:  # the checksum holds, but it is no JSON: nothing of ours
+            pass
         log.warning("%s is damaged; starting without it", self.path)
+        try:
+            os.rename(self.path, self.path + ".bad")
+        except OSError:
+            pass
         return default
 
     def save(self, value):
         """Replace the value. OSError when the flash is full or fails; the old value is then still there."""
         payload = json.dumps(value).encode()
+        if len(payload) > _MOST:
+            raise ValueError("%s: %d bytes are too many for a record" % (self.path, len(payload)))
         new = self.path + ".new"
         with open(new, "wb") as file:
             file.write(_MAGIC + struct.pack("<II", len(payload), crc32(payload)))
@@ -45,8 +58,9 @@ class Record:
         os.rename(new, self.path)
 
     def delete(self):
-        """Remove the value, if there is one."""
-        try:
-            os.remove(self.path)
-        except OSError:
-            pass
+        """Remove the value, if there is one, and what a cut save left of another."""
+        for path in (self.path, self.path + ".new", self.path + ".bad"):
+            try:
+                os.remove(path)
+            except OSError:
+                pass

@@ -1,53 +1,379 @@
-# Messages kept until the cloud has acknowledged them, oldest first. This part holds them in RAM.
+# Messages kept until the cloud has acknowledged them, oldest first: in RAM, and on flash once they have waited there.
+#
+# What has waited in RAM for `hold_ms`, or is more than fits there, is appended to a segment on flash. A segment fills one LittleFS
+# block, because an append writes the last block of its file anew. It is removed when all of it is acknowledged, and the oldest one
+# when the budget is spent; nothing on flash is written for a single acknowledgement. So a restart may send again what is in a segment
+# that was partly acknowledged, with the same numbers. A number is never given out twice, not even after the flash was formatted.
+#
+# Format, version 1, little endian. A directory with `next`, a record: the first number that is free for sure; and segments, each
+# named with the number of its first message:
+#   b"RPS1", number with which its boot began (4 bytes), then messages:
+#   b"\x01m", length of the body (2), number (4), uptime in ms when it was taken (8), Unix ms at uptime 0, or 0 while the time was not
+#   known (8), CRC-32 of these 24 bytes and the body (4), the body. JSON holds no byte 1, so that after damage the next message is found.
+import os
+import struct
+from binascii import crc32
+
+from micropython import const
+
+from .. import log, port
+from .record import Record
+
+_MAGIC = b"RPS1"
+_MARK = b"\x01m"
+_SEGMENT = const(4096)
+_START = const(8)  # where the messages of a segment begin
+_HEAD = const(28)
+_COST = const(32)  # what a message takes in RAM beside its body, about
+_RESERVE = const(1000)  # numbers that one write of `next` sets aside
+_RETRY_MS = const(60000)
+_ENOSPC = const(28)
+
+# a segment is a list: name, first and last number, bytes, messages not acknowledged, number with which its boot began
+_FIRST = const(1)
+_LAST = const(2)
+_SIZE = const(3)
+_COUNT = const(4)
+_BOOT = const(5)
 
 
 class Spool:
-    """Bounded by the bytes of its messages: when it is full the oldest goes, and `dropped` counts it."""
+    """`ram_bytes` bounds the messages in RAM, `flash_bytes` the files below `path`; without a path there is RAM only.
 
-    def __init__(self, most_bytes):
-        self._most = most_bytes
+    A message that was not acknowledged for `hold_ms` goes to flash: so much may be lost at a power cut. 0: each one goes there at
+    once, and append() returns when it is there. `clock` is a Clock; without it (RAM only) a message's time is its uptime.
+    """
+
+    def __init__(self, ram_bytes, path=None, flash_bytes=65536, hold_ms=300000, clock=None):
+        self._most = ram_bytes
+        self._path = path
+        self._budget = flash_bytes
+        self._hold = hold_ms
+        self._clock = clock
+        # (number, uptime in ms when it was taken, body) of what only RAM has
+        self._ram = []
         self._bytes = 0
-        # [number, uptime in ms when it was taken, body], oldest first; the first `_sent` are on their way
-        self._items = []
-        self._sent = 0
-        self._number = 0
+        self._segments = []
+        # the segment that is appended to
+        self._tail = None
+        # numbers that are on their way; numbers that are acknowledged while their segment is still there
+        self._flying = []
+        self._done = []
+        # where peek() reads on: name of the segment, offset; what is up to the number `_past` was seen on flash
+        self._name = None
+        self._offset = 0
+        self._past = 0
+        # Unix ms at uptime 0 of earlier boots: {number with which it began: ms}
+        self._epochs = {}
+        # uptime before which the flash is not tried again; None while it works
+        self._not_before = None
+        # messages that a bound cost; damaged places and messages that could not be read back
         self.dropped = 0
+        self.damaged = 0
+        self._next = Record(path + "/next") if path else None
+        if path:
+            self._scan()
+        free = self._next.load() if path else None
+        last = self._segments[-1][_LAST] if self._segments else 0
+        if not isinstance(free, int) or not last < free < 0x40000000:
+            # nothing is known of the numbers before: continue far from them
+            free = last + 1 + (struct.unpack("<I", os.urandom(4))[0] & 0xFFFFFFF)
+        # the first number of this boot
+        self.first = self._number = self._reserved = free
 
     def __len__(self):
-        return len(self._items)
+        return len(self._ram) + sum([segment[_COUNT] for segment in self._segments])
+
+    def unsaved(self):
+        """How many messages only RAM has: the newest ones, which a power cut loses."""
+        return len(self._ram)
 
     def append(self, taken_ms, body):
-        """Keep one message (bytes). Returns its number. ValueError when it alone is larger than the spool."""
-        if len(body) > self._most:
+        """Keep one message (bytes) taken at this uptime. Returns its number. ValueError when it alone is larger than the spool."""
+        size = len(body) + _COST
+        if size > self._most or len(body) > 0xFFFF:
             raise ValueError("a message of %d bytes does not fit a spool of %d" % (len(body), self._most))
-        while self._bytes + len(body) > self._most:
-            self._remove(0)
+        if self._bytes + size > self._most:
+            self.flush()
+        while self._bytes + size > self._most:
+            self._forget(0)
             self.dropped += 1
+        if self._number >= self._reserved:
+            self._reserve()
+        number = self._number
         self._number += 1
-        self._items.append((self._number, taken_ms, body))
-        self._bytes += len(body)
-        return self._number
+        self._ram.append((number, taken_ms, body))
+        self._bytes += size
+        if not self._hold:
+            self.flush()
+        return number
+
+    def poll(self):
+        """Bring to flash what has waited long enough. Returns ms until it wants to be called, None when nothing waits."""
+        if not self._path or not self._ram:
+            return None
+        now = self._clock.ms()
+        wait = self._ram[0][1] + self._hold - now
+        if wait <= 0:
+            self.flush()
+            wait = _RETRY_MS
+        return wait
+
+    def flush(self):
+        """Bring all to flash, also before a restart. False when that failed: it is logged, and not tried again for a minute."""
+        if not self._path or (self._not_before is not None and self._clock.ms() < self._not_before):
+            return False
+        try:
+            while self._ram:
+                self._write()
+        except OSError as error:
+            if self._not_before is None:
+                log.warning("spool: %s; messages are in RAM only", error)
+            self._not_before = self._clock.ms() + _RETRY_MS
+            return False
+        self._not_before = None
+        return True
 
     def peek(self):
-        """The oldest message that is not on its way, as (number, taken_ms, body), or None."""
-        return self._items[self._sent] if self._sent < len(self._items) else None
+        """The oldest message that is not on its way: (number, Unix ms or None when that is not known, body), or None.
 
-    def sent(self):
-        """What peek() showed has been handed to the link."""
-        self._sent += 1
+        Without a time and with a number below `first` it is of an earlier boot, and its time will never be known.
+        """
+        at = 0
+        while at < len(self._segments):
+            segment = self._segments[at]
+            message = self._read(segment) if segment[_LAST] > self._past else None
+            if message:
+                return message
+            if at < len(self._segments) and self._segments[at] is segment:
+                at += 1
+        return self.latest()
+
+    def latest(self):
+        """The same among those that never waited on flash: what is to be sent beside a replay."""
+        for number, taken, body in self._ram:
+            if number not in self._flying:
+                return number, self._unix(self.first, taken, 0), body
+        return None
+
+    def sent(self, number=None):
+        """This message is handed to the link; without a number, what peek() shows."""
+        self._flying.append(self.peek()[0] if number is None else number)
 
     def acknowledge(self, number):
-        """The cloud has this message: forget it. Unknown numbers are of messages that were dropped."""
-        for index in range(self._sent):
-            if self._items[index][0] == number:
-                self._remove(index)
+        """The cloud has this message: forget it. Numbers that are not on their way are of messages that were dropped."""
+        if number not in self._flying:
+            return
+        self._flying.remove(number)
+        for at in range(len(self._ram)):
+            if self._ram[at][0] == number:
+                self._forget(at)
+                return
+        for segment in self._segments:
+            if segment[_FIRST] <= number <= segment[_LAST]:
+                self._done.append(number)
+                self._less(segment, 1)
                 return
 
     def rewind(self):
         """The link is gone: what was on its way has to be sent again."""
-        self._sent = 0
+        self._flying = []
+        self._name = None
+        self._past = 0
 
-    def _remove(self, index):
-        self._bytes -= len(self._items.pop(index)[2])
-        if index < self._sent:
-            self._sent -= 1
+    def _forget(self, at):
+        self._bytes -= len(self._ram.pop(at)[2]) + _COST
+
+    def _unix(self, boot, taken, epoch):
+        if boot == self.first:
+            return self._clock.wall_at(taken) if self._clock else taken
+        epoch = epoch or self._epochs.get(boot)
+        return epoch + taken if epoch else None
+
+    def _reserve(self):
+        if self._path:
+            try:
+                try:
+                    os.mkdir(self._path)
+                except OSError:
+                    pass  # it is there; when it is not, the save fails
+                self._next.save(self._number + _RESERVE)
+            except OSError as error:
+                log.warning("spool: %s; numbers are not kept", error)
+        self._reserved = self._number + _RESERVE
+
+    def _file(self, segment):
+        return "%s/%d" % (self._path, segment[0])
+
+    # writing
+
+    def _write(self):
+        # as many of the oldest in RAM as the segment takes, at least one
+        number, _, body = self._ram[0]
+        segment = self._tail
+        need = _HEAD + len(body)
+        if segment is None or segment[_SIZE] + need > _SEGMENT:
+            need += _START
+            while self._segments and self._used() + _blocks(need) > self._budget:
+                self._drop()
+            segment = [number, number, number, 0, 0, self.first]
+        self._tail = None
+        try:
+            count, size = self._append(segment)
+        except OSError as error:
+            if error.errno != _ENOSPC or not self._segments:
+                raise
+            # somebody else has filled the flash: the oldest goes here too
+            self._drop()
+            return
+        if not segment[_SIZE]:
+            self._segments.append(segment)
+        segment[_LAST] = self._ram[count - 1][0]
+        segment[_SIZE] = size
+        segment[_COUNT] += count
+        self._tail = segment
+        for _ in range(count):
+            self._forget(0)
+
+    def _append(self, segment):
+        count = 0
+        size = segment[_SIZE]
+        epoch = self._clock.wall_at(0) if self._clock else None
+        with open(self._file(segment), "ab" if size else "wb") as file:
+            if not size:
+                size = file.write(_MAGIC + struct.pack("<I", self.first))
+            for number, taken, body in self._ram:
+                if count and size + _HEAD + len(body) > _SEGMENT:
+                    break
+                head = struct.pack("<2sHIqq", _MARK, len(body), number, taken, epoch or 0)
+                file.write(head + struct.pack("<I", crc32(body, crc32(head))))
+                file.write(body)
+                size += _HEAD + len(body)
+                count += 1
+            port.sync(file)
+        return count, size
+
+    def _used(self):
+        return sum([_blocks(segment[_SIZE]) for segment in self._segments])
+
+    def _drop(self):
+        segment = self._segments[0]
+        self.dropped += segment[_COUNT]
+        self._less(segment, segment[_COUNT])
+
+    def _less(self, segment, count):
+        # so many messages of the segment are not wanted any more
+        segment[_COUNT] -= count
+        if segment[_COUNT] > 0:
+            return
+        self._segments.remove(segment)
+        self._done = [number for number in self._done if not segment[_FIRST] <= number <= segment[_LAST]]
+        if segment is self._tail:
+            self._tail = None
+        self._delete(self._file(segment))
+
+    def _delete(self, path):
+        try:
+            os.remove(path)
+        except OSError as error:
+            log.warning("spool: %s: %s", path, error)
+
+    # reading
+
+    def _read(self, segment):
+        # the next message in it that is to be sent
+        if self._name != segment[0]:
+            self._name = segment[0]
+            self._offset = _START
+        try:
+            with open(self._file(segment), "rb") as file:
+                while True:
+                    found = _next(file, self._offset, segment[_SIZE])
+                    if not found:
+                        break
+                    end, number, taken, epoch, body = found
+                    if number >= segment[_FIRST] and number not in self._flying and number not in self._done:
+                        return number, self._unix(segment[_BOOT], taken, epoch), body
+                    self._offset = end
+        except OSError as error:
+            log.warning("spool: %s: %s", self._file(segment), error)
+        self._offset = segment[_SIZE]
+        self._past = segment[_LAST]
+        flying = sum([1 for number in self._flying if segment[_FIRST] <= number <= segment[_LAST]])
+        lost = segment[_COUNT] - flying
+        if lost > 0:
+            self.damaged += lost
+            log.warning("spool: %d messages could not be read back", lost)
+            self._less(segment, lost)
+        return None
+
+    def _scan(self):
+        # what an earlier boot left
+        try:
+            names = sorted([int(name) for name in os.listdir(self._path) if name.isdigit()])
+        except OSError:
+            return
+        last = 0
+        for name in names:
+            segment = [name, 0, last, 0, 0, 0]
+            try:
+                with open(self._file(segment), "rb") as file:
+                    self._survey(file, segment)
+            except OSError:
+                self.damaged += 1
+            if segment[_COUNT]:
+                self._segments.append(segment)
+                last = segment[_LAST]
+            else:
+                self._delete(self._file(segment))
+        if self.damaged:
+            log.warning("spool: %d damaged places are skipped", self.damaged)
+
+    def _survey(self, file, segment):
+        size = segment[_SIZE] = file.seek(0, 2)
+        file.seek(0)
+        head = file.read(_START)
+        offset = _START
+        if head[:4] != _MAGIC or size < _START:
+            # an empty file is a write that a power cut stopped
+            self.damaged += size > 0
+            return
+        boot = segment[_BOOT] = struct.unpack("<I", head[4:])[0]
+        while True:
+            found = _next(file, offset, size)
+            if not found:
+                break
+            end, number, _, epoch, body = found
+            self.damaged += end - _HEAD - len(body) > offset
+            offset = end
+            # a write that failed half-way was repeated in the next segment
+            if number > segment[_LAST]:
+                segment[_FIRST] = segment[_FIRST] or number
+                segment[_LAST] = number
+                segment[_COUNT] += 1
+                if epoch:
+                    self._epochs[boot] = epoch
+        self.damaged += offset < size
+
+
+def _next(file, offset, size):
+    # (end, number, taken, epoch, body) of the first whole message at or after the offset, or None
+    while offset + _HEAD <= size:
+        file.seek(offset)
+        head = file.read(_HEAD)
+        if head[:2] == _MARK and len(head) == _HEAD:
+            _, length, number, taken, epoch, checksum = struct.unpack("<2sHIqqI", head)
+            if offset + _HEAD + length <= size:
+                body = file.read(length)
+                if crc32(body, crc32(head[:24])) == checksum:
+                    return offset + _HEAD + length, number, taken, epoch, body
+        file.seek(offset + 1)
+        data = file.read(256)
+        at = data.find(_MARK)
+        # the last byte may be the first one of the mark
+        offset += at + 1 if at >= 0 else max(1, len(data))
+    return None
+
+
+def _blocks(size):
+    return (size + _SEGMENT - 1) // _SEGMENT * _SEGMENT
