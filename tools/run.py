@@ -9,11 +9,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.text import Text
 
 from tools.board.process import Board
-from tools.hub.client import OperatorClient
+from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess
 from tools.paths import BUILD
 
@@ -100,8 +101,8 @@ class View:
         try:
             for activity in self._operator.follow():
                 self._console.print(self.line(activity))
-        except OSError:
-            return
+        except (HubError, httpx.TransportError):
+            return  # the hub is gone; the main thread sees it too
 
     def line(self, activity: dict[str, Any]) -> Text:
         """One activity (seed 003) as a line: when, device, event, what."""
@@ -134,11 +135,11 @@ class Demonstration:
                 self.device_id = next((d["id"] for d in self.operator.devices() if d["sn"] == self.serial), None)
             if self.device_id is None:
                 return
-            self.operator.claim(name="demo board", space_id=SPACE, sn=self.serial)
-            self.config_version = self.operator.configure(self.device_id, {"interval": INTERVAL, "label": "demo"})
+            self.operator.claim(name="demo board", space_id=SPACE, sn=self.serial, mac=self.serial)
+            self.config_version = self.operator.configure(self.device_id, {"interval": INTERVAL, "label": "demo"})["config_version"]
             for name, parameters in COMMANDS:
                 self.operator.command(self.device_id, name, parameters)
-        except OSError as error:
+        except (HubError, httpx.TransportError) as error:
             self.trouble = str(error)
 
     def verdicts(self) -> list[tuple[str, bool, str]]:
@@ -147,7 +148,7 @@ class Demonstration:
             return [("the board registered", False, "no device in the hub")]
         device = self.operator.device(self.device_id)
         messages = len(self.operator.history(self.device_id))
-        confirmed = device.get("reported_config_version")
+        confirmed = device["device_config_version"]
         verdicts = [
             ("the board registered", True, self.device_id),
             (f"at least {NEEDED_MESSAGES} telemetry messages were acknowledged", messages >= NEEDED_MESSAGES, f"{messages}"),

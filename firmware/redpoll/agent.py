@@ -147,7 +147,8 @@ class Agent:
             if self._config.on_trial() and self.clock.ms() >= self._trial_end:
                 self._end_trial()
             ms = self._link.poll()
-            self._replay()
+            if self._replay():
+                ms = 0
             ms = min(ms, self._work())
         except MemoryError:
             gc.collect()
@@ -170,14 +171,18 @@ class Agent:
             log.warning("telemetry: %s", error)
 
     def _replay(self):
+        # hand messages to the link while it takes them; True when it got one
+        sent = False
         adapter = self._link.adapter
         while adapter and adapter.ready():
             message = self.spool.peek()
             if message is None:
-                return
-            self._send("send_telemetry", *message)
+                break
+            # first marked, so that a link that fails in it takes the mark back
             self.spool.sent()
+            sent = self._send("send_telemetry", *message)
             adapter = self._link.adapter
+        return sent
 
     def _work(self):
         # commands: run one, go on with what takes longer; returns ms until there is more to do

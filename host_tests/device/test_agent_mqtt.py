@@ -11,6 +11,9 @@ from redpoll.net import mqtt5
 from redpoll.net.mqtt import MQTTException
 from scratch import Ticks
 
+# the cloud played here shares the heap with the agent
+HEAP = "256K"
+
 registration.HTTPClient = HTTP
 xyte_mqtt.MQTTClient = MQTT
 
