@@ -7,10 +7,7 @@ got, and a new version for an unchanged echo would make it loop for ever.
 import json
 from typing import Any
 
-from sqlalchemy import update
-
-from tools.hub import tables
-from tools.hub.domain.model import Device, get_device, push, tell
+from tools.hub.domain.model import Device, change_device, get_device, push, tell
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
 
@@ -37,7 +34,7 @@ def set_by_device(unit: Unit, device: Device, config: dict[str, Any], version: i
     if version is not None and version < device.config_version:
         raise Invalid(f"Config version {version} is older than the server's {device.config_version}")
     changed = _store(unit, device, config, max(device.config_version, version or 0))
-    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(device_config_version=changed.config_version))
+    change_device(unit.db, device.id, {"device_config_version": changed.config_version})
     return get_device(unit.db, device.id)
 
 
@@ -51,11 +48,7 @@ def _store(unit: Unit, device: Device, config: dict[str, Any], base: int) -> Dev
         return device
     if len(json.dumps(config)) > SIZE_MAX:
         raise Invalid(f"configuration must be at most {SIZE_MAX} bytes of JSON")
-    unit.db.execute(
-        update(tables.devices)
-        .where(tables.devices.c.id == device.id)
-        .values(config=config, config_version=base + 1, config_updated=unit.now)
-    )
+    change_device(unit.db, device.id, {"config": config, "config_version": base + 1, "config_updated": unit.now})
     return get_device(unit.db, device.id)
 
 

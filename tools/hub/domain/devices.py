@@ -16,6 +16,7 @@ from tools.hub.domain import dumps, firmware
 from tools.hub.domain.model import (
     Device,
     Space,
+    change_device,
     find_device,
     find_space,
     get_device,
@@ -118,7 +119,7 @@ def update_device(unit: Unit, device: Device, body: dict[str, Any]) -> None:
     for key in ("space_version", "config_version"):
         if body.get(key) is not None:
             changes[f"device_{key}"] = whole(body[key], key)
-    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(changes))
+    change_device(unit.db, device.id, changes)
     tell(unit, "deviceUpdated", device, by="device", changed=",".join(key for key in _UPDATE_KEYS if body.get(key) is not None))
     if "firmware_version" in changes:
         firmware.check(unit, device, changes["firmware_version"])
@@ -134,7 +135,7 @@ def set_cloud_setting(unit: Unit, device: Device, body: dict[str, Any]) -> dict[
     merged = {**device.cloud_settings, **settings}
     if len(merged) > 64 or any(len(name) > 255 for name in merged):
         raise Invalid("Invalid cloud settings: at most 64, with names of at most 255 characters")
-    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(cloud_settings=merged))
+    change_device(unit.db, device.id, {"cloud_settings": merged})
     return merged
 
 
@@ -160,7 +161,7 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
     if moved:
         changes.update(collection_id=space.id, space_version=device.space_version + 1)
     if changes:
-        unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(changes))
+        change_device(unit.db, device.id, changes)
     claimed = get_device(unit.db, device.id)
     if moved:
         tell(unit, "deviceMoved", claimed, fromCollectionId=device.collection_id, space=space.name)
@@ -171,11 +172,7 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
 
 
 def rename(unit: Unit, device: Device, name: object) -> None:
-    unit.db.execute(
-        update(tables.devices)
-        .where(tables.devices.c.id == device.id)
-        .values(name=text(name, "name", required=True), info_version=device.info_version + 1)
-    )
+    change_device(unit.db, device.id, {"name": text(name, "name", required=True), "info_version": device.info_version + 1})
     tell(unit, "deviceUpdated", device, by="operator", changed="name")
 
 
@@ -214,8 +211,7 @@ def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
     changed = find_space(unit.db, space.id)
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.collection_id == space.id)).all()
     for device in map(to_device, rows):
-        version = tables.devices.c.space_version + 1
-        unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(space_version=version))
+        change_device(unit.db, device.id, {"space_version": device.space_version + 1})
         tell(unit, "deviceUpdated", device, by="operator", changed="space")
         push(unit, device, "space_info", space_info(device, changed))
     return changed

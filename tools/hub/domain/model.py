@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from tools.hub import tables
 from tools.hub.errors import Invalid, NotFound
@@ -66,9 +66,19 @@ def to_device(row: Row[Any]) -> Device:
     return Device(**{name: getattr(row, name) for name in _DEVICE_FIELDS})
 
 
+# built once: building a statement costs as much as running it
+_FIND = select(tables.devices).where(tables.devices.c.id == bindparam("the_id")).with_for_update()
+_CHANGE = update(tables.devices).where(tables.devices.c.id == bindparam("the_id"))
+
+
+def change_device(db: Connection, device_id: str, changes: dict[str, Any]) -> None:
+    """Set these columns of the device."""
+    db.execute(_CHANGE, {"the_id": device_id, **changes})
+
+
 def find_device(db: Connection, device_id: str) -> Device | None:
     """The device, its row held until the end of the transaction where the database can do that."""
-    row = db.execute(select(tables.devices).where(tables.devices.c.id == device_id).with_for_update()).one_or_none()
+    row = db.execute(_FIND, {"the_id": device_id}).one_or_none()
     return None if row is None else to_device(row)
 
 

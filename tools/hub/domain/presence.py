@@ -5,11 +5,12 @@ session is up; offline when the broker says that its session is down, or when it
 """
 
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from tools.hub import tables
-from tools.hub.domain.model import Device, find_device, tell, to_device
+from tools.hub.domain.model import Device, change_device, find_device, tell, to_device
 from tools.hub.store import Unit
 
 
@@ -20,10 +21,10 @@ def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, ali
     `alive` False: what came is late, its sender is gone already.
     """
     online = alive or device.online
-    values: dict[str, object] = {"seen_at": unit.now, "online": online}
+    values: dict[str, Any] = {"seen_at": unit.now, "online": online}
     if speaks:
         values["transport"] = transport
-    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(values))
+    change_device(unit.db, device.id, values)
     if online and not device.online:
         tell(unit, "clientConnected", device, transport=transport)
     return replace(device, online=online, seen_at=unit.now, transport=transport if speaks else device.transport)
@@ -59,5 +60,5 @@ def all_sessions_down(unit: Unit, reason: str) -> None:
 
 
 def _gone(unit: Unit, device: Device, reason: str) -> None:
-    unit.db.execute(update(tables.devices).where(tables.devices.c.id == device.id).values(online=False))
+    change_device(unit.db, device.id, {"online": False})
     tell(unit, "clientDisconnected", device, reason=reason, transport=device.transport or "http")

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware
-from tools.hub.domain.model import Device
+from tools.hub.domain.model import Device, change_device
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
 
@@ -15,6 +15,7 @@ MESSAGE_MAX = 128 * 1024  # bytes in one telemetry message
 STRING_MAX = 1000  # bytes in one value
 STATE_MAX = 1000  # keys in a device's state: our own bound, the vendor names none
 _FLOAT32_MAX = 3.4028234663852886e38
+_INSERT = insert(tables.telemetry)
 _STATUSES = ("online", "offline", "error")
 
 
@@ -40,17 +41,23 @@ def send(unit: Unit, device: Device, body: dict[str, Any]) -> None:
             state[name] = value
     if len(state) > STATE_MAX:
         raise Invalid(f"telemetries: at most {STATE_MAX} keys")
-    unit.db.execute(
-        update(tables.devices)
-        .where(tables.devices.c.id == device.id)
-        .values(state=state, status=status or device.status, message=message, telemetry_at=taken_at)
+    change_device(
+        unit.db,
+        device.id,
+        {"state": state, "status": status or device.status, "message": message, "telemetry_at": taken_at},
     )
     unit.db.execute(
-        insert(tables.telemetry).values(
-            device_id=device.id, received_at=unit.now, timestamp=taken_at, status=status, message=message,
-            telemetries=values, override=bool(override),
-        )
-    )  # fmt: skip
+        _INSERT,
+        {
+            "device_id": device.id,
+            "received_at": unit.now,
+            "timestamp": taken_at,
+            "status": status,
+            "message": message,
+            "telemetries": values,
+            "override": bool(override),
+        },
+    )
 
 
 def reply(unit: Unit, device: Device) -> dict[str, Any]:

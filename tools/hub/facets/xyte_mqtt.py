@@ -143,7 +143,7 @@ class XyteMqtt:
         try:
             await self._hub.do(lambda unit: self._work(unit, incoming))
         except Exception:  # noqa: BLE001 - one message must not end the hub's client
-            log.exception("a message on %s/update could not be stored", KINDS[incoming.end])
+            log.exception("a %s message could not be stored", KINDS[incoming.end])
         finally:
             self._working.release()
 
