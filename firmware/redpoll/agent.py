@@ -9,6 +9,7 @@ from .commands import LATER, RESTART, Commands
 from .config import Config
 from .flash.record import Record
 from .flash.spool import Spool
+from .health import Health
 from .link import Link, describe
 from .settings import Settings, SettingsError
 from .telemetry import Telemetry
@@ -16,6 +17,7 @@ from .telemetry import Telemetry
 _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
+_WATCHDOG = const(8388)  # ms; the RP2040 has no more
 
 
 class Agent:
@@ -49,8 +51,12 @@ class Agent:
         self._commands.add("reboot", _reboot)
         self._commands.add("dump", self._dump)
         self._started = False
-        self.telemetry.add(self.health, _HEALTH_EVERY)
         log.info("Redpoll %s on %s", version, port.HARDWARE)
+        self._health = Health(self.settings.state_path("health"))
+        self.telemetry.add(self.heartbeat, _HEALTH_EVERY)
+        if self._health.ended_by:
+            self.telemetry.notice("ended by " + self._health.ended_by)
+        self._watchdog = None
 
     # what a product declares
 
@@ -122,20 +128,32 @@ class Agent:
         """Change how the cloud treats the device (Set Cloud Settings, seed 001). False while not connected."""
         return self._send("send_setting", name, value)
 
-    def health(self):
+    def heartbeat(self):
         """How the device itself does: a sensor like any other, read every minute."""
-        told = {"spool_depth": len(self.spool), "spool_dropped": self.spool.dropped, "link_failures": self._link.failures}
-        free = port.free_heap()
-        if free is not None:
-            told["heap_free_bytes"] = free
+        told = self._health.readings()
+        told["spool_depth"] = len(self.spool)
+        told["spool_dropped"] = self.spool.dropped
+        told["link_failures"] = self._link.failures
         return told
 
+    def feed(self):
+        """For a handler that takes its time: tell the watchdog that all is well."""
+        if self._watchdog:
+            self._watchdog.feed()
+
     def run(self):
-        """Go on for ever."""
-        while True:
-            ms = min(self.poll(), _LONGEST_WAIT)
-            if ms and not self._link.wait(ms):
-                port.sleep_ms(ms)
+        """Go on for ever, with the watchdog watching. An exception that ends it is told after the next start."""
+        if self.settings.watchdog:
+            self._watchdog = port.watchdog(_WATCHDOG)
+        try:
+            while True:
+                self.feed()
+                ms = min(self.poll(), _LONGEST_WAIT)
+                if ms and not self._link.wait(ms):
+                    port.sleep_ms(ms)
+        except Exception as error:
+            self._health.keep(error)
+            raise
 
     def poll(self):
         """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called."""

@@ -39,25 +39,35 @@ def warning(form, *values):
     _write("warning: ", form, values)
 
 
+def seconds():
+    """Whole seconds since the start."""
+    _now()
+    return _seconds
+
+
 def lines():
     """The last 60 lines."""
     return list(_lines)
 
 
-def _write(mark, form, values):
+def _now():
+    # counts the whole seconds that have passed, so that the wrap of the ticks does not show; returns the rest in ms
     global _start, _seconds
-    # whole seconds only move forward by what has passed, so that the wrap of the ticks does not show
-    now = port.ticks_ms()
-    passed = port.ticks_diff(now, _start)
+    passed = port.ticks_diff(port.ticks_ms(), _start)
     _start = port.ticks_add(_start, passed // 1000 * 1000)
     _seconds += passed // 1000
+    return passed % 1000
+
+
+def _write(mark, form, values):
+    ms = _now()
     text = redact(mark + (form % values if values else form))[:_WIDTH]
     for char in text:
         if ord(char) < 32 or ord(char) == 127:
             # what a server or a sensor sent must not steer the terminal
             text = "".join(c if 32 <= ord(c) != 127 else "?" for c in text)
             break
-    line = "[%5d.%03d] %s" % (_seconds, passed % 1000, text)
+    line = "[%5d.%03d] %s" % (_seconds, ms, text)
     if len(_lines) >= _KEEP:
         _lines.pop(0)
     _lines.append(line)

@@ -9,14 +9,15 @@ from .flash.record import Record
 _NUMBERS = {
     "snapshot_every": (600, 10, 86400),
     "keepalive": (60, 5, 3600),
-    "connect_timeout": (8, 1, 60),
+    # under the 8388 ms after which the watchdog of an RP2040 bites
+    "connect_timeout": (7, 1, 8),
     "trial_timeout": (180, 20, 3600),
     "spool_bytes": (8192, 512, 1 << 20),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
 _SECRET = ("wifi_password",)
 _TRANSPORTS = ("mqtt", "http")
-_KNOWN = ("entry", "transport", "details") + _TEXTS + tuple(_NUMBERS)
+_KNOWN = ("entry", "transport", "details", "watchdog") + _TEXTS + tuple(_NUMBERS)
 # what the link depends on and the cloud may change, on trial (DESIGN §3, config)
 OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout", "ca", "wifi_ssid", "wifi_password")
 
@@ -70,6 +71,9 @@ class Settings:
         self.details = values.get("details", {})
         if not isinstance(self.details, dict):
             problems.append('"details" must be an object such as {"room": "5b"}, not %s' % _shown(self.details))
+        self.watchdog = values.get("watchdog", True)
+        if not isinstance(self.watchdog, bool):
+            problems.append('"watchdog" must be true or false, not %s' % _shown(self.watchdog))
         if not self.hardware_key and "hardware_key" not in values:
             self.hardware_key = port.HARDWARE
         if not self.sn and not self.cloud_id and not problems:

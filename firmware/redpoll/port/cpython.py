@@ -125,3 +125,18 @@ def tls_wrap(context, sock, host):
 def reset():
     """Restart the board: here the program ends."""
     raise SystemExit("reset")
+
+
+def reset_cause():
+    """Why the board started: nothing tells here."""
+    return None
+
+
+def largest_block():
+    """Bytes of the largest piece that the heap can still give: CPython has no such figure."""
+    return None
+
+
+def watchdog(timeout_ms):
+    """None: there is none here."""
+    return None

@@ -77,3 +77,32 @@ def reset():
     if restart:
         restart()
     raise SystemExit("reset")
+
+
+def reset_cause():
+    """Why the board started: "power_on", "hard_reset", "watchdog", "deep_sleep", "soft_reset"; None where nothing tells (the bare VM)."""
+    read = getattr(machine, "reset_cause", None)
+    if not read:
+        return None
+    cause = read()
+    for name, value in (
+        ("power_on", machine.PWRON_RESET),
+        ("hard_reset", machine.HARD_RESET),
+        ("watchdog", machine.WDT_RESET),
+        ("deep_sleep", machine.DEEPSLEEP_RESET),
+        ("soft_reset", machine.SOFT_RESET),
+    ):
+        if cause == value:
+            return name
+    return None
+
+
+def largest_block():
+    """Bytes of the largest piece that the heap can still give; None where the port cannot tell."""
+    return None
+
+
+def watchdog(timeout_ms):
+    """Something with feed(): the board restarts when it is not called for so long. None where there is none."""
+    kind = getattr(machine, "WDT", None)
+    return kind(timeout=timeout_ms) if kind else None

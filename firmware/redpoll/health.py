@@ -1,0 +1,44 @@
+# How the device itself does: why and how often it started, what ended it, and what the loop has left.
+import io
+
+from micropython import const
+
+from . import log, port
+from .flash.record import Record
+
+_TRACE = const(400)
+
+
+class Health:
+    """`path` is where the number of starts is kept. Making one counts a start."""
+
+    def __init__(self, path):
+        self._record = Record(path)
+        stored = self._record.load({})
+        self.starts = stored.get("starts", 0) + 1
+        # the last lines of the exception that ended the program before this start, or None
+        self.ended_by = stored.get("exception")
+        self.cause = port.reset_cause()
+        self._record.save({"starts": self.starts})
+        log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
+        if self.ended_by:
+            log.warning("the program before was ended by %s", self.ended_by)
+
+    def readings(self):
+        """What a heartbeat carries whatever the link does: a dict of readings."""
+        told = {"starts": self.starts, "uptime_s": log.seconds()}
+        if self.cause:
+            told["reset_cause"] = self.cause
+        free = port.free_heap()
+        if free is not None:
+            told["heap_free_bytes"] = free
+        largest = port.largest_block()
+        if largest is not None:
+            told["heap_largest_bytes"] = largest
+        return told
+
+    def keep(self, error):
+        """The program ends with this exception: the next start tells of it."""
+        text = io.StringIO()
+        port.print_exception(error, text)
+        self._record.save({"starts": self.starts, "exception": log.redact(text.getvalue()[-_TRACE:])})

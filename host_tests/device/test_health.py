@@ -1,0 +1,39 @@
+from redpoll import port
+from redpoll.health import Health
+
+
+def test_starts_are_counted():
+    assert Health("health").starts == 1
+    assert Health("health").starts == 2
+    assert Health("health").readings()["starts"] == 3
+
+
+def test_an_exception_is_told_by_the_next_start_and_by_no_later_one():
+    health = Health("health")
+    try:
+        raise KeyError("who")
+    except KeyError as error:
+        health.keep(error)
+    later = Health("health")
+    assert "KeyError" in later.ended_by and "who" in later.ended_by
+    assert later.starts == 2
+    assert Health("health").ended_by is None
+
+
+def test_a_long_traceback_keeps_its_end():
+    health = Health("health")
+    try:
+        raise ValueError("x" * 2000 + "the reason")
+    except ValueError as error:
+        health.keep(error)
+    assert len(Health("health").ended_by) <= 400
+    health.keep(ValueError("y"))
+
+
+def test_readings_are_what_the_cloud_takes():
+    readings = Health("health").readings()
+    assert readings["uptime_s"] >= 0
+    if port.free_heap() is not None:
+        assert readings["heap_free_bytes"] > 0
+    for value in readings.values():
+        assert isinstance(value, (int, str))
