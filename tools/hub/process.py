@@ -70,6 +70,11 @@ class HubProcess:
         return None if self._process is None else self._process.pid
 
     @property
+    def running(self) -> bool:
+        """False before start(), after stop(), and when it has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def operator(self) -> OperatorClient:
         if self._operator is None:
             self._operator = OperatorClient(self.url, self.operator_key)
