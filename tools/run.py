@@ -1,22 +1,26 @@
 """`redpoll run`: a hub, one board, and a live view of what happens between them, from registration to a finished command."""
 
 import argparse
+import contextlib
+import re
 import shutil
-import sys
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.text import Text
 
+from tools.board.errors import BoardError
 from tools.board.process import Board
 from tools.hub.client import HubError, OperatorClient
-from tools.hub.process import HubProcess
-from tools.paths import BUILD
+from tools.hub.process import HubProcess, ProcessError
+from tools.paths import BUILD, ROOT
+from tools.vm import NoMicroPython
 
 INTERVAL = 5  # seconds between readings that the operator configures
 NEEDED_MESSAGES = 3
@@ -27,7 +31,7 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [("blink", {"times": 3}), ("ping", 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll run`."""
     parser.add_argument("--transport", choices=("mqtt", "http"), default="mqtt", help="how the board talks to the hub")
-    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop after this long and say whether all went well")
+    parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop then, and say whether all went well")
     parser.add_argument("--broker", default="embedded:0", help="embedded:PORT or mqtt://host:port (default: embedded on a free port)")
 
 
@@ -36,32 +40,39 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     folder = BUILD / "run" / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True)
-    judged = False
+    good = True
     try:
         with HubProcess(data=folder / "hub", broker=args.broker) as hub:
-            serial = "demo-" + folder.name
-            settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
-            with Board(folder / "board", settings) as board:
-                _say_hello(console, hub, args)
-                view = View(console, hub.operator)
-                demonstration = Demonstration(hub.operator, serial)
-                threads = [threading.Thread(target=work, daemon=True) for work in (view.follow, demonstration.direct)]
-                for thread in threads:
-                    thread.start()
-                deadline = None if args.seconds is None else time.monotonic() + args.seconds
-                try:
-                    while (deadline is None or time.monotonic() < deadline) and board.running and hub.running:
-                        threads[0].join(0.2)
-                except KeyboardInterrupt:
-                    console.print("\nstopping")
-                    return 0
-                judged = True
-                demonstration.stop.set()
-                good = _judge(console, demonstration, board, hub)
-        return 0 if good else 1
+            good = _demonstrate(console, hub, folder, args)
+    except KeyboardInterrupt:
+        console.print("\nstopped")
+    except (ProcessError, BoardError, NoMicroPython) as error:
+        console.print(Text(str(error), style="red"))
+        return 2
     finally:
-        if judged and not sys.exc_info()[0]:
+        if good:
             shutil.rmtree(folder, ignore_errors=True)
+    if not good:
+        console.print(f"\nwhat the hub and the board left is in {folder.relative_to(ROOT)}")
+    return 0 if good else 1
+
+
+def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse.Namespace) -> bool:
+    serial = "demo-" + folder.name
+    settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
+    view = View(console, hub.operator)
+    demonstration = Demonstration(hub.operator, serial)
+    _say_hello(console, hub, args)
+    view.header()
+    with Board(folder / "board", settings, on_line=view.console_line) as board:
+        for work in (view.follow, demonstration.direct):
+            threading.Thread(target=work, daemon=True).start()
+        deadline = None if args.seconds is None else time.monotonic() + args.seconds
+        while (deadline is None or time.monotonic() < deadline) and board.running and hub.running:
+            board.wait(0.2)
+        demonstration.stop.set()
+        view.done = True
+        return _judge(console, demonstration, board, hub)
 
 
 def _seconds(text: str) -> float:
@@ -72,16 +83,15 @@ def _seconds(text: str) -> float:
 
 
 def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> None:
-    console.print(Text.assemble(("Redpoll", "bold"), "  a hub and one board on the real MicroPython VM, over ", (args.transport.upper(), "bold")))
+    console.print(f"[bold]Redpoll[/]  a hub and one board on the real MicroPython VM, over [bold]{args.transport.upper()}[/]")
     console.print(f"  hub      {hub.url}   (activity: GET /activity)")
     console.print(f"  broker   {hub.mqtt_url}")
-    console.print("  stop     Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
+    console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
     console.print()
-    console.print(Text(f"{'when':<9} {'device':<12} {'event':<22} what", style="bold"))
 
 
 class View:
-    """Prints each activity of the hub as one line."""
+    """Prints each activity of the hub, and each line of the board's console, as one line."""
 
     STYLES = {
         "upstreamMessage": "cyan",
@@ -95,26 +105,56 @@ class View:
     def __init__(self, console: Console, operator: OperatorClient) -> None:
         self._console = console
         self._operator = operator
+        self._names: dict[str, str] = {}
+        # set when nothing more is to be printed
+        self.done = False
+
+    def header(self) -> None:
+        """The names of the columns."""
+        self._print("when", "device", "event", "", "what", "bold")
 
     def follow(self) -> None:
         """Print activities as they happen, until the hub ends."""
-        try:
+        # a closed client raises RuntimeError: the run is over, which the main thread knows too
+        with contextlib.suppress(HubError, httpx.TransportError, RuntimeError):
             for activity in self._operator.follow():
-                self._console.print(self.line(activity))
-        except (HubError, httpx.TransportError):
-            return  # the hub is gone; the main thread sees it too
+                self.show(activity)
 
-    def line(self, activity: dict[str, Any]) -> Text:
-        """One activity (seed 003) as a line: when, device, event, what."""
+    def show(self, activity: dict[str, Any]) -> None:
+        """One activity (seed 003): when, device, event, what."""
+        if "lost" in activity:
+            self._print("", "", "", "", f"{activity['lost']} activities were missed", "yellow")
+            return
         event = activity["event"]
-        data = activity.get("data") or {}
-        what = "  ".join(f"{key}={value}" for key, value in data.items())
-        return Text.assemble(
-            (f"{activity['time'][11:]:<9} ", "dim"),
-            f"{activity.get('deviceId', '-')[:11]:<12} ",
-            (f"{event:<22} ", self.STYLES.get(event, "")),
-            what[:110],
-        )
+        data = dict(activity.get("data") or {})
+        size = data.pop("bytes", None)
+        data.pop("transport", None)  # it is in the heading
+        kind = data.pop("kind", None)
+        words = [kind] if kind else []
+        words += [f"{size} bytes"] if size else []
+        words += [f"{key}={value}" for key, value in data.items()]
+        self._print(activity["time"][11:], self._name(activity.get("deviceId")), event, self.STYLES.get(event, ""), "  ".join(words))
+
+    def console_line(self, line: str) -> None:
+        """One line of the board's own console."""
+        # the log's own time is that of the first column
+        self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", re.sub(r"^\[ *[\d.]+\] ", "", line), "dim")
+
+    def _name(self, device_id: str | None) -> str:
+        if device_id is None:
+            return "-"
+        if device_id not in self._names:
+            try:
+                self._names[device_id] = self._operator.device(device_id)["name"]
+            except HubError:
+                return device_id[:8]  # removed meanwhile
+        return self._names[device_id]
+
+    def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
+        if self.done:
+            return
+        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<18}  ", style), what, style=line_style)
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 @dataclass
