@@ -175,6 +175,7 @@ class Demonstration:
                 self.device_id = next((d["id"] for d in self.operator.devices() if d["sn"] == self.serial), None)
             if self.device_id is None:
                 return
+            self.operator.set_space(SPACE, name="Demo hall")
             self.operator.claim(name="demo board", space_id=SPACE, sn=self.serial, mac=self.serial)
             self.config_version = self.operator.configure(self.device_id, {"interval": INTERVAL, "label": "demo"})["config_version"]
             for name, parameters in COMMANDS:
