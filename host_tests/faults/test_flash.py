@@ -1,0 +1,108 @@
+"""Power cuts and damage: records and the spool on a real LittleFS in the VM, and on CPython's file system.
+
+A part of the cut points and of the damaged files each time; all of them with REDPOLL_LONG=1 in the environment (`pytest -s` shows
+what was tried).
+"""
+
+import contextlib
+import importlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from device_plugin import borrowed_imports
+from faulty_disk import Disk, PowerCut, on_disk
+
+from tools.paths import FIRMWARE, ROOT
+from tools.vm import find_vm
+
+HERE = Path(__file__).resolve().parent
+LONG = bool(os.environ.get("REDPOLL_LONG"))
+
+
+def on_vm(code: str, folder: Path, timeout: float = 600) -> str:
+    """What the VM prints; the test fails when it does not end well."""
+    path = ":".join([str(HERE), str(ROOT / "tools" / "vm_side"), str(FIRMWARE), ".frozen"])
+    command = [find_vm(), "-X", "heapsize=16M", "-c", code]
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env={"MICROPYPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
+    print(ran.stdout.strip())
+    return ran.stdout
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
+@pytest.mark.parametrize(("progsize", "every"), [(256, 8), (32, 60)], ids=["rp2", "esp32"])
+def test_after_a_power_cut_littlefs_has_every_durable_message_and_each_record_old_or_new(
+    progsize: int, every: int, torn: bool, tmp_path: Path
+) -> None:
+    step = 1 if LONG else every
+    assert "all valid" in on_vm(f"import power_cut; power_cut.sweep('scenario_flash', {progsize}, {torn}, {step}, 0)", tmp_path)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
+def test_after_a_power_cut_cpythons_files_have_every_durable_message_and_each_record_old_or_new(torn: bool, tmp_path: Path) -> None:
+    with firmware():
+        scenario = importlib.import_module("scenario_flash").Scenario
+        modules = [importlib.import_module(f"redpoll.flash.{name}") for name in ("record", "spool")]
+        port = importlib.import_module("redpoll.port")
+        importlib.import_module("redpoll.log").print = lambda *values: None  # type: ignore[attr-defined]
+
+        def live(name: str, cut_at: int) -> tuple[int, int]:
+            # how many changes there were, and how many acknowledged messages came again
+            folder = tmp_path / name
+            folder.mkdir()
+            life = scenario(exact=not torn)
+            disk = Disk(cut_at, torn)
+            with contextlib.chdir(folder):
+                with on_disk(disk, modules, port), contextlib.suppress(PowerCut):
+                    life.work()
+                assert not cut_at or disk.changes >= cut_at - 40
+                with on_disk(Disk(), modules, port):
+                    life.check()
+            return disk.changes, life.brought_back
+
+        changes, _ = live("whole", 0)
+        cuts = range(1, changes + 1, 1 if LONG else 10)
+        back = [live(str(n), n)[1] for n in cuts]
+        print(
+            f"CPython's files, {'last write torn' if torn else 'unsynchronised data gone'}: {len(cuts)} of {changes} cut points tried, "
+            f"all valid; acknowledged messages that came again: {max(back)} at most, {sum(back) / len(back):.1f} on average"
+        )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tmp_path: Path) -> None:
+    times = 20000 if LONG else 1000
+    if interpreter == "micropython":
+        on_vm(f"import fuzz_flash as f; print(f.records({times}, 1), *f.spools({times}, 2))", tmp_path)
+        return
+    with firmware(), contextlib.chdir(tmp_path):
+        fuzz = importlib.import_module("fuzz_flash")
+        port = importlib.import_module("redpoll.port")
+        port.sync = lambda file: file.flush()  # type: ignore[attr-defined]
+        whole = fuzz.records(times, 1)
+        read, skipped = fuzz.spools(times, 2)
+    print(
+        f"{times} damaged records: {whole} gave their value, the others the default; {times} damaged spools: {read} messages read, {skipped} places skipped"
+    )
+
+
+@contextlib.contextmanager
+def firmware() -> Iterator[None]:
+    """The firmware can be imported, with the shim."""
+    with borrowed_imports([HERE.parent / "shim", FIRMWARE, HERE]):
+        yield
