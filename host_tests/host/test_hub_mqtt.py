@@ -131,7 +131,7 @@ def test_a_message_for_an_unknown_device_is_refused_without_a_device_id(board: B
         found = board.hub.operator.activities(event="upstreamMessage")
         return [item for item in found if "refused" in item["data"] and "deviceId" not in item and item["data"]["transport"] == "mqtt"]
 
-    assert wait_for(refused)[0]["data"]["refused"] == "Not authorized"
+    wait_for(lambda: [item for item in refused() if item["data"]["refused"] == "Not authorized" and item["data"]["bytes"] == "19"])
 
 
 BAD = [
@@ -259,6 +259,7 @@ def test_a_command_missed_by_an_absent_board_is_in_its_next_snapshot(board: Boar
     with MqttBoard(board) as mqtt:
         mqtt.send("telemetry", {})
     command = board.hub.operator.command(board.id, "ping")
+    wait_for(lambda: board.activities("downstreamMessage"), "the push that nobody takes")
     with MqttBoard(board) as mqtt:
         mqtt.send("get")
         mqtt.next("config")

@@ -185,14 +185,26 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     if not 0 <= port <= 65535:
         raise StartError(f"--port {port}: a port is 0 to 65535; 0 takes a free one")
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        server = socket.create_server((host, port), family=family, backlog=2048)
+        server = _open_listener(host, port)
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         what = f"--port {port}: port {port} is in use on {host}" if in_use else f"--host {host} --port {port}: {error.strerror}"
         raise StartError(f"{what}; stop what uses it, or take another (--port 0 finds a free one)") from error
     with server:
         yield server
+
+
+def _open_listener(host: str, port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, each answer would wait 40 ms
+    server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+        server.listen(2048)
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -181,8 +181,8 @@ class MosquittoProcess:
         folder = Path(self._folder.name)
         config = folder / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_keepalive 65535\n"
-            "max_queued_messages 100000\nlog_dest topic\nlog_dest stderr\nlog_type notice\nlog_type error\nlog_type warning\nconnection_messages true\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_keepalive 65535\nmax_queued_messages 100000\n"
+            "log_dest topic\nlog_dest stderr\nlog_type notice\nlog_type error\nlog_type warning\nconnection_messages true\n"
         )
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+_END = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
 
 def iso(seconds: float) -> str:
     """ISO 8601 UTC with milliseconds, as seed 000 shows it: 2021-08-04T07:45:44.122Z."""
@@ -21,7 +23,7 @@ def local(seconds: float, utc_offset: int) -> str:
 
 
 def parse(text: str) -> float:
-    """Seconds of an ISO 8601 time; without an offset it is UTC.
+    """Seconds of an ISO 8601 time from 1970 to 9999; without an offset it is UTC.
 
     Raises ValueError for anything else.
     """
@@ -30,7 +32,7 @@ def parse(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.timestamp()
-    except OverflowError as error:
-        raise ValueError("not an ISO 8601 time") from error
+    seconds = moment.timestamp()
+    if not 0 <= seconds < _END:
+        raise ValueError("not a time that the hub can write")
+    return seconds

@@ -72,18 +72,18 @@ class DeviceFacet:
         try:
             raw = await wire.read_body(request)
             body = wire.decode_object(raw)
+            url, host = self._public(request)
             made = await self._hub.do(lambda unit: devices.register(unit, body))
         except Refused as refused:
             data = {"bytes": str(len(raw)), "transport": "http", "kind": "register", "refused": str(refused)}
             self._hub.activities.emit("upstreamMessage", self._hub.home, None, data)
             raise
-        url = (self._hub.settings.public_url or f"{request.url.scheme}://{request.url.netloc}") + PREFIX
         answer = {
             "id": made.id,
             "access_key": made.access_key,
             "hub_url": url,
             "hub_url_static_cert": url,
-            "mqtt_hub_url": self._hub.mqtt_url_for(urlsplit(url).hostname or "127.0.0.1"),
+            "mqtt_hub_url": self._hub.mqtt_url_for(host),
         }
         return JSONResponse(answer, 201)
 
@@ -215,6 +215,17 @@ class DeviceFacet:
             return {"success": True}
 
         return await self._give(device_id, request, "", handle)
+
+    def _public(self, request: Request) -> tuple[str, str]:
+        """hub_url, and the host in it: what the hub was started with, else what the device itself has used. Raises Malformed."""
+        try:
+            base = self._hub.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
+            host = urlsplit(base).hostname
+        except ValueError:
+            host = None
+        if not host or len(base) > 255:
+            raise Malformed("The Host header is not a host")
+        return base + PREFIX, host
 
     async def _take(
         self,

@@ -229,7 +229,7 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _read(message: aiomqtt.Message) -> Incoming | None:
     parts = str(message.topic).split("/", 3)
-    if len(parts) != 4 or parts[3] not in KINDS:
+    if message.retain or len(parts) != 4 or parts[3] not in KINDS:  # a retained one comes again with every subscription: it is old
         return None
     payload = message.payload if isinstance(message.payload, bytes) else b""
     return Incoming(parts[2], parts[3], payload, tuple(getattr(message.properties, "UserProperty", ())))

@@ -1,0 +1,114 @@
+"""Random and mutated input at every door of the hub: never a 5xx, always JSON, and nobody else's state touched."""
+
+import contextlib
+import json
+import random
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from hub_support import Board, MqttBoard, wait_for
+
+from tools.hub.process import HubProcess
+
+SEED = 20261121
+ALLOWED = {200, 201, 400, 401, 403, 404, 405, 422, 429}
+NAMES = [
+    "status", "telemetries", "message", "timestamp", "override", "version", "config", "last_updated", "id", "name", "parameters",
+    "state", "firmware_version", "sub_model", "details", "space_version", "config_version", "property", "value", "sn", "mac",
+    "cloud_id", "parent_id", "hardware_key", "space_id", "extra_params", "friendly_name", "file_id", "configuration", "info", "known",
+    "latest_fw_version", "error", "latest_fw_file_id", "coordinates", "utc_offset", "location",
+]  # fmt: skip
+PLAIN = [
+    None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**40, 1.5, 1e308, "", "x", "done", "in_progress", "online", "é", "\u202e",
+    "x" * 300, "2021-08-04T07:45:44.122Z", "0001-01-01T00:00:00+14:00", "'; DROP TABLE devices; --", "%s%n", "../..",
+    "00000000-0000-0000-0000-000000000000",
+]  # fmt: skip
+
+
+def value(chance: random.Random, depth: int = 0) -> Any:
+    kind = chance.random()
+    if depth < 4 and kind < 0.25:
+        return {chance.choice([*NAMES, "a", "", "é"]): value(chance, depth + 1) for _ in range(chance.randrange(4))}
+    if depth < 4 and kind < 0.35:
+        return [value(chance, depth + 1) for _ in range(chance.randrange(4))]
+    return chance.choice(PLAIN)
+
+
+def body(chance: random.Random) -> bytes:
+    made = json.dumps({chance.choice(NAMES): value(chance) for _ in range(chance.randrange(6))}).encode()
+    if chance.random() < 0.15:
+        spoilt = bytearray(made)
+        for _ in range(chance.randrange(1, 4)):
+            spoilt[chance.randrange(len(spoilt))] = chance.randrange(256)
+        return bytes(spoilt)
+    return made
+
+
+def test_random_bodies_on_every_call_are_never_a_5xx(hub: HubProcess) -> None:
+    chance = random.Random(SEED)
+    with Board.registered(hub) as bystander:
+        bystander.post("/telemetry", {"telemetries": {"mine": 1}})
+        before = hub.operator.device(bystander.id)
+        with Board.registered(hub) as board:
+            operator = f"{hub.url}/xyte/core/v1/organization/devices"
+            doors = [("POST", f"{hub.entry_url}/v1/devices"), ("POST", f"{operator}/claim")]
+            doors += [("POST", board.base + end) for end in ("/telemetry", "/config", "/command", "/licenses", "/dumps/text%2Ftxt/a")]
+            doors += [("PUT", board.base + end) for end in ("", "/cloud_settings", "/dumps/x")]
+            doors += [("GET", board.base + end) for end in ("", "/config", "/command", "/space", "/licenses", "/files")]
+            doors += [("PATCH", f"{operator}/{board.id}"), ("POST", f"{operator}/{board.id}/commands")]
+            doors += [("PUT", f"{hub.url}/xyte/operator/models/{board.id}"), ("PUT", f"{hub.url}/xyte/operator/spaces/{board.id}")]
+            with httpx.Client() as client:
+                for n in range(1500):
+                    method, url = chance.choice(doors)
+                    key = hub.operator_key if "/core/" in url or "/operator/" in url else board.key
+                    sent = body(chance) if method != "GET" else None
+                    answer = client.request(method, url, headers={"Authorization": key}, content=sent)
+                    assert answer.status_code in ALLOWED, (n, method, url, sent, answer.text)
+                    answer.json()
+        after = hub.operator.device(bystander.id)
+    assert {**after, "online": None, "last_seen_at": None} == {**before, "online": None, "last_seen_at": None}
+
+
+@pytest.mark.parametrize("host", [b"[", b"a b", b"", b"x/../y", b"\xff", b"[::1]:x", b"h:99999999", b"x" * 300, b"a@b", b"a#b"])
+def test_a_strange_host_header_is_never_a_5xx(hub: HubProcess, host: bytes) -> None:
+    content = json.dumps({"sn": host.hex()[:20], "mac": "m", "hardware_key": "k", "firmware_version": "1"}).encode()
+    address = hub.url.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), 5) as raw:
+        raw.sendall(
+            b"POST /xyte/v1/devices HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(content)
+        )
+        raw.sendall(content)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := raw.recv(4096):
+                answer += chunk
+    assert answer.split()[1] in (b"201", b"400", b"422"), answer
+
+
+def test_random_messages_on_device_topics_leave_the_hub_whole(hub: HubProcess) -> None:
+    chance = random.Random(SEED)
+    ends = ["telemetry", "config/update", "commands/update", "command/update", "license/update", "update", "cloud_settings/update", "get"]
+    with Board.registered(hub) as bystander, Board.registered(hub) as board, MqttBoard(board) as mqtt:
+        keys = [
+            ("access_key", board.key),
+            ("access_key", "x"),
+            ("device_id", board.id),
+            ("device_id", bystander.id),
+            ("é", ""),
+            ("", "\u202e"),
+        ]
+        for _ in range(1000):
+            mqtt.send(
+                chance.choice(ends),
+                body(chance),
+                user=None if chance.random() < 0.6 else chance.sample(keys, chance.randrange(len(keys))),
+                device_id=chance.choice([board.id, board.id, bystander.id, "x", "é"]),
+            )
+        mqtt.send("telemetry", {"telemetries": {"after": 1}, "override": True})
+        wait_for(lambda: hub.operator.telemetry(board.id)["telemetries"] == {"after": 1}, "the message after all of them")
+        assert hub.operator.telemetry(bystander.id)["telemetries"] == {}
+        assert hub.operator.device(bystander.id)["config_version"] == 0
+    assert "could not be stored" not in hub.output()
+    assert "Traceback" not in hub.output()
