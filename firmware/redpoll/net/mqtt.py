@@ -5,7 +5,7 @@ from micropython import const
 from umqtt import simple
 
 from ..port import extend, ticks_diff, ticks_ms
-from .stream import Adopted, Stream
+from .stream import Adopted, Stream, client_tls
 
 # first bytes of packets (MQTT 5.0 §2.1.2)
 _CONNECT = const(0x10)
@@ -28,9 +28,13 @@ _OPEN = const(2)
 _HEAD = const(5)
 # a slot of the window whose packet was longer gives its memory back
 _KEEP = const(1024)
-# QoS 2 messages that a 3.1.1 server may have begun and not released
+# QoS 2 messages that a server may have begun and not released
 _RECEIVED_MAX = const(256)
 _WAIT_MS = const(1000)
+_REFUSED = const("refused by the server")
+_BAD_QOS = const("QoS must be 0, 1 or 2")
+_UNEXPECTED = const("unexpected packet")
+_TOO_LARGE = const("too large for MQTT")
 
 
 class _Slice:
@@ -110,7 +114,7 @@ class MQTTClient(simple.MQTTClient):
         super().__init__(client_id, server, port, user, password, keepalive, ssl)
         self.ssl_params = ssl_params or {}
         self.protocol = protocol
-        self.server_hostname = server_hostname or server
+        self.server_hostname = server_hostname or self.ssl_params.get("server_hostname") or server
         # seconds that the server keeps the session; None: none for a clean session, else for ever
         self.session_expiry = session_expiry
         # more properties for CONNECT
@@ -168,8 +172,8 @@ class MQTTClient(simple.MQTTClient):
 
     def set_last_will(self, topic, msg, retain=False, qos=0, properties=None):
         """The message that the server publishes when the link dies; `properties` as for publish (MQTT 5.0 §3.1.3.2)."""
-        if not topic or not 0 <= qos <= 2:
-            raise ValueError("a will needs a topic and a QoS of 0, 1 or 2")
+        if not 0 <= qos <= 2:
+            raise ValueError(_BAD_QOS)
         self.lw_topic = topic
         self.lw_msg = msg
         self.lw_retain = retain
@@ -184,9 +188,8 @@ class MQTTClient(simple.MQTTClient):
         self.close()
         started = ticks_ms()
         limit = self._connect_ms if timeout is None else int(timeout * 1000)
-        tls = self._tls()
         self._set_keep_alive(self.keepalive)
-        io = Stream(self.server, self.port, tls, limit, self._ack_ms, self.server_hostname)
+        io = Stream(self.server, self.port, client_tls(self.ssl, self.ssl_params), limit, self._ack_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
         self._forget_link()
         self._state = _CONNECTING
@@ -210,31 +213,19 @@ class MQTTClient(simple.MQTTClient):
             raise
         return self.session_present
 
-    def _tls(self):
-        if self.ssl is not True:
-            return self.ssl or None
-        # umqtt 1.3.4 verified nothing here; this needs at least the CA
-        from .stream import tls_context
-
-        params = self.ssl_params
-        self.server_hostname = params.get("server_hostname", self.server_hostname)
-        return tls_context(params.get("cadata") or params.get("ca"), params.get("cert"), params.get("key"))
-
     def _send_connect(self, clean):
         # MQTT 3.1.1 §3.1, MQTT 5.0 §3.1
         tx = self._begin()
         _put(tx, "MQTT")
         tx.append(self.protocol)
-        flags = 2 if clean else 0
-        if self.lw_topic:
-            flags |= 4 | self.lw_qos << 3 | (32 if self.lw_retain else 0)
-        flags |= (128 if self.user is not None else 0) | (64 if self.pswd is not None else 0)
-        tx.append(flags)
+        will = (4 | self.lw_qos << 3 | (32 if self.lw_retain else 0)) if self.lw_topic else 0
+        user = (0 if self.user is None else 128) | (0 if self.pswd is None else 64)
+        tx.append(user | will | (2 if clean else 0))
         _put16(tx, self.keepalive)
         if self._mqtt5:
             extend(tx, self._mqtt5.connect_block(self, clean, len(self._rx), self._receive_max))
         _put(tx, self.client_id)
-        if self.lw_topic:
+        if will:
             if self._mqtt5:
                 extend(tx, self._mqtt5.encode(self.lw_properties or ()))
             _put(tx, self.lw_topic)
@@ -249,31 +240,19 @@ class MQTTClient(simple.MQTTClient):
         rx = self._rx
         if end - p < 2 or rx[p] > 1:
             self._violation(0x81, "bad CONNACK")
-        code = rx[p + 1]
-        found = None
-        # a server that knows only 3.1.1 answers without properties
-        if self._mqtt5 and end - p > 2:
-            found = self._decode(p + 2, end)[0]
-        if code:
-            self._refused(code, found)
-        self.session_present = rx[p] == 1
         if self._mqtt5:
-            self._mqtt5.apply_connack(self, found)
-            self._limit = min(self._window, self.receive_maximum)
-            if self.server_keep_alive is not None:
-                self._set_keep_alive(self.server_keep_alive)
+            self._mqtt5.on_connack(self, rx, p, end)
+        elif rx[p + 1]:
+            self._dead(MQTTException(rx[p + 1], _REFUSED))
+        self.session_present = rx[p] == 1
         self._state = _OPEN
-
-    def _refused(self, code, found):
-        # 31: Reason String
-        self._fail(MQTTException(code, found and self._mqtt5.get(found, 31) or "refused by the server"))
 
     def _send_again(self):
         # oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum
-        waiting = [i for i in range(self._window) if self._ids[i]]
-        waiting.sort(key=lambda i: self._ids[i] - self.pid - 1 & 0xFFFF)
+        waiting = [(self._ids[i] - self.pid - 1 & 0xFFFF, i) for i in range(self._window) if self._ids[i]]
+        waiting.sort()
         total = self.in_flight
-        for sent, i in enumerate(waiting):
+        for sent, (_, i) in enumerate(waiting):
             while sent - (total - self.in_flight) >= self._limit:
                 self._turn(self._slice_ms)
             self._send_slot(i)
@@ -289,7 +268,7 @@ class MQTTClient(simple.MQTTClient):
             return
         packet = self._packets[i]
         start = self._starts[i]
-        if self._too_large(packet, start):
+        if 0 < self.maximum_packet_size < len(packet) - start:
             self._complete(i, 0x95)
             return
         packet[start] |= 8
@@ -306,9 +285,9 @@ class MQTTClient(simple.MQTTClient):
             pass  # closed is what was wanted
         self.close()
 
-    def _bye(self, reason, properties=None):
+    def _bye(self, reason=0, properties=None):
         tx = self._begin()
-        if self._mqtt5 and (reason or properties):
+        if self._mqtt5:
             tx.append(reason)
             self._put_properties(tx, properties)
         self._finish(_DISCONNECT << 4)
@@ -338,7 +317,7 @@ class MQTTClient(simple.MQTTClient):
             self._mqtt5.check_offer(self, qos, retain)
         if qos:
             if not 0 < qos < 3:
-                raise ValueError("QoS must be 0, 1 or 2")
+                raise ValueError(_BAD_QOS)
             if self.in_flight >= self._limit:
                 self._await_window(self._limit - 1)
             pid = self._next_id()
@@ -356,7 +335,7 @@ class MQTTClient(simple.MQTTClient):
                 self._put_properties(packet, properties)
         extend(packet, msg)
         start = _frame(packet, 0x31 | qos << 1 if retain else 0x30 | qos << 1)
-        if self.maximum_packet_size and self._too_large(packet, start):
+        if 0 < self.maximum_packet_size < len(packet) - start:
             raise MQTTException(0x95, "packet larger than the server takes")
         if self._aliases is None:
             self._send(packet, start)
@@ -369,9 +348,6 @@ class MQTTClient(simple.MQTTClient):
             self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
             self.in_flight += 1
         return pid
-
-    def _too_large(self, packet, start):
-        return 0 < self.maximum_packet_size < len(packet) - start
 
     def _put_properties(self, packet, properties):
         if type(properties) is not bytes:
@@ -391,7 +367,7 @@ class MQTTClient(simple.MQTTClient):
         # somebody waits for an answer since `started`
         self._turn(self._slice_ms)
         if ticks_diff(ticks_ms(), started) > self._ack_ms:
-            self._dead(ETIMEDOUT)
+            self._dead()
 
     def subscribe(self, topic, qos=0, properties=None):
         """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
@@ -441,7 +417,7 @@ class MQTTClient(simple.MQTTClient):
             self._violation(0x82, "bad acknowledgement")
         for code in codes:
             if code >= 0x80:
-                raise MQTTException(code, "refused by the server")
+                raise MQTTException(code, _REFUSED)
         return codes
 
     def _next_id(self):
@@ -560,13 +536,13 @@ class MQTTClient(simple.MQTTClient):
         now = ticks_ms()
         if idle:
             if self._begun is not None and ticks_diff(now, self._begun) > self._ack_ms:
-                self._dead(ETIMEDOUT)
+                self._dead()
             if self.in_flight:
                 for i in range(self._window):
                     if self._ids[i] and ticks_diff(now, self._sent[i]) > self._ack_ms:
-                        self._dead(ETIMEDOUT)
+                        self._dead()
             if self._pinged is not None and ticks_diff(now, self._pinged) > self._pong_ms:
-                self._dead(ETIMEDOUT)
+                self._dead()
         quiet = max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at))
         if self._ping_ms and self._pinged is None and quiet >= self._ping_ms:
             self.ping()
@@ -589,7 +565,7 @@ class MQTTClient(simple.MQTTClient):
                 self._begun = None
                 count += 1
                 self._on_ack(_PUBACK, rx[r + 2] << 8 | rx[r + 3], 0)
-            elif left >= 2 and self._one():
+            elif left and self._one():
                 count += 1
             else:
                 break
@@ -663,33 +639,31 @@ class MQTTClient(simple.MQTTClient):
 
     def _dispatch(self, first, p, end):
         kind = first >> 4
-        if (kind == _CONNACK) != (self._state == _CONNECTING):
-            self._violation(0x82, "unexpected packet")
+        flags = first & 15
+        if (kind == _CONNACK) != (self._state == _CONNECTING) or kind != _PUBLISH and flags != (2 if kind == _PUBREL else 0):
+            self._violation(0x82, _UNEXPECTED)
         if kind == _PUBLISH:
-            self._on_publish(first, p, end)
-            return
-        if first & 15 != (2 if kind == _PUBREL else 0):
-            self._violation(0x81, "bad packet flags")
-        if kind == _CONNACK:
+            self._on_publish(flags, p, end)
+        elif kind == _CONNACK:
             self._on_connack(p, end)
         elif _PUBACK <= kind <= _PUBCOMP or kind in (_SUBACK, _UNSUBACK):
             self._on_identified(kind, p, end)
         elif kind == _PINGRESP and p == end:
             self._pinged = None
         elif kind == _DISCONNECT and self._mqtt5:
-            self._refused(self._rx[p] if end > p else 0, self._decode(p + 1, end)[0] if end > p + 1 else None)
+            self._mqtt5.on_disconnect(self, self._rx, p, end)
         else:
-            self._violation(0x82, "unexpected packet")
+            self._violation(0x82, _UNEXPECTED)
 
     def _on_identified(self, kind, p, end):
         rx = self._rx
-        pid = rx[p] << 8 | rx[p + 1] if end - p >= 2 else 0
-        if pid == 0:
-            self._violation(0x81, "bad acknowledgement")
         p += 2
+        if p > end:
+            self._violation(0x81, "bad acknowledgement")
+        pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
             if self._mqtt5:
-                p = self._decode(p, end)[1]
+                p = self._mqtt5.take(self, rx, p, end)[1]
             if pid in self._replies:
                 self._replies[pid] = bytes(rx[p:end])
             return
@@ -701,7 +675,9 @@ class MQTTClient(simple.MQTTClient):
 
     def _on_ack(self, kind, pid, code):
         # PUBACK, PUBREC or PUBCOMP (MQTT 5.0 §4.3)
-        if pid == 0 or pid not in self._ids:
+        if pid == 0:
+            self._violation(0x81, "bad acknowledgement")
+        if pid not in self._ids:
             if kind == _PUBREC and code < 0x80:
                 self._send_ack(_PUBREL << 4 | 2, pid, 0x92)
             return
@@ -732,10 +708,10 @@ class MQTTClient(simple.MQTTClient):
             code = 0
         self._send_ack(_PUBCOMP << 4, pid, code)
 
-    def _on_publish(self, first, p, end):
+    def _on_publish(self, flags, p, end):
         # MQTT 5.0 §3.3
         rx = self._rx
-        qos = first >> 1 & 3
+        qos = flags >> 1 & 3
         start = p + 2
         p = start + (rx[p] << 8 | rx[p + 1]) if end >= start else end + 1
         if p + (2 if qos else 0) > end or qos == 3:
@@ -747,7 +723,7 @@ class MQTTClient(simple.MQTTClient):
             p += 2
         found = None
         if self._mqtt5:
-            found, p = self._decode(p, end)
+            found, p = self._mqtt5.take(self, rx, p, end)
         if not topic or b"+" in topic or b"#" in topic or qos and not pid:
             self._violation(0x82, "bad PUBLISH")
         msg = bytes(rx[p:end])
@@ -762,8 +738,8 @@ class MQTTClient(simple.MQTTClient):
         # QoS 2, method "store the identifier" (MQTT 5.0 §4.3.3)
         known = pid in self._received
         if not known:
-            if len(self._received) >= (self._receive_max if self._mqtt5 else _RECEIVED_MAX):
-                self._violation(0x93, "receive maximum exceeded")
+            if len(self._received) >= _RECEIVED_MAX:
+                self._violation(0x93, "too many messages")
             self._received.append(pid)
         self._send_ack(_PUBREC << 4, pid, 0)
         return not known
@@ -789,7 +765,7 @@ class MQTTClient(simple.MQTTClient):
         size = self._pending_size + len(topic) + len(msg) + 64
         if self._pending and size > len(self._rx):
             if pid:
-                self._violation(0x97, "too many messages while waiting")
+                self._violation(0x97, "too many messages")
             self.dropped += 1
             return
         self._pending_size = size
@@ -822,18 +798,10 @@ class MQTTClient(simple.MQTTClient):
         self._io = sock if isinstance(sock, Stream) else Adopted(sock, self._ack_ms)
         self._seen = sock
 
-    def _decode(self, start, end):
-        try:
-            return self._mqtt5.decode(self._rx, start, end)
-        except MQTTException as error:
-            self._violation(error.code, error.args[1])
-
-    def _dead(self, number):
-        self._fail(OSError(number))
-
-    def _fail(self, error):
+    def _dead(self, error=None):
+        # close, and say why; without an error a deadline has passed
         self.close()
-        raise error
+        raise error or OSError(ETIMEDOUT)
 
     def _violation(self, code, text):
         if self._mqtt5 and self._state == _OPEN:
@@ -841,7 +809,7 @@ class MQTTClient(simple.MQTTClient):
                 self._bye(code)
             except OSError:
                 pass  # it is closed anyway
-        self._fail(MQTTException(code, text))
+        self._dead(MQTTException(code, text))
 
 
 def _put(packet, data):
@@ -852,7 +820,7 @@ def _put(packet, data):
     extend(packet, data)
     n = len(packet) - at - 2
     if n > 65535:
-        raise ValueError("string longer than 65535 bytes")
+        raise ValueError(_TOO_LARGE)
     packet[at] = n >> 8
     packet[at + 1] = n & 255
 
@@ -865,13 +833,9 @@ def _put16(packet, number):
 def _frame(packet, first):
     # put the fixed header right before the body -> where it begins (MQTT 5.0 §2.1)
     n = len(packet) - _HEAD
-    if n < 128:
-        packet[3] = first
-        packet[4] = n
-        return 3
     if n >= 1 << 28:
-        raise ValueError("packet too large for MQTT")
-    start = at = 2 if n < 16384 else 1 if n < 2097152 else 0
+        raise ValueError(_TOO_LARGE)
+    start = at = 3 if n < 128 else 2 if n < 16384 else 1 if n < 2097152 else 0
     packet[at] = first
     while n > 127:
         at += 1

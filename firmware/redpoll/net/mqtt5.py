@@ -167,19 +167,43 @@ def connect_block(client, clean, max_packet, receive_maximum):
     return encode(found)
 
 
-def apply_connack(client, found):
-    """Note what the server allows; `found` is None when it sent no properties (MQTT 5.0 §3.2.2.3)."""
+def take(client, buf, start, end):
+    """decode() for a packet that came in: when it is malformed the connection is closed."""
+    try:
+        return decode(buf, start, end)
+    except MQTTException as error:
+        return client._violation(error.code, _MALFORMED)
+
+
+def on_connack(client, buf, start, end):
+    """Note what the server allows (MQTT 5.0 §3.2.2.3), or raise why it refused."""
+    # a server that knows only 3.1.1 answers without properties
+    found = take(client, buf, start + 2, end)[0] if end > start + 2 else None
+    if buf[start + 1]:
+        _closed(client, buf[start + 1], found)
     client.connack_properties = found
     client.server_keep_alive = get(found, SERVER_KEEP_ALIVE)
+    if client.server_keep_alive is not None:
+        client._set_keep_alive(client.server_keep_alive)
     client.assigned_client_id = get(found, ASSIGNED_CLIENT_IDENTIFIER)
     if client.assigned_client_id:
         client.client_id = client.assigned_client_id
     client.receive_maximum = get(found, RECEIVE_MAXIMUM, 65535) or 1
+    client._limit = min(client._window, client.receive_maximum)
     client.maximum_packet_size = get(found, MAXIMUM_PACKET_SIZE, 0)
     client.maximum_qos = get(found, MAXIMUM_QOS, 2)
     client.retain_available = get(found, RETAIN_AVAILABLE, 1) == 1
     client.topic_alias_maximum = min(get(found, TOPIC_ALIAS_MAXIMUM, 0), client.topic_aliases)
     client._aliases = {} if client.topic_alias_maximum else None
+
+
+def on_disconnect(client, buf, start, end):
+    """Raise why the server closed the connection (MQTT 5.0 §3.14)."""
+    _closed(client, buf[start] if end > start else 0, take(client, buf, start + 1, end)[0] if end > start + 1 else None)
+
+
+def _closed(client, code, found):
+    client._dead(MQTTException(code, get(found, REASON_STRING) or "refused by the server"))
 
 
 def check_offer(client, qos, retain):

@@ -5,7 +5,7 @@ from errno import EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, ENOTCONN, ETIME
 from micropython import const
 
 from .. import port as _port
-from ..port import ticks_add, ticks_diff, ticks_ms
+from ..port import sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -63,6 +63,16 @@ def tls_context(ca, cert=None, key=None):
     if bool(cert) != bool(key):
         raise ValueError("a client certificate and its key come together")
     return _port.tls_client(_ders(ca, "CERTIFICATE"), cert and _ders(cert, "CERTIFICATE"), key and _ders(key, "PRIVATE KEY"))
+
+
+def client_tls(ssl, params):
+    """umqtt's `ssl` and `ssl_params` -> the SSLContext to use, None for plain TCP. `ssl` is a context, True or false.
+
+    True has no CA in umqtt 1.3.4, which verified nothing; here `params` must name one as "cadata".
+    """
+    if ssl is not True:
+        return ssl or None
+    return tls_context(params.get("cadata"), params.get("cert"), params.get("key"))
 
 
 def _ders(source, kind):
@@ -268,12 +278,11 @@ class Stream(_port.Pollable):
         # "not now" has several faces, and what a TLS library raises has other types on other ports
         if self.sock is None:
             raise OSError(ENOTCONN)
-        number = error.args[0] if isinstance(error, OSError) and error.args else None
-        if number in (EAGAIN, ETIMEDOUT):
+        if not isinstance(error, OSError):
+            raise error if not isinstance(error, ValueError) else OSError("TLS: %s" % error)
+        if error.args and error.args[0] in (EAGAIN, ETIMEDOUT):
             return 0
-        if number is not None:
-            raise error
-        raise OSError("TLS: %s" % error)
+        raise error
 
 
 class Adopted(Stream):
@@ -319,8 +328,8 @@ class Adopted(Stream):
         return done
 
     def _wait_writable(self, ms):
-        _port.sleep_ms(ms)
+        sleep_ms(ms)
 
     def poll(self, timeout_ms):
         """As Stream.poll; since nothing tells when data comes it returns after a short pause."""
-        _port.sleep_ms(min(timeout_ms, _SLICE_MS))
+        sleep_ms(min(timeout_ms, _SLICE_MS))

@@ -1,0 +1,797 @@
+# The MQTT session against a socket double that has a board's awkwardness.
+from errno import EAGAIN, ECONNRESET, ETIMEDOUT
+
+from fakes import Clock, Server, Wire, publish
+from umqtt import simple
+
+from redpoll.net import mqtt, stream
+
+# the doubles keep all that was sent
+HEAP = "2M"
+
+
+def session(protocol=4, clean=True, connect=True, **options):
+    """A client on a Wire with a Server at its end, on a fake clock."""
+    clock = Clock().install(mqtt, stream)
+    wire = Wire(Server(protocol))
+    client = mqtt.MQTTClient("id", "server", protocol=protocol, **options)
+    client.got = []
+    client.acks = []
+    client.set_callback(lambda topic, msg: client.got.append((topic, msg)))
+    client.on_ack = lambda pid, code: client.acks.append((pid, code))
+    client.clock = clock
+    attach(client, wire)
+    if connect:
+        client.connect(clean)
+    return client, wire, wire.peer
+
+
+def attach(client, wire):
+    class Stream(stream.Adopted):
+        def __init__(self, host, port, tls, limit, write_ms, name):
+            super().__init__(wire, write_ms)
+
+    mqtt.Stream = Stream
+
+
+def raised(call, *args):
+    try:
+        call(*args)
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+# -- drop-in
+
+
+def test_it_is_an_umqtt_client():
+    client, _, _ = session(connect=False)
+    assert isinstance(client, simple.MQTTClient)
+    assert issubclass(mqtt.MQTTException, simple.MQTTException)
+    assert client.port == 1883
+
+
+def test_a_socket_of_the_application_works_without_connect():
+    clock = Clock().install(mqtt, stream)
+    client = mqtt.MQTTClient(b"id", "server")
+    got = []
+    client.set_callback(lambda topic, msg: got.append((topic, msg)))
+    wire = client.sock = Wire(Server())
+    client.publish(b"a", b"b", qos=1)
+    wire.inbound.extend(publish(b"t", b"m"))
+    client.check_msg()
+    client.check_msg()
+    assert got == [(b"t", b"m")]
+    assert client.in_flight == 0
+    assert clock is not None
+
+
+def test_a_socket_whose_write_returns_nothing_is_taken_at_its_word():
+    class Simple(Wire):
+        def write(self, data):
+            Wire.write(self, data)
+
+    Clock().install(mqtt, stream)
+    client = mqtt.MQTTClient(b"id", "server")
+    wire = client.sock = Simple()
+    client.publish(b"a", b"b")
+    assert bytes(wire.sent) == b"\x30\x04\0\x01ab"
+
+
+def test_wrapping_the_socket_after_connect_keeps_the_session():
+    client, wire, server = session()
+
+    class Log:
+        def __init__(self, inner):
+            self.inner = inner
+            self.lines = []
+
+        def read(self, n):
+            return self.inner.read(n)
+
+        def write(self, data):
+            self.lines.append(bytes(data))
+            return self.inner.write(data)
+
+        def setblocking(self, flag):
+            self.inner.setblocking(flag)
+
+        def close(self):
+            self.inner.close()
+
+    log = client.sock = Log(wire)
+    client.publish(b"a", b"b", qos=1)
+    client.poll()
+    assert len(log.lines) == 1
+    assert client.in_flight == 0
+
+
+# -- golden packets, written down from the specification
+
+
+def test_connect_packet_of_3_1_1():
+    client, wire, _ = session(user="u", password="p", keepalive=300, connect=False)
+    client.set_last_will("w", "gone", True, 1)
+    client.connect(False)
+    assert bytes(wire.sent) == b"\x10\x1d\0\x04MQTT\x04\xec\x01\x2c\0\x02id\0\x01w\0\x04gone\0\x01u\0\x01p"
+
+
+def test_connect_packet_of_5():
+    client, wire, _ = session(5, keepalive=60, session_expiry=300, max_packet=1024, connect=False)
+    client.set_last_will("w", "gone", qos=2, properties=[(24, 5)])
+    client.connect()
+    block = b"\x0d\x21\0\x10\x27\0\0\x04\0\x11\0\0\x01\x2c"
+    assert bytes(wire.sent) == b"\x10\x2b\0\x04MQTT\x05\x16\0\x3c" + block + b"\0\x02id" + b"\x05\x18\0\0\0\x05\0\x01w\0\x04gone"
+
+
+def test_publish_packets_are_one_write_each():
+    client, wire, _ = session()
+    for qos in (0, 1, 2):
+        del_sent(wire)
+        client.publish("t/\u00e9", b"m", True, qos)
+        pid = b"" if qos == 0 else bytes([0, qos])
+        assert bytes(wire.sent) == bytes([0x31 | qos << 1, 7 + len(pid)]) + b"\0\x04t/\xc3\xa9" + pid + b"m"
+        assert wire.writes == 1
+
+
+def test_remaining_length_has_as_few_bytes_as_it_may():
+    client, wire, _ = session(max_packet=64)
+    for size, head in ((124, b"\x30\x7f"), (125, b"\x30\x80\x01"), (16380, b"\x30\xff\x7f"), (16381, b"\x30\x80\x80\x01")):
+        del_sent(wire)
+        client.publish(b"t", bytes(size))
+        assert bytes(wire.sent[: len(head)]) == head
+        assert len(wire.sent) == len(head) + 3 + size
+
+
+def test_subscribe_and_unsubscribe_packets():
+    client, wire, _ = session()
+    del_sent(wire)
+    assert client.subscribe("a", 1) == 1
+    assert client.subscribe([("b", 2), b"c"]) == [2, 0]
+    client.unsubscribe("a")
+    client.unsubscribe(["b", "c"])
+    expected = b"\x82\x06\0\x01\0\x01a\x01" + b"\x82\x0a\0\x02\0\x01b\x02\0\x01c\0" + b"\xa2\x05\0\x03\0\x01a" + b"\xa2\x08\0\x04\0\x01b\0\x01c"
+    assert bytes(wire.sent) == expected
+
+
+def test_disconnect_and_ping_packets():
+    client, wire, _ = session()
+    del_sent(wire)
+    client.ping()
+    client.disconnect()
+    assert bytes(wire.sent) == b"\xc0\0\xe0\0"
+    assert wire.closed
+    client.disconnect()
+    client.close()
+
+
+def del_sent(wire):
+    wire.sent = bytearray()
+    wire.writes = 0
+
+
+# -- connecting
+
+
+def test_refused_connection_says_the_code():
+    client, wire, server = session(connect=False)
+    server.answer = lambda first, body: b"\x20\x02\0\x05"
+    error = raised(client.connect)
+    assert isinstance(error, mqtt.MQTTException)
+    assert error.code == 5 and error.args[0] == 5
+    assert client.sock is None and wire.closed
+
+
+def test_connack_that_never_comes_ends_at_the_deadline():
+    client, _, _ = session(connect=False, connect_timeout_ms=3000)
+    client_server_silent(client)
+    before = client.clock.now
+    error = raised(client.connect)
+    assert error.args[0] == ETIMEDOUT
+    assert 3000 <= client.clock.now - before <= 3100
+
+
+def test_connect_timeout_in_seconds_as_in_umqtt():
+    client, _, _ = session(connect=False)
+    client_server_silent(client)
+    before = client.clock.now
+    raised(client.connect, True, 1.5)
+    assert 1500 <= client.clock.now - before <= 1600
+
+
+def client_server_silent(client):
+    attach(client, Wire())
+
+
+def test_anything_but_connack_at_first_is_a_violation():
+    for data in (b"\xd0\0", b"\x30\x03\0\x01t", b"\x20\x02\x02\0", b"\x20\x01\0", b"\x40\x02\0\1", b"\xff\xff\xff\xff\xff"):
+        client, wire, server = session(connect=False)
+        server.answer = lambda first, body, data=data: data
+        assert isinstance(raised(client.connect), mqtt.MQTTException)
+        assert wire.closed
+
+
+def test_what_follows_connack_waits_for_the_first_poll():
+    client, _, server = session(connect=False)
+    server.answer = lambda first, body: b"\x20\x02\0\0" + publish(b"t", b"m")
+    client.connect()
+    assert client.got == []
+    client.poll()
+    assert client.got == [(b"t", b"m")]
+
+
+# -- awkward sockets
+
+
+def test_one_byte_at_a_time_and_short_writes():
+    client, wire, server = session()
+    wire.dribble = wire.short = 1
+    assert client.subscribe("x", 1) == 1
+    pid = client.publish("t", "message", qos=1)
+    wire.inbound.extend(publish(b"topic", b"m" * 200, 1, 7))
+    poll_until(client, lambda: client.got and client.acks)
+    assert client.got == [(b"topic", b"m" * 200)]
+    assert client.acks == [(pid, 0)]
+    assert server.packets[-1] == (0x40, b"\0\x07")
+
+
+def poll_until(client, done, turns=2000):
+    for _ in range(turns):
+        if done():
+            return
+        client.poll(10)
+    raise AssertionError("it did not happen")
+
+
+def test_none_eagain_and_etimedout_mean_not_now():
+    client, wire, server = session()
+    wire.read_faults = [None, OSError(EAGAIN), OSError(ETIMEDOUT)]
+    wire.write_faults = [None, OSError(EAGAIN), OSError(ETIMEDOUT)]
+    client.publish("t", "m", qos=1)
+    for _ in range(4):
+        client.poll()
+    assert client.in_flight == 0
+    assert server.packets[-1] == (0x32, b"\0\x01t\0\x01m")
+
+
+def test_a_write_without_progress_ends_at_the_deadline():
+    client, wire, _ = session(ack_timeout_ms=4000)
+    wire.write_faults = [None] * 10000
+    before = client.clock.now
+    error = raised(client.publish, "t", "m", False, 1)
+    assert error.args[0] == ETIMEDOUT
+    assert 4000 <= client.clock.now - before <= 4100
+    assert client.sock is None
+    assert client.in_flight == 0
+
+
+def test_end_of_stream_is_an_error_everywhere():
+    for call in ("poll", "check_msg", "wait_msg", "subscribe", "flush"):
+        client, wire, server = session()
+        server.silent = (8, 3)
+        client.publish("t", "m", qos=1)
+        wire.ended = True
+        args = ("x",) if call == "subscribe" else ()
+        error = raised(getattr(client, call), *args)
+        assert error.args[0] == ECONNRESET
+        assert client.sock is None and wire.closed
+        assert raised(client.publish, "t", "m") is not None
+
+
+def test_a_closed_client_raises_and_does_not_hang():
+    client, _, _ = session()
+    client.close()
+    for call in (client.poll, client.check_msg, client.wait_msg, client.ping):
+        assert isinstance(raised(call), OSError)
+
+
+def test_poll_waits_no_longer_than_asked():
+    client, _, _ = session()
+    for timeout in (0, 1, 25, 300):
+        before = client.clock.now
+        assert client.poll(timeout) == 0
+        assert timeout <= client.clock.now - before <= timeout + 1
+
+
+# -- window, identifiers, acknowledgements
+
+
+def test_publish_does_not_wait_while_the_window_has_room():
+    client, _, server = session(window=4)
+    server.silent = (3,)
+    assert [client.publish("t", "m", qos=1) for _ in range(4)] == [1, 2, 3, 4]
+    assert client.in_flight == 4 and client.window_free == 0
+
+
+def test_publish_into_a_full_window_waits_for_an_acknowledgement():
+    client, wire, server = session(window=2)
+    for _ in range(5):
+        client.publish("t", "m", qos=1)
+    assert client.in_flight <= 2
+    client.flush()
+    assert client.acks == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0)]
+
+
+def test_publish_into_a_window_that_stays_full_ends_at_the_deadline():
+    client, _, server = session(window=1, ack_timeout_ms=2000)
+    server.silent = (3,)
+    client.publish("t", "m", qos=1)
+    before = client.clock.now
+    error = raised(client.publish, "t", "n", False, 1)
+    assert error.args[0] == ETIMEDOUT
+    assert client.clock.now - before <= 2500
+    assert client.in_flight == 1  # the first was accepted, the second was not
+
+
+def test_packet_ids_wrap_and_pass_over_those_in_flight():
+    client, _, server = session(window=3)
+    server.silent = (3,)
+    client.pid = 65533
+    assert [client.publish("t", "m", qos=1) for _ in range(2)] == [65534, 65535]
+    client.pid = 65533
+    assert client.publish("t", "m", qos=1) == 1
+
+
+def test_more_publishes_than_there_are_identifiers():
+    client, wire, server = session(window=8)
+    server.packets = Forgetful()
+    for number in range(70000):
+        if number & 1023 == 0:
+            wire.sent = bytearray()
+            client.acks.clear()
+        client.publish(b"t", b"m", False, 1)
+    client.flush()
+    assert client.pid == 70000 - 65535
+
+
+class Forgetful:
+    def append(self, packet):
+        pass
+
+
+def test_unknown_and_repeated_acknowledgements_are_ignored():
+    client, wire, _ = session()
+    wire.inbound.extend(b"\x40\x02\0\x09\x40\x02\0\x09\x70\x02\0\x09")
+    client.poll()
+    assert client.acks == []
+
+
+def test_an_acknowledgement_of_another_qos_is_a_violation():
+    for qos, data in ((1, b"\x50\x02\0\x01"), (2, b"\x40\x02\0\x01"), (2, b"\x70\x02\0\x01"), (1, b"\x40\x02\0\0")):
+        client, wire, server = session()
+        server.silent = (3,)
+        client.publish("t", "m", qos=qos)
+        wire.inbound.extend(data)
+        assert isinstance(raised(client.poll), mqtt.MQTTException)
+        assert wire.closed
+
+
+def test_a_missing_acknowledgement_is_noticed():
+    for qos, silent in ((1, 3), (2, 3), (2, 6)):
+        client, _, server = session(ack_timeout_ms=5000)
+        server.silent = (silent,)
+        client.publish("t", "m", qos=qos)
+        before = client.clock.now
+        error = raised(poll_for, client, 20000)
+        assert error.args[0] == ETIMEDOUT
+        assert 5000 <= client.clock.now - before <= 6500
+
+
+def poll_for(client, ms):
+    end = client.clock.now + ms
+    while client.clock.now < end:
+        client.poll(1000)
+
+
+def test_acknowledgements_that_waited_longer_than_the_deadline_count():
+    client, _, _ = session(ack_timeout_ms=5000)
+    client.publish("t", "m", qos=1)
+    client.clock.now += 60000
+    client.poll()
+    assert client.in_flight == 0
+
+
+def test_qos_2_outbound():
+    client, _, server = session()
+    pid = client.publish("t", "m", qos=2)
+    client.flush()
+    assert server.kinds() == [1, 3, 6]
+    assert server.packets[-1] == (0x62, b"\0\x01")
+    assert client.acks == [(pid, 0)]
+
+
+def test_a_qos_outside_0_to_2_is_refused():
+    client, _, _ = session()
+    assert isinstance(raised(client.publish, "t", "m", False, 3), ValueError)
+    assert isinstance(raised(client.set_last_will, "t", "m", False, 3), ValueError)
+    assert client.in_flight == 0
+
+
+# -- resumed sessions
+
+
+def test_in_flight_messages_are_sent_again_with_dup_in_order():
+    client, wire, server = session(window=4, clean=False)
+    server.silent = (3,)
+    client.pid = 65533
+    for number in range(4):
+        client.publish("t", b"%d" % number, number == 3, 1)
+    wire.inbound.extend(b"\x40\x02\xff\xff")
+    client.poll()
+    client.publish("t", b"4", qos=1)
+    client.close()
+    again = Wire(Server(session=True))
+    attach(client, again)
+    assert client.connect(False) == 1
+    sent = [(first, body[5:]) for first, body in again.peer.packets[1:]]
+    assert sent == [(0x3A, b"0"), (0x3A, b"2"), (0x3B, b"3"), (0x3A, b"4")]
+    client.flush()
+    assert client.in_flight == 0
+
+
+def test_qos_2_goes_on_where_it_was():
+    client, _, server = session(clean=False)
+    server.silent = (6,)
+    client.publish("t", "m", qos=2)
+    client.poll()
+    server.silent = (3,)
+    client.publish("t", "n", qos=2)
+    client.close()
+    again = Wire(Server(session=True))
+    attach(client, again)
+    client.connect(False)
+    assert again.peer.packets[1:3] == [(0x62, b"\0\x01"), (0x3C, b"\0\x01t\0\x02n")]
+    client.flush()
+    assert again.peer.kinds() == [1, 6, 3, 6]
+
+
+def test_messages_are_sent_again_when_the_server_lost_the_session():
+    client, _, server = session(clean=False)
+    server.silent = (3, 6)
+    client.publish("t", "m", qos=1)
+    client.close()
+    again = Wire(Server())
+    attach(client, again)
+    assert not client.connect(False)
+    client.flush()
+    assert again.peer.packets[1] == (0x3A, b"\0\x01t\0\x01m")
+
+
+def test_a_publish_that_raised_was_not_accepted():
+    client, wire, _ = session(clean=False)
+    wire.budget = 3
+    assert isinstance(raised(client.publish, "t", "m", False, 1), OSError)
+    again = Wire(Server(session=True))
+    attach(client, again)
+    client.connect(False)
+    assert again.peer.kinds() == [1]
+
+
+def test_cut_after_every_byte_no_accepted_message_is_lost():
+    whole = b"\x32\x06\0\x01t\0\x01m"
+    for budget in range(3 * len(whole) + 1):
+        client, wire, server = session(clean=False)
+        server.silent = (3,)
+        wire.budget = budget
+        accepted = []
+        for number in range(3):
+            try:
+                client.publish("t", b"%d" % number, qos=1)
+                accepted.append(b"%d" % number)
+            except OSError:
+                break
+        client.close()
+        again = Wire(Server(session=True))
+        attach(client, again)
+        client.connect(False)
+        assert [body[5:] for first, body in again.peer.packets[1:]] == accepted
+        assert len(accepted) == budget // len(whole)
+
+
+# -- receiving
+
+
+def test_messages_are_delivered_then_acknowledged():
+    client, wire, server = session()
+    seen = []
+    client.set_callback(lambda topic, msg: seen.append((topic, msg, len(server.packets))))
+    wire.inbound.extend(publish(b"a", b"0") + publish(b"b", b"1", 1, 9))
+    client.poll()
+    assert seen == [(b"a", b"0", 1), (b"b", b"1", 1)]
+    assert server.packets[1:] == [(0x40, b"\0\x09")]
+
+
+def test_qos_2_inbound_is_delivered_once():
+    client, wire, server = session(clean=False)
+    server.silent = (5,)
+    wire.inbound.extend(publish(b"a", b"0", 2, 9))
+    client.poll()
+    wire.inbound.extend(publish(b"a", b"0", 2, 9, 8))
+    client.poll()
+    client.close()
+    again = Wire(Server(session=True, silent=(5,)))
+    attach(client, again)
+    client.connect(False)
+    again.inbound.extend(publish(b"a", b"0", 2, 9, 8) + b"\x62\x02\0\x09" + publish(b"a", b"1", 2, 9))
+    client.poll()
+    assert client.got == [(b"a", b"0"), (b"a", b"1")]
+    assert again.peer.kinds()[1:4] == [5, 7, 5]
+
+
+def test_a_callback_that_raises_leaves_a_usable_session():
+    client, wire, server = session()
+
+    def broken(topic, msg):
+        raise KeyError(topic)
+
+    client.set_callback(broken)
+    wire.inbound.extend(publish(b"a", b"0", 1, 9) + publish(b"b", b"1"))
+    assert isinstance(raised(client.poll), KeyError)
+    got = []
+    client.set_callback(lambda topic, msg: got.append(topic))
+    client.poll()
+    assert got == [b"b"]
+    assert 4 not in server.kinds()  # not taken, so not acknowledged
+
+
+def test_an_oversize_packet_is_drained_and_counted():
+    for qos in (0, 1, 2):
+        client, wire, server = session(max_packet=64)
+        wire.inbound.extend(publish(b"t", bytes(30000), qos, 9) + publish(b"t", b"small"))
+        poll_until(client, lambda client=client: client.got, 10000)
+        assert client.got == [(b"t", b"small")]
+        assert client.dropped == 1
+        assert server.kinds() == [1] + [[], [4], [5, 7]][qos]
+
+
+def test_a_slow_oversize_packet_does_not_count_as_a_dead_link():
+    client, wire, _ = session(max_packet=64, keepalive=4)
+    data = publish(b"t", bytes(3000)) + b"\xd0\0"
+    wire.peer = None
+    for at in range(0, len(data), 100):
+        wire.inbound.extend(data[at : at + 100])
+        client.poll(900)
+        client.clock.now += 900
+    assert client.dropped == 1
+
+
+def test_a_packet_as_large_as_the_maximum_is_taken():
+    client, wire, _ = session(max_packet=256)
+    message = bytes(256 - 3 - 3)
+    assert len(publish(b"t", message)) == 256
+    wire.inbound.extend(publish(b"t", message) + publish(b"t", message))
+    client.poll()
+    client.poll()
+    assert client.got == [(b"t", message)] * 2
+    assert client.dropped == 0
+
+
+def test_a_packet_that_begins_and_stops_is_noticed():
+    for data in (b"\x30", b"\x30\x10", b"\x30\x10\0\x01t", b"\x40", b"\x40\x02\0"):
+        client, wire, _ = session(ack_timeout_ms=5000)
+        wire.inbound.extend(data)
+        before = client.clock.now
+        assert raised(poll_for, client, 20000).args[0] == ETIMEDOUT
+        assert client.clock.now - before <= 7000
+
+
+def test_garbage_is_a_violation():
+    for data in (
+        b"\0\0",  # packet type 0
+        b"\xf0\0",  # AUTH, which 3.1.1 does not have
+        b"\x36\x05\0\x01t\0\x01",  # QoS 3
+        b"\x30\x01\0",  # no room for the length of the topic
+        b"\x30\x03\0\x09t",  # a topic beyond the packet
+        b"\x32\x03\0\x01t",  # no identifier
+        b"\x32\x05\0\x01t\0\0",  # identifier 0
+        b"\x30\x02\0\0",  # no topic
+        b"\x30\x03\0\x01#",  # a topic with a wildcard
+        b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
+        b"\x90\x01\0",
+        b"\x60\x02\0\x01",  # PUBREL with wrong flags
+        b"\xd0\x01\0",  # PINGRESP with a body
+        b"\x10\0",  # packets only a client sends
+        b"\x82\0",
+        b"\xc0\0",
+        b"\xe0\0",
+        b"\x20\x02\0\0",  # a second CONNACK
+    ):
+        client, wire, _ = session()
+        wire.inbound.extend(data)
+        assert isinstance(raised(client.poll), mqtt.MQTTException), data
+        assert wire.closed and client.sock is None
+
+
+# -- what the callback may do
+
+
+def test_the_callback_may_publish_into_a_full_window():
+    client, wire, server = session(window=1)
+    order = []
+
+    def reply(topic, msg):
+        order.append(msg)
+        client.publish("r", msg, qos=1)
+        client.publish("r", msg, qos=1)
+
+    client.set_callback(reply)
+    server.silent = ()
+    wire.inbound.extend(publish(b"t", b"1") + publish(b"t", b"2", 1, 5) + publish(b"t", b"3"))
+    poll_until(client, lambda: len(order) == 3)
+    client.flush()
+    assert order == [b"1", b"2", b"3"]
+    assert len(client.acks) == 6
+    assert (0x40, b"\0\x05") in server.packets
+
+
+def test_the_callback_may_subscribe():
+    client, wire, _ = session()
+    granted = []
+    client.set_callback(lambda topic, msg: granted.append(client.subscribe(msg, 1)))
+    wire.inbound.extend(publish(b"t", b"a") + publish(b"t", b"b"))
+    poll_until(client, lambda: len(granted) == 2)
+    assert granted == [1, 1]
+
+
+def test_the_callback_may_close():
+    for name in ("close", "disconnect"):
+        client, wire, server = session()
+        got = []
+
+        def leave(topic, msg, client=client, got=got, name=name):
+            got.append(msg)
+            getattr(client, name)()
+
+        client.set_callback(leave)
+        wire.inbound.extend(publish(b"t", b"1", 1, 5) + publish(b"t", b"2"))
+        client.poll()
+        assert got == [b"1"]
+        assert wire.closed and 4 not in server.kinds()
+
+
+def test_the_callback_may_connect_again():
+    client, wire, _ = session()
+    again = Wire(Server())
+    got = []
+
+    def reconnect(topic, msg):
+        got.append(msg)
+        if msg == b"1":
+            attach(client, again)
+            client.connect()
+
+    client.set_callback(reconnect)
+    wire.inbound.extend(publish(b"t", b"1", 1, 5) + publish(b"t", b"2"))
+    client.poll()
+    again.inbound.extend(publish(b"t", b"3"))
+    client.poll()
+    assert got == [b"1", b"3"]
+    assert again.peer.kinds() == [1]
+
+
+def test_the_callback_never_runs_inside_publish_or_subscribe():
+    client, wire, server = session(window=1)
+    inside = []
+    client.set_callback(lambda topic, msg: inside.append(busy[0]))
+    busy = [True]
+    wire.inbound.extend(publish(b"t", b"1", 1, 5))
+    client.publish("a", "b", qos=1)
+    client.publish("a", "b", qos=1)
+    client.subscribe("x")
+    assert 4 not in server.kinds()
+    busy[0] = False
+    client.poll()
+    assert inside == [False]
+    assert server.kinds()[-1] == 4
+
+
+def test_messages_while_somebody_waits_are_bounded():
+    client, wire, server = session(max_packet=256)
+    wire.inbound.extend(publish(b"t", bytes(100)) * 50)
+    client.subscribe("x")
+    assert client.dropped > 40
+    client.poll()
+    assert len(client.got) + client.dropped == 50
+
+
+# -- keep alive
+
+
+def test_pings_when_nothing_was_sent_or_nothing_was_heard():
+    client, wire, server = session(keepalive=60)
+    poll_for(client, 180000)
+    assert 3 <= server.kinds().count(12) <= 4
+    before = server.kinds().count(12)
+    for _ in range(60):  # QoS 0 only: nothing is heard, though much is sent
+        client.publish("t", "m")
+        poll_for(client, 1000)
+    assert server.kinds().count(12) > before
+
+
+def test_a_dead_link_is_noticed_within_one_and_a_half_keep_alives():
+    for keepalive in (2, 10, 60):
+        client, wire, server = session(keepalive=keepalive)
+        wire.peer = None
+        before = client.clock.now
+        assert raised(poll_for, client, 1000000).args[0] == ETIMEDOUT
+        assert client.clock.now - before <= keepalive * 1500
+
+
+def test_inbound_traffic_does_not_keep_the_ping_back():
+    client, wire, server = session(keepalive=10)
+    for _ in range(100):
+        wire.inbound.extend(publish(b"t", b"m"))
+        client.poll(0)
+        client.clock.now += 1000
+    assert server.kinds().count(12) >= 9
+
+
+def test_without_keep_alive_there_are_no_pings():
+    client, _, server = session()
+    poll_for(client, 1000000)
+    assert server.kinds() == [1]
+
+
+def test_eight_hours_of_telemetry_on_a_simulated_clock():
+    client, wire, server = session(keepalive=60)
+    for minute in range(8 * 60):
+        client.publish("t", b"%d" % minute, qos=1)
+        poll_for(client, 60000)
+        wire.sent = bytearray()
+    kinds = server.kinds()
+    assert kinds.count(3) == 480
+    assert client.in_flight == 0
+    assert 400 <= kinds.count(12) <= 960
+
+
+def test_steady_publishing_does_not_allocate():
+    import gc
+
+    if not hasattr(gc, "mem_alloc"):
+        return  # CPython has no such figure
+
+    class Quiet:
+        # a Stream that acknowledges each QoS 1 packet of this test without allocating anything itself
+        def __init__(self):
+            self.ack = bytearray(b"\x40\x02\0\0")
+            self.have = 0
+
+        def send(self, buf, off, n):
+            if buf[off] == 0x32:
+                self.ack[2] = buf[off + 5]
+                self.ack[3] = buf[off + 6]
+                self.have = 1
+
+        def readinto(self, buf):
+            if not self.have:
+                return 0
+            self.have = 0
+            for at in range(4):
+                buf[at] = self.ack[at]
+            return 4
+
+        def poll(self, ms):
+            pass
+
+        def close(self):
+            pass
+
+    client, _, _ = session(window=1)
+    mqtt.Stream = lambda *args: Quiet()
+    client.on_ack = None
+    client._io = client._seen = client.sock = Quiet()
+    topic = b"t"
+    message = b"x" * 100
+    for qos in (0, 1):
+        publish_many(client, topic, message, qos, 20)
+        gc.collect()
+        before = gc.mem_alloc()
+        publish_many(client, topic, message, qos, 200)
+        assert gc.mem_alloc() == before
+
+
+def publish_many(client, topic, message, qos, count):
+    for _ in range(count):
+        client.publish(topic, message, False, qos)
+        client.poll(0)
