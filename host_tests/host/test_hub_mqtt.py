@@ -339,6 +339,18 @@ def test_hubs_that_share_a_group_take_each_message_once(tmp_path: Path, mosquitt
 
 
 @pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_another_broker_acknowledged_is_not_lost_when_the_hub_ends(tmp_path: Path, mosquitto: MosquittoProcess, how: str) -> None:
+    with HubProcess(tmp_path, broker=mosquitto.url) as hub, Board.registered(hub) as board, MqttBoard(board) as mqtt:
+        for n in range(300):
+            mqtt.send("telemetry", {"telemetries": {f"n{n}": n}})
+            if n == 150:
+                getattr(hub, how)()
+        hub.start()
+        wait_for(lambda: len(state_of(board)) == 300, "every message")
+
+
+@pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
 def test_the_hub_comes_back_when_its_broker_does(tmp_path: Path) -> None:
     with MosquittoProcess() as broker, HubProcess(tmp_path, broker=broker.url) as hub, Board.registered(hub) as board:
         broker.stop()

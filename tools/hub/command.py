@@ -33,6 +33,7 @@ log = logging.getLogger("redpoll.hub")
 READY_FILE = "hub.json"
 KEY_FILE = "operator.key"
 LOCK_FILE = "hub.lock"
+SESSION_FILE = "mqtt.session"
 _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
 _held: list[IO[str]] = []  # lock files, open until the process ends
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
@@ -86,7 +87,7 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         stack.push_async_callback(hub.close)
         address, port_311 = await _start_broker(hub, choice, host, settings.data, stack)
         hub.mqtt_url = address.url if choice.address else replace(address, host=host).url
-        mqtt = XyteMqtt(hub, address)
+        mqtt = XyteMqtt(hub, address, None if choice.address is None else _session(settings))
         mqtt_task = asyncio.create_task(mqtt.run())
         stack.push_async_callback(_cancel, mqtt_task)
         await _until_ready(mqtt, mqtt_task, address, stopping)
@@ -95,7 +96,7 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         sweep_task = asyncio.create_task(_sweep(hub))
         stack.push_async_callback(_cancel, sweep_task)
         if choice.address is not None:
-            stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.connection, hub.on_session)))
+            stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.watcher, hub.on_session)))
         while not http.started and not http_task.done():
             await asyncio.sleep(0.01)
         if not stopping.is_set():
@@ -107,8 +108,8 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         hub.activities.close()  # ends the streams, which else keep the server open
         http.should_exit = True
         await http_task
-        mqtt_task.cancel()
         await mqtt.drain()
+        mqtt_task.cancel()
         stopped.cancel()
 
 
@@ -237,6 +238,15 @@ def _lock(path: Path) -> None:
         file.close()
         raise StartError(f"--data {path.parent}: another hub is running on this directory; stop it, or give another directory") from None
     _held.append(file)
+
+
+def _session(settings: Settings) -> str:
+    """The client id under which a broker keeps this hub's session: one of this directory, and of what it subscribes to."""
+    path = settings.data / SESSION_FILE
+    with contextlib.suppress(FileNotFoundError):
+        return f"{path.read_text().strip()}-{settings.share_group or 'all'}"
+    path.write_text(f"redpoll-hub-{secrets.token_hex(6)}")
+    return _session(settings)
 
 
 def _kept_key(path: Path) -> str:

@@ -17,8 +17,10 @@ log = logging.getLogger("redpoll.hub.mqtt")
 class Client(aiomqtt.Client):
     """An aiomqtt client that drops what cannot be decoded instead of its connection, and calls `on_undecodable` with its size in bytes."""
 
-    def __init__(self, *args: Any, on_undecodable: Callable[[int], None], **options: Any) -> None:
+    def __init__(self, *args: Any, on_undecodable: Callable[[int], None], acknowledge_later: bool = False, **options: Any) -> None:
+        """`acknowledge_later`: a QoS 1 message is acknowledged by `acknowledge`, not when it arrives."""
         super().__init__(*args, **options)
+        self._client.manual_ack_set(acknowledge_later)
         paho: Any = self._client
         handle_publish = paho._handle_publish
 
@@ -33,6 +35,10 @@ class Client(aiomqtt.Client):
                 return 0 if packet_id is None else paho._send_puback(packet_id)
 
         paho._handle_publish = handle_or_drop
+
+    def acknowledge(self, packet_id: int) -> None:
+        """The QoS 1 message with this packet identifier is stored."""
+        self._client.ack(packet_id, 1)
 
 
 def _packet_id(command: int, packet: bytes) -> int | None:

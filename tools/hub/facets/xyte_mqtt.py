@@ -52,6 +52,7 @@ _EXPIRY = 600  # seconds that a broker may keep a push for an absent device: "a 
 _WORKING = 500  # messages that may be in work at once
 _PUSHING = 64  # pushes that may be on their way at once
 _WAITING = 10_000  # pushes that may wait for the broker
+_SESSION_SECONDS = 3600  # how long another broker keeps the hub's session, and with it what boards send, while the hub is away
 _RETRY_SECONDS = 1.0
 _TIMEOUT = 10.0
 
@@ -75,13 +76,17 @@ class Incoming:
 class XyteMqtt:
     """The hub's MQTT client: connects, connects again when the connection is lost, takes messages in and sends pushes out."""
 
-    def __init__(self, hub: Hub, address: BrokerAddress) -> None:
+    def __init__(self, hub: Hub, address: BrokerAddress, session: str | None = None) -> None:
+        """`session`: the client id of a session that the broker keeps, so that it has for us what came while the hub was away."""
         self._hub = hub
+        self._session = session
         self._address = address
         self._pushes: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
         self._working = asyncio.Semaphore(_WORKING)
         self._pushing = asyncio.Semaphore(_PUSHING)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stored: asyncio.Queue[tuple[asyncio.Task[None] | None, int]] = asyncio.Queue()
+        self._client: Client | None = None
         self.ready = asyncio.Event()  # connected and subscribed
         self.problem = ""  # why it is not
         hub.on_push(self._queue)
@@ -90,7 +95,9 @@ class XyteMqtt:
         """Until cancelled."""
         while True:
             try:
-                async with self.connection() as client:
+                async with self._connection() as client:
+                    self._client = client
+                    self._stored = asyncio.Queue()  # a new connection has new packet identifiers
                     client.pending_calls_threshold = _PUSHING + 10
                     await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
                     self.problem = ""
@@ -98,6 +105,7 @@ class XyteMqtt:
                     log.info("connected to the broker at %s", self._address.url)
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._send(client))
+                        group.create_task(self._acknowledge(client))
                         await self._receive(client)
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 self.problem = str(_first(errors))
@@ -105,19 +113,35 @@ class XyteMqtt:
             self.ready.clear()
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def drain(self) -> None:
-        """Let the messages that are in work come to their end."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def drain(self, seconds: float = 3.0) -> None:
+        """Let the messages that have arrived come to their end."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._tasks or (self._client is not None and len(self._client.messages)):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                log.warning("stopping with messages that are not stored yet")
+                return
+            await asyncio.wait(self._tasks or {asyncio.create_task(asyncio.sleep(0.01))}, timeout=left)
 
-    def connection(self) -> aiomqtt.Client:
-        """A new connection to the broker."""
+    def watcher(self) -> Client:
+        """Another connection to the broker, of no session."""
+        return self._make_client(f"redpoll-watch-{secrets.token_hex(6)}")
+
+    def _connection(self) -> Client:
+        if self._session is None:
+            return self._make_client(f"redpoll-hub-{secrets.token_hex(6)}")
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_SECONDS
+        properties.ReceiveMaximum = _WORKING
+        return self._make_client(self._session, clean_start=False, properties=properties, acknowledge_later=True)
+
+    def _make_client(self, identifier: str, **more: Any) -> Client:
         return Client(
             self._address.host,
             self._address.port,
             username=self._address.username,
             password=self._address.password,
-            identifier=f"redpoll-hub-{secrets.token_hex(6)}",
+            identifier=identifier,
             protocol=aiomqtt.ProtocolVersion.V5,
             keepalive=30,
             timeout=_TIMEOUT,
@@ -125,19 +149,29 @@ class XyteMqtt:
             logger=_quiet,
             on_undecodable=self._tell_undecodable,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            **more,
         )
 
     # ---- from devices
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
+    async def _receive(self, client: Client) -> None:
         async for message in client.messages:
-            incoming = _read(message)
-            if incoming is None:
-                continue
-            await self._working.acquire()
-            task = asyncio.create_task(self._take(incoming))  # tasks start in the order they are made, so a device's messages keep theirs
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            incoming, task = _read(message), None
+            if incoming is not None:
+                await self._working.acquire()
+                task = asyncio.create_task(self._take(incoming))  # tasks start in the order they are made: a device's messages keep theirs
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            if message.qos and self._session is not None:
+                self._stored.put_nowait((task, message.mid))
+
+    async def _acknowledge(self, client: Client) -> None:
+        """Acknowledge each message once it is stored, in the order they came (MQTT 5.0 §4.6)."""
+        while True:
+            task, packet_id = await self._stored.get()
+            if task is not None:
+                await asyncio.wait({task})
+            client.acknowledge(packet_id)
 
     async def _take(self, incoming: Incoming) -> None:
         try:
@@ -189,14 +223,14 @@ class XyteMqtt:
         except asyncio.QueueFull:
             log.warning("a %s for device %s is dropped, the broker does not keep up; its next snapshot has it", item.kind, item.device_id)
 
-    async def _send(self, client: aiomqtt.Client) -> None:
+    async def _send(self, client: Client) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 item = await self._pushes.get()
                 await self._pushing.acquire()
                 group.create_task(self._publish(client, item))
 
-    async def _publish(self, client: aiomqtt.Client, item: Push) -> None:
+    async def _publish(self, client: Client, item: Push) -> None:
         topic, payload, properties = outgoing(item, self._hub.now())
         try:
             await client.publish(topic, payload, qos=1, retain=False, properties=properties)
