@@ -51,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
             flush=True,
         )
-        with board:
-            return _watch(board)
+        return _watch(board)
     except (BoardError, ProfileError, CompileError, NoMicroPython, OSError) as error:
         print(f"redpoll board: {error}", file=sys.stderr)
         return 1
@@ -60,16 +59,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _watch(board: Board) -> int:
     stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # not as KeyboardInterrupt: that could come between the start of the VM and our hold of it
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while not board.wait(0.2):
-            if stop.is_set():
-                return 0
-    except KeyboardInterrupt:
-        return 0
+        with board:
+            while not board.wait(0.1):
+                if stop.is_set():
+                    return 0
     finally:
-        signal.signal(signal.SIGTERM, before)
-    print("redpoll board: main.py has ended" if not board.crashed else "redpoll board: main.py has failed", file=sys.stderr)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print("redpoll board: main.py has failed" if board.crashed else "redpoll board: main.py has ended", file=sys.stderr)
     return 1 if board.crashed else 0
 
 

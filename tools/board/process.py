@@ -375,7 +375,7 @@ class _Chip:
         if status == _SOFT_RESET:
             return ResetCause.SOFT_RESET
         self.crashed = status not in (0, _INTERRUPTED)
-        if status < 0 and status != -signal.SIGKILL:
+        if status < 0 and -status not in (signal.SIGKILL, signal.SIGINT):
             self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")
         return None
 
