@@ -97,6 +97,13 @@ def spools(times, seed):
     return read, skipped
 
 
+def run(times):
+    """Both, and print what came out."""
+    whole = records(times, 1)
+    print("%d damaged records: %d gave their value, the others the default" % (times, whole))
+    print("%d damaged spools: %d messages read, %d places skipped" % ((times,) + spools(times, 2)))
+
+
 def _read(path):
     with open(path, "rb") as file:
         return file.read()

@@ -37,7 +37,8 @@ def on_vm(code: str, folder: Path, timeout: float = 600) -> str:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
-    print(ran.stdout.strip())
+    # files that a cut left open are closed by the garbage collector, which says that it could not
+    print("\n".join(line for line in ran.stdout.splitlines() if line != "OSError: [Errno 5] EIO"))
     return ran.stdout
 
 
@@ -86,19 +87,15 @@ def test_after_a_power_cut_cpythons_files_have_every_durable_message_and_each_re
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
 def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tmp_path: Path) -> None:
-    times = 20000 if LONG else 1000
+    times = 20000 if LONG else 500
     if interpreter == "micropython":
-        on_vm(f"import fuzz_flash as f; print(f.records({times}, 1), *f.spools({times}, 2))", tmp_path)
+        on_vm(f"import fuzz_flash; fuzz_flash.run({times})", tmp_path)
         return
     with firmware(), contextlib.chdir(tmp_path):
         fuzz = importlib.import_module("fuzz_flash")
         port = importlib.import_module("redpoll.port")
         port.sync = lambda file: file.flush()  # type: ignore[attr-defined]
-        whole = fuzz.records(times, 1)
-        read, skipped = fuzz.spools(times, 2)
-    print(
-        f"{times} damaged records: {whole} gave their value, the others the default; {times} damaged spools: {read} messages read, {skipped} places skipped"
-    )
+        fuzz.run(times)
 
 
 @contextlib.contextmanager
