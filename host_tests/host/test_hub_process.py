@@ -63,6 +63,22 @@ def test_a_stop_leaves_no_process_and_a_whole_database(tmp_path: Path, number: s
         assert database.execute("SELECT count(*) FROM telemetry").fetchone() == (1,)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_hub_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys, time; from tools.hub.process import HubProcess; "
+        "hub = HubProcess(pathlib.Path(sys.argv[1])).start(); print(hub.pid, flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert starter.stdout is not None
+    session = int(starter.stdout.readline())
+    assert len(processes_of(session)) == 2
+    starter.kill()
+    starter.communicate()
+    wait_for(lambda: not processes_of(session), "the end of the hub")
+    assert not (tmp_path / "hub.json").exists()
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_keeps_data_ports_and_keys(tmp_path: Path, how: str) -> None:
     with HubProcess(tmp_path) as hub, Board.registered(hub) as board:

@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
     parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
     parser.add_argument("--share", metavar="GROUP", help="take a share of the messages, when several hubs use one broker and database")
+    parser.add_argument(
+        "--until-stdin-closes", action="store_true", help="stop when standard input ends, so that no hub outlives its starter"
+    )
     parser.add_argument("--database", help="SQLAlchemy URL (default: SQLite in the data directory)")
 
 
@@ -65,16 +68,18 @@ def run(args: argparse.Namespace) -> int:
         choice = parse_broker(args.broker)
         settings = _settings(args)
         with _listening(args.host, args.port) as server:
-            asyncio.run(_serve(settings, choice, args.host, server))
+            asyncio.run(_serve(settings, choice, args.host, server, args.until_stdin_closes))
     except (StartError, BrokerError) as error:
         print(f"redpoll hub: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: socket.socket) -> None:
+async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: socket.socket, until_stdin_closes: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if until_stdin_closes:
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_stdin, loop, stopping)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
@@ -111,6 +116,12 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         await mqtt.drain()
         mqtt_task.cancel()
         stopped.cancel()
+
+
+def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stopping.set()
 
 
 async def _start_broker(

@@ -87,11 +87,12 @@ class HubProcess:
         ready.unlink(missing_ok=True)
         self._log = (self.data / "hub.log").open("ab")
         command = [sys.executable, "-m", "tools.cli", "hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data)]
+        command.append("--until-stdin-closes")
         self._process = subprocess.Popen(
             [*command, *self._extra],
             cwd=ROOT,
             env={**os.environ, "REDPOLL_OPERATOR_KEY": self.operator_key},  # not an argument: those are for all to read
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # held open as long as this process lives: the hub ends with it, however it ends
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -148,6 +149,8 @@ class HubProcess:
             process.wait()
             raise ProcessError(f"the hub did not stop within {_STOP_SECONDS:g} s:\n{self.output()}") from None
         finally:
+            if process.stdin is not None:
+                process.stdin.close()
             if self._log is not None:
                 self._log.close()
                 self._log = None
