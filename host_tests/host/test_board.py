@@ -307,6 +307,15 @@ def test_a_supervisor_that_is_killed_leaves_no_board_behind(tmp_path):
     wait_until(lambda: gone(pid))
 
 
+def test_a_vm_that_dies_by_itself_is_a_crash_that_names_the_signal(make):
+    with make() as board:
+        board.wait_for("ready")
+        os.kill(board.pid, signal.SIGKILL)
+        board.wait_for("the VM was ended by SIGKILL")
+        assert board.wait(10)
+        assert board.crashed
+
+
 def test_an_unknown_board_names_the_known_ones(tmp_path):
     with pytest.raises(ProfileError, match="there are: .*unix"):
         Board(tmp_path, board="nothing")

@@ -300,6 +300,8 @@ class _Supervisor:
                 with self._lock:
                     if cause is None or self._stopping.is_set():
                         self.crashed = self._chip.crashed and not self._stopping.is_set()
+                        if self.crashed and (status := self._chip.process.returncode) < 0:
+                            self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")
                         return
                     self._console.add(f"redpoll board: reset, cause: {cause.name.lower().replace('_', ' ')}")
                     self._chip = self._launch(cause)
@@ -375,8 +377,6 @@ class _Chip:
         if status == _SOFT_RESET:
             return ResetCause.SOFT_RESET
         self.crashed = status not in (0, _INTERRUPTED)
-        if status < 0 and -status not in (signal.SIGKILL, signal.SIGINT):
-            self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")
         return None
 
     def watchdog_seconds(self) -> float | None:
