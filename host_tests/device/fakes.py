@@ -105,9 +105,8 @@ class Wire:
 
     def _fault(self, faults):
         fault = faults.pop(0)
-        if fault is None:
-            return None
-        raise fault
+        if fault is not None:
+            raise fault
 
 
 class Server:

@@ -2,9 +2,9 @@
 from errno import EAGAIN, ECONNRESET, ETIMEDOUT
 
 from fakes import Clock, Server, Wire, publish
-from umqtt import simple
-
 from redpoll.net import mqtt, stream
+from support import raises
+from umqtt import simple
 
 # the doubles keep all that was sent
 HEAP = "2M"
@@ -35,11 +35,9 @@ def attach(client, wire):
 
 
 def raised(call, *args):
-    try:
+    with raises(Exception) as caught:
         call(*args)
-    except Exception as error:
-        return error
-    raise AssertionError("nothing was raised")
+    return caught.value
 
 
 # -- drop-in
@@ -107,6 +105,15 @@ def test_wrapping_the_socket_after_connect_keeps_the_session():
     assert client.in_flight == 0
 
 
+def test_a_3_1_1_session_never_loads_the_properties():
+    import sys
+
+    session(4)
+    assert "redpoll.net.mqtt5" not in sys.modules
+    session(5)
+    assert "redpoll.net.mqtt5" in sys.modules
+
+
 # -- golden packets, written down from the specification
 
 
@@ -151,7 +158,8 @@ def test_subscribe_and_unsubscribe_packets():
     assert client.subscribe([("b", 2), b"c"]) == [2, 0]
     client.unsubscribe("a")
     client.unsubscribe(["b", "c"])
-    expected = b"\x82\x06\0\x01\0\x01a\x01" + b"\x82\x0a\0\x02\0\x01b\x02\0\x01c\0" + b"\xa2\x05\0\x03\0\x01a" + b"\xa2\x08\0\x04\0\x01b\0\x01c"
+    expected = b"\x82\x06\0\x01\0\x01a\x01" + b"\x82\x0a\0\x02\0\x01b\x02\0\x01c\0"
+    expected += b"\xa2\x05\0\x03\0\x01a" + b"\xa2\x08\0\x04\0\x01b\0\x01c"
     assert bytes(wire.sent) == expected
 
 

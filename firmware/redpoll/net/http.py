@@ -117,6 +117,8 @@ class HTTPClient:
         self.response = None
         self._got_any = self._more = False
         self._heard = ticks_ms()
+        if self._reused:
+            self._look()
         try:
             if self._stream is None:
                 self._stream = Stream(self.host, self.port, self._tls, self._connect_ms, self._timeout_ms)
@@ -128,6 +130,16 @@ class HTTPClient:
         except Exception:
             self.close()
             raise
+
+    def _look(self):
+        # a kept connection that the server has closed, or sends something unasked on, is replaced before anything is written
+        try:
+            usable = self._stream.readinto(self._buf) == 0
+        except OSError:
+            usable = False
+        if not usable:
+            self._drop()
+            self._reused = False
 
     def _again(self, error):
         # a kept connection that turns out closed before any of the answer came is no failure (RFC 9112 §9.3.1)

@@ -279,7 +279,7 @@ class Stream(_port.Pollable):
         if self.sock is None:
             raise OSError(ENOTCONN)
         if not isinstance(error, OSError):
-            raise error if not isinstance(error, ValueError) else OSError("TLS: %s" % error)
+            raise error if not isinstance(error, ValueError) else OSError("TLS: " + str(error).strip())
         if error.args and error.args[0] in (EAGAIN, ETIMEDOUT):
             return 0
         raise error

@@ -77,6 +77,9 @@ class Pollable:
 class _Socket:
     # a socket with the stream methods that MicroPython's has; None means "not now"
     def __init__(self, sock):
+        self.use(sock)
+
+    def use(self, sock):
         self._sock = sock
         self.connect = sock.connect
         self.setblocking = sock.setblocking
@@ -119,7 +122,11 @@ def tls_client(authorities, certificate, key):
 
 def tls_wrap(context, sock, host):
     """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
-    return _Socket(context.wrap_socket(sock._sock, server_hostname=host, do_handshake_on_connect=False))
+    if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ValueError("an SSLContext that does not verify the server is not used")
+    # CPython takes the descriptor out of the plain socket, so that the same object goes on with the TLS one
+    sock.use(context.wrap_socket(sock._sock, server_hostname=host, do_handshake_on_connect=False))
+    return sock
 
 
 def reset():

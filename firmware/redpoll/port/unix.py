@@ -68,6 +68,10 @@ def tls_client(authorities, certificate, key):
 
 def tls_wrap(context, sock, host):
     """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
+    import ssl
+
+    if context.verify_mode != ssl.CERT_REQUIRED:
+        raise ValueError("an SSLContext that does not verify the server is not used")
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
 

@@ -1,0 +1,325 @@
+# The HTTP client against a scripted server behind a socket double.
+from errno import ECONNRESET, ETIMEDOUT
+
+from fakes import Clock, Wire
+from redpoll.net import http, stream
+from support import raises
+
+HEAP = "1M"
+
+
+class Web:
+    """Answers each request with the next of `answers`, then closes the connection if `close`. Keeps the requests."""
+
+    def __init__(self, *answers, close=False):
+        self.answers = list(answers)
+        self.close = close
+        self.requests = []
+        self.wire = Wire(self)
+
+    def take(self, data):
+        self.requests.append(data)
+        answer = self.answers.pop(0) if self.answers else b""
+        self.wire.ended = self.close
+        return answer
+
+
+def client(*webs, url="http://host/base/", **options):
+    clock = Clock().install(http, stream)
+    webs = list(webs)
+
+    class Stream(stream.Adopted):
+        def __init__(self, host, port, tls, connect_ms, write_ms):
+            if not webs:
+                raise OSError(111)
+            super().__init__(webs.pop(0).wire, write_ms)
+
+    http.Stream = Stream
+    made = http.HTTPClient(url, **options)
+    made.clock = clock
+    return made
+
+
+def finish(made, limit=100000):
+    for _ in range(limit):
+        response = made.poll()
+        if response is not None:
+            return response
+        made.wait(10)
+    raise AssertionError("no response")
+
+
+def get(made, *args, **more):
+    made.request("GET", *(args or ("/x",)), **more)
+    return finish(made)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nok"
+
+
+def test_a_request_and_its_response():
+    web = Web(OK)
+    made = client(web, headers={"Authorization": "key"})
+    made.request("GET", "/x?y=1")
+    assert made.busy
+    response = finish(made)
+    assert not made.busy
+    assert (response.status, response.body) == (200, b"ok")
+    assert response.headers == {"content-length": "2", "x-a": "1, 2"}
+    lines = web.requests[0].split(b"\r\n")
+    assert lines[0] == b"GET /base/x?y=1 HTTP/1.1"
+    assert b"Host: host" in lines and b"Authorization: key" in lines
+    assert b"\r\n\r\n" in web.requests[0]
+
+
+def test_the_host_field_names_other_ports_and_ipv6():
+    for url, host in (("http://h:80", b"h"), ("http://h:81", b"h:81"), ("http://[::1]", b"[::1]"), ("http://[::1]:8080/a", b"[::1]:8080")):
+        web = Web(OK)
+        get(client(web, url=url))
+        assert b"\r\nHost: " + host + b"\r\n" in web.requests[0]
+
+
+def test_a_body_is_sent_with_its_length():
+    web = Web(OK, OK, OK)
+    made = client(web)
+    for body, sent in (("\u00e9", b"\xc3\xa9"), (b"12345", b"12345"), (None, b"")):
+        made.request("POST", "/p", body, {"Content-Type": "text/plain"})
+        finish(made)
+        head, _, got = web.requests[-1].partition(b"\r\n\r\n")
+        assert got == sent
+        assert b"Content-Length: %d" % len(sent) in head.split(b"\r\n")
+    assert web.wire.writes == 3  # one write each, over one connection
+
+
+def test_every_way_a_body_can_end():
+    head = b"HTTP/1.1 200 OK\r\n"
+    for answer, body, close in (
+        (head + b"Content-Length: 0\r\n\r\n", b"", False),
+        (head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", b"abc0123456789", False),
+        (head + b"\r\nto the end", b"to the end", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n" + OK, b"ok", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", False),
+    ):
+        for dribble in (1, 7, 10000):
+            web = Web(answer, close=close)
+            web.wire.dribble = dribble
+            assert get(client(web)).body == body
+
+
+def test_head_has_no_body():
+    web = Web(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", OK)
+    made = client(web)
+    made.request("HEAD", "/x")
+    assert finish(made).headers["content-length"] == "500"
+    assert get(made).body == b"ok"
+
+
+def test_poll_does_not_block():
+    web = Web()
+    made = client(web)
+    made.request("GET", "/x")
+    before = made.clock.now
+    assert made.poll() is None
+    assert made.clock.now == before
+
+
+def test_only_one_request_at_a_time():
+    made = client(Web())
+    with raises(RuntimeError):
+        made.poll()
+    made.request("GET", "/x")
+    with raises(RuntimeError):
+        made.request("GET", "/y")
+
+
+def test_a_silent_server_ends_in_a_timeout():
+    for answer in (b"", b"HTTP/1.1 200", OK[:-1]):
+        made = client(Web(answer), timeout_ms=3000)
+        before = made.clock.now
+        with raises(OSError) as caught:
+            get(made)
+        assert caught.value.args[0] == ETIMEDOUT
+        assert 3000 <= made.clock.now - before <= 3100
+        assert not made.busy
+
+
+def test_answers_that_cannot_be_used():
+    head = b"HTTP/1.1 200 OK\r\n"
+    for answer in (
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 099 x\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        head + b"no colon\r\n\r\n",
+        head + b"Folded: a\r\n b\r\n\r\n",
+        head + b"Content-Length: x\r\n\r\n",
+        head + b"Content-Length: -1\r\n\r\n",
+        head + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        head + b"Content-Length: 999999\r\n\r\n",
+        head + b"Transfer-Encoding: gzip\r\n\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\nFFFF\r\n" + bytes(70000),
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 300,
+        head + b"\r\n" + bytes(9000),
+        head + b"A: " + b"a" * 9000,
+        b"x" * 9000,
+    ):
+        web = Web(answer)
+        made = client(web)
+        with raises(http.HTTPError):
+            get(made)
+        assert not made.busy
+        assert web.wire.closed
+
+
+def test_a_connection_cut_in_an_answer_is_an_error():
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    for answer in (OK, whole):
+        for end in range(1, len(answer)):
+            web = Web(answer[:end], close=True)
+            with raises(OSError) as caught:
+                get(client(web))
+            assert caught.value.args[0] == ECONNRESET
+
+
+def test_a_kept_connection_that_is_found_closed_is_opened_again():
+    for method in ("GET", "PUT", "DELETE", "HEAD", "POST"):
+        first, second = Web(OK), Web(OK)
+        made = client(first, second)
+        get(made)
+        first.wire.ended = True
+        made.request(method, "/y", b"b")
+        assert finish(made).status == 200
+        assert second.requests[0].startswith(method.encode())
+        assert len(first.requests) == 1
+
+
+def test_a_kept_connection_that_closes_under_the_request_is_opened_again():
+    for method in ("GET", "PUT", "DELETE", "HEAD"):
+        first, second = Web(OK), Web(OK)
+        made = client(first, second)
+        get(made)
+        first.close = True
+        made.request(method, "/y", b"b")
+        assert finish(made).status == 200
+        assert second.requests[0].startswith(method.encode())
+
+
+def test_post_is_not_sent_twice():
+    first, second = Web(OK), Web(OK)
+    made = client(first, second)
+    get(made)
+    first.close = True
+    made.request("POST", "/y", b"b")
+    with raises(OSError):
+        finish(made)
+    assert second.requests == []
+
+
+def test_a_second_failure_is_an_error():
+    first, second = Web(OK), Web(b"", close=True)
+    made = client(first, second)
+    get(made)
+    first.close = True
+    made.request("GET", "/y")
+    with raises(OSError):
+        finish(made)
+
+
+def test_connection_close_is_obeyed():
+    first, second = Web(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), Web(OK)
+    made = client(first, second)
+    get(made)
+    assert first.wire.closed
+    assert get(made).body == b"ok"
+
+
+def test_a_sink_gets_the_body_in_small_pieces():
+    size = 100000
+    for answer in (
+        b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-100004/200000\r\nContent-Length: %d\r\n\r\n" % size + bytes(size),
+        b"HTTP/1.1 206 Partial\r\nTransfer-Encoding: chunked\r\n\r\n186A0\r\n" + bytes(size) + b"\r\n0\r\n\r\n",
+    ):
+        pieces = []
+        web = Web(answer)
+        made = client(web)
+
+        def sink(data, made=made, pieces=pieces):
+            assert made.response.status == 206
+            pieces.append(len(data))
+
+        response = get(made, "/f", headers={"Range": "bytes=5-"}, sink=sink)
+        assert response.body == b""
+        assert sum(pieces) == size
+        assert max(pieces) <= 1024
+        assert b"\r\nRange: bytes=5-\r\n" in web.requests[0]
+
+
+def test_a_sink_that_raises_ends_the_request():
+    web = Web(OK)
+    made = client(web)
+
+    def sink(data):
+        raise MemoryError("flash is full")
+
+    with raises(MemoryError):
+        get(made, sink=sink)
+    assert web.wire.closed and not made.busy
+
+
+def test_redirects_are_returned():
+    response = get(client(Web(b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 0\r\n\r\n")))
+    assert response.status == 302
+    assert response.headers["location"] == "http://other/"
+
+
+def test_json():
+    assert get(client(Web(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}'))).json() == {"a": 1}
+    for body in (b"", b"<html>", b"\xff\xfe"):
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        with raises(ValueError):
+            get(client(Web(answer))).json()
+
+
+def test_headers_cannot_be_smuggled_in():
+    made = client(Web(OK), headers={"Authorization": "secret\r\nX: y"})
+    with raises(ValueError) as caught:
+        made.request("GET", "/x")
+    assert "secret" not in str(caught.value)
+    with raises(ValueError):
+        client(Web(OK)).request("GET", "/x y")
+    assert not made.busy
+
+
+def test_urls_must_be_http():
+    for url in ("mqtt://h", "https://h"):
+        with raises(ValueError):
+            http.HTTPClient(url)
+
+
+def test_bytes_after_the_response_are_not_taken_for_the_next():
+    first, second = Web(OK + OK), Web(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+    made = client(first, second)
+    get(made)
+    assert get(made).status == 404
+
+
+def test_random_answers_end_in_a_response_or_an_error():
+    seed = 7
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    for _ in range(400):
+        answer = bytearray(whole)
+        for _ in range(1 + seed % 4):
+            seed = seed * 1103515245 + 12345 & 0x7FFFFFFF
+            answer[seed >> 8 & 63] = seed >> 16 & 127
+        try:
+            get(client(Web(bytes(answer), close=True)))
+        except (OSError, http.HTTPError):
+            pass

@@ -1,0 +1,242 @@
+# MQTT 5: properties, and what a server may limit.
+from fakes import Server, Wire, publish
+from redpoll.net import mqtt, mqtt5
+from support import raises
+from test_mqtt import attach, del_sent, raised, session
+
+HEAP = "1M"
+
+# one of each, with the bytes that the specification gives them
+EACH = (
+    (mqtt5.PAYLOAD_FORMAT_INDICATOR, 1, b"\x01\x01"),
+    (mqtt5.MESSAGE_EXPIRY_INTERVAL, 0x01020304, b"\x02\x01\x02\x03\x04"),
+    (mqtt5.CONTENT_TYPE, "t/\u00e9", b"\x03\0\x04t/\xc3\xa9"),
+    (mqtt5.RESPONSE_TOPIC, "r", b"\x08\0\x01r"),
+    (mqtt5.CORRELATION_DATA, b"\0\xff", b"\x09\0\x02\0\xff"),
+    (mqtt5.SUBSCRIPTION_IDENTIFIER, 268435455, b"\x0b\xff\xff\xff\x7f"),
+    (mqtt5.SESSION_EXPIRY_INTERVAL, 0xFFFFFFFF, b"\x11\xff\xff\xff\xff"),
+    (mqtt5.ASSIGNED_CLIENT_IDENTIFIER, "c", b"\x12\0\x01c"),
+    (mqtt5.SERVER_KEEP_ALIVE, 60, b"\x13\0\x3c"),
+    (mqtt5.AUTHENTICATION_METHOD, "m", b"\x15\0\x01m"),
+    (mqtt5.AUTHENTICATION_DATA, b"d", b"\x16\0\x01d"),
+    (mqtt5.REQUEST_PROBLEM_INFORMATION, 0, b"\x17\0"),
+    (mqtt5.WILL_DELAY_INTERVAL, 5, b"\x18\0\0\0\x05"),
+    (mqtt5.REQUEST_RESPONSE_INFORMATION, 1, b"\x19\x01"),
+    (mqtt5.RESPONSE_INFORMATION, "i", b"\x1a\0\x01i"),
+    (mqtt5.SERVER_REFERENCE, "s", b"\x1c\0\x01s"),
+    (mqtt5.REASON_STRING, "why", b"\x1f\0\x03why"),
+    (mqtt5.RECEIVE_MAXIMUM, 16, b"\x21\0\x10"),
+    (mqtt5.TOPIC_ALIAS_MAXIMUM, 3, b"\x22\0\x03"),
+    (mqtt5.TOPIC_ALIAS, 2, b"\x23\0\x02"),
+    (mqtt5.MAXIMUM_QOS, 1, b"\x24\x01"),
+    (mqtt5.RETAIN_AVAILABLE, 0, b"\x25\0"),
+    (mqtt5.USER_PROPERTY, ("k", "v"), b"\x26\0\x01k\0\x01v"),
+    (mqtt5.MAXIMUM_PACKET_SIZE, 1024, b"\x27\0\0\x04\0"),
+    (mqtt5.WILDCARD_SUBSCRIPTION_AVAILABLE, 1, b"\x28\x01"),
+    (mqtt5.SUBSCRIPTION_IDENTIFIER_AVAILABLE, 1, b"\x29\x01"),
+    (mqtt5.SHARED_SUBSCRIPTION_AVAILABLE, 1, b"\x2a\x01"),
+)
+
+
+def test_each_property_is_encoded_and_decoded():
+    for identifier, value, data in EACH:
+        block = bytes([len(data)]) + data
+        assert mqtt5.encode([(identifier, value)]) == block
+        assert mqtt5.encode({identifier: value}) == block
+        assert mqtt5.decode(b"?" + block + b"!", 1, len(block) + 1) == ([(identifier, value)], len(block) + 1)
+
+
+def test_order_and_duplicates_are_kept():
+    properties = [(38, ("a", "1")), (38, ("b", "")), (38, ("a", "1")), (11, 5), (38, ("", "z")), (11, 4)]
+    block = mqtt5.encode(properties)
+    assert mqtt5.decode(block, 0, len(block)) == (properties, len(block))
+    assert mqtt5.get(properties, 11) == 5
+    assert mqtt5.get(properties, 3) is None
+    assert mqtt5.get(None, 3, "x") == "x"
+    assert mqtt5.get_user(properties, "b") == ""
+    assert mqtt5.get_user(properties, "c") is None
+
+
+def test_long_blocks_have_a_long_length():
+    properties = [(38, ("k", "v" * 100))] * 200
+    block = mqtt5.encode(properties)
+    assert mqtt5.decode(block, 0, len(block))[0] == properties
+
+
+def test_values_out_of_range_are_refused():
+    for identifier, value in ((1, 256), (19, 65536), (2, -1), (2, 1 << 32), (11, 1 << 28), (0, 1), (4, 1), (43, 1), (8, "x" * 65536)):
+        with raises(ValueError):
+            mqtt5.encode([(identifier, value)])
+
+
+def test_malformed_blocks_are_refused():
+    good = mqtt5.encode([(identifier, value) for identifier, value, _ in EACH])
+    for end in range(len(good)):
+        with raises(mqtt.MQTTException):
+            mqtt5.decode(good, 0, end)
+    for data in (b"", b"\x02\x04\x01", b"\x01\x26", b"\x04\x03\0\x01\xff", b"\x05\x0b\xff\xff\xff\xff"):
+        with raises(mqtt.MQTTException):
+            mqtt5.decode(data, 0, len(data))
+    for data in (b"\x80", b"\x01\x80", b"\x02\xff\x01"):
+        with raises(mqtt.MQTTException):
+            mqtt5.decode(data, 0, len(data))
+
+
+def test_random_blocks_decode_or_are_refused():
+    seed = 1
+    for _ in range(3000):
+        data = bytearray()
+        for _ in range(1 + seed % 12):
+            seed = seed * 1103515245 + 12345 & 0x7FFFFFFF
+            data.append(seed >> 16 & (255 if seed & 64 else 47))
+        data[0] = len(data) - 1
+        try:
+            mqtt5.decode(data, 0, len(data))
+        except mqtt.MQTTException:
+            pass
+
+
+def test_publish_carries_properties_however_they_are_given():
+    client, wire, _ = session(5)
+    block = b"\x07\x26\0\x01k\0\x01v"
+    for properties in (block, [(38, ("k", "v"))], {38: ("k", "v")}):
+        del_sent(wire)
+        client.publish("t", "m", properties=properties)
+        assert bytes(wire.sent) == b"\x30\x0c\0\x01t" + block + b"m"
+    del_sent(wire)
+    client.publish("t", "m")
+    assert bytes(wire.sent) == b"\x30\x05\0\x01t\0m"
+
+
+def test_properties_of_a_message_are_there_during_the_callback():
+    client, wire, _ = session(5)
+    seen = []
+    client.set_callback(lambda topic, msg: seen.append((topic, msg, client.properties)))
+    wire.inbound.extend(publish(b"t", b"m", 1, 3, 0, mqtt5.encode([(38, ("a", "b")), (8, "r"), (9, b"c")])))
+    client.poll()
+    assert seen == [(b"t", b"m", [(38, ("a", "b")), (8, "r"), (9, b"c")])]
+    assert client.properties is None
+
+
+def test_subscription_options_and_properties():
+    client, wire, _ = session(5)
+    del_sent(wire)
+    client.subscribe("a", 1 | mqtt5.NO_LOCAL | mqtt5.RETAIN_AS_PUBLISHED | mqtt5.RETAIN_NEVER, [(11, 7)])
+    client.unsubscribe("a")
+    assert bytes(wire.sent) == b"\x82\x09\0\x01\x02\x0b\x07\0\x01a\x2d" + b"\xa2\x06\0\x02\0\0\x01a"
+
+
+def test_connack_limits_are_noted_and_obeyed():
+    limits = ((19, 30), (18, "given"), (33, 2), (39, 100), (36, 1), (37, 0), (34, 5))
+    client, wire, server = session(5, connect=False, keepalive=60)
+    server.connack = mqtt5.encode(limits)[1:]
+    client.connect()
+    assert client.server_keep_alive == 30
+    assert client.assigned_client_id == "given"
+    assert client.receive_maximum == 2
+    assert client.window_free == 2
+    for call, code in (
+        ((b"t", b"m", False, 2), 0x9B),
+        ((b"t", b"m", True, 1), 0x9A),
+        ((b"t", bytes(100), False, 1), 0x95),
+    ):
+        error = raised(client.publish, *call)
+        assert error.code == code
+    assert client.sock is not None and client.in_flight == 0
+    server.silent = (3,)
+    client.publish("t", "m", qos=1)
+    client.publish("t", "m", qos=1)
+    assert client.window_free == 0
+    clock = client.clock.now
+    raised_at = raised(lambda: [client.poll(1000) for _ in range(100)])
+    assert isinstance(raised_at, OSError)
+    assert client.clock.now - clock <= 45000
+
+
+def test_a_refused_connection_says_why():
+    client, wire, server = session(5, connect=False)
+    server.answer = lambda first, body: b"\x20\x09\0\x87\x06\x1f\0\x03why"
+    error = raised(client.connect)
+    assert error.code == 0x87
+    assert error.args[1] == "why"
+
+
+def test_a_server_that_knows_only_3_1_1_refuses_version_5():
+    client, wire, server = session(5, connect=False)
+    server.answer = lambda first, body: b"\x20\x02\0\x01"
+    assert raised(client.connect).code == 1
+
+
+def test_a_disconnect_from_the_server_says_why():
+    for data, code in ((b"\xe0\0", 0), (b"\xe0\x01\x8e", 0x8E), (b"\xe0\x08\x8b\x06\x1f\0\x03bye", 0x8B)):
+        client, wire, _ = session(5)
+        wire.inbound.extend(data)
+        assert raised(client.poll).code == code
+        assert wire.closed
+
+
+def test_reason_codes_of_acknowledgements_reach_the_application():
+    for qos, data in ((1, b"\x40\x03\0\x01\x97"), (1, b"\x40\x04\0\x01\x10\0"), (2, b"\x50\x03\0\x01\x83")):
+        client, wire, server = session(5)
+        server.silent = (3,)
+        client.publish("t", "m", qos=qos)
+        wire.inbound.extend(data)
+        client.poll()
+        assert client.acks == [(1, data[4])]
+        assert client.in_flight == 0
+
+
+def test_a_refused_subscription_says_its_code():
+    client, _, server = session(5)
+    server.suback = lambda kind, body: b"\x90\x05" + body[:2] + b"\0\0\x87"
+    assert raised(client.subscribe, ["a", "b"]).code == 0x87
+    assert client.sock is not None
+
+
+def test_a_violation_is_told_to_the_server():
+    for data, code in (
+        (b"\x30\x04\0\x01t\x01", 0x81),
+        (b"\x30\x05\0\x01t\x01\x04", 0x81),
+        (b"\x36\x06\0\x01t\0\x01\0", 0x81),
+        (b"\x20\x03\0\0\0", 0x82),
+        (b"\xf0\0", 0x82),
+        (b"\x90\x04\0\x01\x09\0", 0x81),
+    ):
+        client, wire, server = session(5)
+        wire.inbound.extend(data)
+        assert raised(client.poll).code == code
+        assert server.packets[-1][0] == 0xE0
+        assert server.packets[-1][1][0] == code
+
+
+def test_disconnect_may_have_a_reason_and_properties():
+    client, wire, _ = session(5)
+    del_sent(wire)
+    client.disconnect(4, [(17, 10)])
+    assert bytes(wire.sent) == b"\xe0\x07\x04\x05\x11\0\0\0\x0a"
+
+
+def test_a_session_that_is_not_clean_is_kept_by_the_server():
+    for clean, expiry, expected in ((True, None, None), (False, None, 0xFFFFFFFF), (False, 60, 60), (True, 60, 60)):
+        client, wire, server = session(5, connect=False, session_expiry=expiry)
+        client.connect(clean)
+        body = server.packets[0][1]
+        assert mqtt5.get(mqtt5.decode(body, 10, len(body))[0], 17) == expected
+
+
+def test_aliases_replace_topics_and_are_forgotten_with_the_connection():
+    client, wire, server = session(5, connect=False, topic_aliases=8)
+    server.connack = b"\x22\0\x01"
+    server.silent = (3,)
+    client.connect(False)
+    del_sent(wire)
+    client.publish("a", "0")
+    client.publish("a", "1", qos=1, properties=[(1, 1)])
+    client.publish("b", "2")
+    first = b"\x30\x08\0\x01a\x03\x23\0\x01" + b"0"
+    assert bytes(wire.sent) == first + b"\x32\x0b\0\0\0\x01\x05\x23\0\x01\x01\x01" + b"1" + b"\x30\x05\0\x01b\x002"
+    client.close()
+    again = Wire(Server(5, session=True))
+    attach(client, again)
+    client.connect(False)
+    assert again.peer.packets[1] == (0x3A, b"\0\x01a\0\x01\x02\x01\x011")
