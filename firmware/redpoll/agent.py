@@ -17,6 +17,7 @@ from .telemetry import Telemetry
 _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
+_REPLAY = const(100)
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 
 
@@ -31,7 +32,15 @@ class Agent:
         self.clock = clock or Clock()
         self.settings = Settings(settings)
         self.telemetry = Telemetry(self.clock)
-        self.spool = Spool(self.settings.spool_bytes)
+        self.spool = Spool(
+            self.settings.spool_bytes,
+            self.settings.state_path("spool"),
+            self.settings.spool_flash_bytes,
+            self.settings.spool_hold * 1000,
+            self.clock,
+        )
+        # uptime before which nothing more is sent of what waited on flash
+        self._next_replay = 0
         self._config = Config(self.settings.state_path("config"))
         self._commands = Commands(self.settings.state_path("commands"), self._report)
         self._space = Record(self.settings.state_path("space"))
@@ -133,6 +142,7 @@ class Agent:
         told = self._health.readings()
         told["spool_depth"] = len(self.spool)
         told["spool_dropped"] = self.spool.dropped
+        told["spool_damaged"] = self.spool.damaged
         told["link_failures"] = self._link.failures
         return told
 
@@ -153,6 +163,7 @@ class Agent:
                     port.sleep_ms(ms)
         except Exception as error:
             self._health.keep(error)
+            self.spool.flush()
             raise
 
     def poll(self):
@@ -165,8 +176,10 @@ class Agent:
             if self._config.on_trial() and self.clock.ms() >= self._trial_end:
                 self._end_trial()
             ms = self._link.poll()
-            if self._replay():
-                ms = 0
+            ms = min(ms, self._replay())
+            waits = self.spool.poll()
+            if waits is not None:
+                ms = min(ms, waits)
             ms = min(ms, self._work())
         except MemoryError:
             gc.collect()
@@ -189,18 +202,25 @@ class Agent:
             log.warning("telemetry: %s", error)
 
     def _replay(self):
-        # hand messages to the link while it takes them; True when it got one
-        sent = False
+        # hand messages to the link while it takes them: new ones at once, beside them what waited on flash at a bounded rate;
+        # returns ms until there may be more to do
+        ms = _LONGEST_WAIT
         adapter = self._link.adapter
         while adapter and adapter.ready():
-            message = self.spool.peek()
+            message = self.spool.latest()
             if message is None:
-                break
+                wait = self._next_replay - self.clock.ms()
+                message = self.spool.peek() if wait <= 0 else None
+                if message is None:
+                    return min(ms, wait) if wait > 0 else ms
+                self._next_replay = self.clock.ms() + _REPLAY
+            number, unix_ms, body = message
             # first marked, so that a link that fails in it takes the mark back
-            self.spool.sent()
-            sent = self._send("send_telemetry", *message)
+            self.spool.sent(number)
+            self._send("send_telemetry", number, unix_ms, body, number < self.spool.first)
+            ms = 0
             adapter = self._link.adapter
-        return sent
+        return ms
 
     def _work(self):
         # commands: run one, go on with what takes longer; returns ms until there is more to do
@@ -221,6 +241,7 @@ class Agent:
             log.info("restarting")
         if now >= self._restart_at:
             self._link.close()
+            self.spool.flush()
             port.reset()
         return _FAREWELL // 10
 

@@ -13,6 +13,8 @@ _NUMBERS = {
     "connect_timeout": (7, 1, 8),
     "trial_timeout": (180, 20, 3600),
     "spool_bytes": (8192, 512, 1 << 20),
+    "spool_flash_bytes": (65536, 8192, 1 << 24),
+    "spool_hold": (300, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
 _SECRET = ("wifi_password",)

@@ -2,6 +2,7 @@
 import json
 
 from .. import log
+from ..clock import iso
 
 # of a configuration that carries its fields at top level, these are not fields
 _ABOUT_CONFIG = ("version", "last_updated", "device_id")
@@ -78,9 +79,14 @@ def license_update(license_id, state, error):
     return json.dumps(message).encode()
 
 
-def stamped(body, iso):
-    """A telemetry body (bytes of a JSON object) with its timestamp put in; as it is when the time is not known."""
-    return b'{"timestamp": "' + iso.encode() + b'", ' + body[1:] if iso else body
+def stamped(body, unix_ms, old):
+    """A telemetry body (bytes of a JSON object) with its timestamp put in; `old`: it was taken before the last restart.
+
+    Without a known time (None) it goes as it is, and an old one says so: the cloud would take it for new.
+    """
+    if unix_ms is not None:
+        return b'{"timestamp": "' + iso(unix_ms).encode() + b'", ' + body[1:]
+    return b'{"message": "taken before a restart, nobody knows when", ' + body[1:] if old else body
 
 
 def _action(license):

@@ -53,8 +53,12 @@ class Adapter:
         if not self._queue:
             return _QUIET_MS
         self._current = self._queue.pop(0)
-        _, method, path, body, _ = self._current
-        self._http.request(method, self._base + path, body, {"Content-Type": "application/json"} if body else None)
+        kind, method, path, body, key = self._current
+        headers = {"Content-Type": "application/json"} if body else None
+        if kind == "telemetry":
+            # a message that comes twice can be told by its number
+            headers["Idempotency-Key"] = "%010d" % key
+        self._http.request(method, self._base + path, body, headers)
         return 0
 
     def wait(self, ms):
@@ -74,9 +78,9 @@ class Adapter:
         """True when one more telemetry message can be taken."""
         return not any(request[0] == "telemetry" for request in self._queue) and (not self._current or self._current[0] != "telemetry")
 
-    def send_telemetry(self, number, taken_ms, body):
+    def send_telemetry(self, number, unix_ms, body, old=False):
         """Post one message from the spool; the handler's on_sent(number) tells when the cloud has it."""
-        self._add("telemetry", "POST", "/telemetry", xyte.stamped(body, self._clock.iso_at(taken_ms)), number)
+        self._add("telemetry", "POST", "/telemetry", xyte.stamped(body, unix_ms, old), number)
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""

@@ -11,6 +11,7 @@ from . import xyte
 
 _ANSWER_MS = const(30000)
 _QUIET_MS = const(1000)
+_DIGITS = const(10)
 _DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
 # what the cloud publishes; "command" is the newer generation of "commands" (reference xyte §3)
 _INBOUND = ("config", "commands", "license", "space_info", "firmware")
@@ -46,6 +47,7 @@ class Adapter:
         self._user = [(mqtt5.USER_PROPERTY, ("device_id", known["id"])), (mqtt5.USER_PROPERTY, ("access_key", known["access_key"]))]
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)
+        self._numbered = bytearray(mqtt5.encode(self._user + [(mqtt5.USER_PROPERTY, ("message_id", "0" * _DIGITS))]))
         client = MQTTClient(
             known["id"],
             host,
@@ -98,10 +100,12 @@ class Adapter:
         """True when one more telemetry message can be sent without waiting."""
         return self._client.window_free > 1
 
-    def send_telemetry(self, number, taken_ms, body):
+    def send_telemetry(self, number, unix_ms, body, old=False):
         """Publish one message from the spool; the handler's on_sent(number) tells when the cloud has it."""
-        body = xyte.stamped(body, self._clock.iso_at(taken_ms))
-        packet = self._client.publish(self._prefix + "telemetry", body, False, 1, self._user_encoded)
+        # the number in its fixed place: a message that comes twice can be told by it, and nothing is encoded anew
+        self._numbered[-_DIGITS:] = b"%010d" % number
+        body = xyte.stamped(body, unix_ms, old)
+        packet = self._client.publish(self._prefix + "telemetry", body, False, 1, self._numbered)
         self._telemetry[packet] = number
 
     def send_config(self, version, values):
