@@ -39,10 +39,11 @@ class Scenario:
         self.restarts = 0
 
     def work(self):
-        """Save records, spool and acknowledge 200 messages through a healthy link, an outage, a replay and three restarts."""
+        """Save records, spool and acknowledge 200 messages through a healthy link, an outage, a replay and four restarts."""
         at = self._boot(0, range(60), linked=True, hold=0)
         at = self._boot(at, range(60, 120), linked=False, hold=0)
-        at = self._boot(at, range(120, 160), linked=True, hold=0)
+        at = self._boot(at, range(120, 140), linked=True, hold=8000)
+        at = self._boot(at, range(140, 160), linked=True, hold=0)
         self._boot(at, range(160, MESSAGES), linked=False, hold=30000)
 
     def _boot(self, ms, indexes, linked, hold):
@@ -79,7 +80,8 @@ class Scenario:
     def _replay(self, spool, pending):
         sent = []
         while len(sent) < _WINDOW:
-            message = spool.peek()
+            # live data first, then one step of the replay
+            message = spool.latest() or spool.peek()
             if message is None:
                 break
             spool.sent(message[0])

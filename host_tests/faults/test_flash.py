@@ -98,6 +98,10 @@ def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tm
         fuzz.run(times)
 
 
+def test_on_a_full_flash_the_oldest_messages_go_and_a_record_keeps_its_old_value(tmp_path: Path) -> None:
+    assert "flash full" in on_vm("import flash_full; flash_full.run()", tmp_path)
+
+
 @contextlib.contextmanager
 def firmware() -> Iterator[None]:
     """The firmware can be imported, with the shim."""

@@ -59,8 +59,8 @@ class Spool:
         # numbers that are on their way; numbers that are acknowledged while their segment is still there
         self._flying = []
         self._done = []
-        # where peek() reads on: name of the segment, offset; what is up to the number `_past` was seen on flash
-        self._name = None
+        # where peek() reads on: segment, offset; what is up to the number `_past` was seen on flash
+        self._reading = None
         self._offset = 0
         self._past = 0
         # Unix ms at uptime 0 of earlier boots: {number with which it began: ms}
@@ -99,7 +99,7 @@ class Spool:
             self._forget(0)
             self.dropped += 1
         if self._number >= self._reserved:
-            self._reserve()
+            self._try(self._reserve)
         number = self._number
         self._number += 1
         self._ram.append((number, taken_ms, body))
@@ -121,32 +121,17 @@ class Spool:
 
     def flush(self):
         """Bring all to flash, also before a restart. False when that failed: it is logged, and not tried again for a minute."""
-        if not self._path or (self._not_before is not None and self._clock.ms() < self._not_before):
-            return False
-        try:
-            while self._ram:
-                self._write()
-        except OSError as error:
-            if self._not_before is None:
-                log.warning("spool: %s; messages are in RAM only", error)
-            self._not_before = self._clock.ms() + _RETRY_MS
-            return False
-        self._not_before = None
-        return True
+        return self._try(self._write_all)
 
     def peek(self):
         """The oldest message that is not on its way: (number, Unix ms or None when that is not known, body), or None.
 
         Without a time and with a number below `first` it is of an earlier boot, and its time will never be known.
         """
-        at = 0
-        while at < len(self._segments):
-            segment = self._segments[at]
-            message = self._read(segment) if segment[_LAST] > self._past else None
+        for segment in list(self._segments):
+            message = segment[_LAST] > self._past and self._read(segment)
             if message:
                 return message
-            if at < len(self._segments) and self._segments[at] is segment:
-                at += 1
         return self.latest()
 
     def latest(self):
@@ -178,7 +163,7 @@ class Spool:
     def rewind(self):
         """The link is gone: what was on its way has to be sent again."""
         self._flying = []
-        self._name = None
+        self._reading = None
         self._past = 0
 
     def _forget(self, at):
@@ -190,22 +175,35 @@ class Spool:
         epoch = epoch or self._epochs.get(boot)
         return epoch + taken if epoch else None
 
+    def _try(self, action):
+        if not self._path or (self._not_before is not None and self._clock.ms() < self._not_before):
+            return False
+        try:
+            action()
+        except OSError as error:
+            if self._not_before is None:
+                log.warning("spool: %s; what is in RAM only would be lost", error)
+            self._not_before = self._clock.ms() + _RETRY_MS
+            return False
+        self._not_before = None
+        return True
+
     def _reserve(self):
-        if self._path:
-            try:
-                try:
-                    os.mkdir(self._path)
-                except OSError:
-                    pass  # it is there; when it is not, the save fails
-                self._next.save(self._number + _RESERVE)
-            except OSError as error:
-                log.warning("spool: %s; numbers are not kept", error)
+        try:
+            os.mkdir(self._path)
+        except OSError:
+            pass  # it is there; when it is not, the save fails
+        self._next.save(self._number + _RESERVE)
         self._reserved = self._number + _RESERVE
 
     def _file(self, segment):
         return "%s/%d" % (self._path, segment[0])
 
     # writing
+
+    def _write_all(self):
+        while self._ram:
+            self._write()
 
     def _write(self):
         # as many of the oldest in RAM as the segment takes, at least one
@@ -223,8 +221,10 @@ class Spool:
         except OSError as error:
             if error.errno != _ENOSPC or not self._segments:
                 raise
-            # somebody else has filled the flash: the oldest goes here too
+            # somebody else has filled the flash: the oldest goes here too; try again, with the same segment if that is whole
             self._drop()
+            if segment in self._segments and os.stat(self._file(segment))[6] == segment[_SIZE]:
+                self._tail = segment
             return
         if not segment[_SIZE]:
             self._segments.append(segment)
@@ -264,26 +264,25 @@ class Spool:
     def _less(self, segment, count):
         # so many messages of the segment are not wanted any more
         segment[_COUNT] -= count
-        if segment[_COUNT] > 0:
-            return
-        self._segments.remove(segment)
-        self._done = [number for number in self._done if not segment[_FIRST] <= number <= segment[_LAST]]
-        if segment is self._tail:
-            self._tail = None
-        self._delete(self._file(segment))
+        if not segment[_COUNT]:
+            self._segments.remove(segment)
+            self._done = [number for number in self._done if not segment[_FIRST] <= number <= segment[_LAST]]
+            if segment is self._tail:
+                self._tail = None
+            self._delete(segment)
 
-    def _delete(self, path):
+    def _delete(self, segment):
         try:
-            os.remove(path)
+            os.remove(self._file(segment))
         except OSError as error:
-            log.warning("spool: %s: %s", path, error)
+            log.warning("spool: %s", error)
 
     # reading
 
     def _read(self, segment):
         # the next message in it that is to be sent
-        if self._name != segment[0]:
-            self._name = segment[0]
+        if self._reading is not segment:
+            self._reading = segment
             self._offset = _START
         try:
             with open(self._file(segment), "rb") as file:
@@ -296,10 +295,10 @@ class Spool:
                         return number, self._unix(segment[_BOOT], taken, epoch), body
                     self._offset = end
         except OSError as error:
-            log.warning("spool: %s: %s", self._file(segment), error)
+            log.warning("spool: %s", error)
         self._offset = segment[_SIZE]
         self._past = segment[_LAST]
-        flying = sum([1 for number in self._flying if segment[_FIRST] <= number <= segment[_LAST]])
+        flying = sum([segment[_FIRST] <= number <= segment[_LAST] for number in self._flying])
         lost = segment[_COUNT] - flying
         if lost > 0:
             self.damaged += lost
@@ -325,7 +324,7 @@ class Spool:
                 self._segments.append(segment)
                 last = segment[_LAST]
             else:
-                self._delete(self._file(segment))
+                self._delete(segment)
         if self.damaged:
             log.warning("spool: %d damaged places are skipped", self.damaged)
 
