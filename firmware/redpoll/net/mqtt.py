@@ -350,7 +350,8 @@ class MQTTClient(simple.MQTTClient):
         return pid
 
     def _put_properties(self, packet, properties):
-        if type(properties) is not bytes:
+        # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
+        if type(properties) is not bytes and type(properties) is not bytearray:
             properties = self._mqtt5.encode(properties or ())
         packet.extend(properties)
 
