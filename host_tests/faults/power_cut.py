@@ -60,6 +60,9 @@ def sweep(module, progsize, torn, every, first):
         finished = life.mounted(life.scenario.work)
         # which numbers are random differs from run to run, and with it, by a few, the number of changes
         assert not finished or n > changes - 40, "cut %d never came" % n
+        if hasattr(life.scenario, "resume"):
+            life.device.cut_at = life.device.changes + 1 + n % 23
+            life.mounted(life.scenario.resume)
         life.device.cut_at = 0
         try:
             assert life.mounted(life.scenario.check)
@@ -74,7 +77,7 @@ def sweep(module, progsize, torn, every, first):
         life = None
     seconds = time.ticks_diff(time.ticks_ms(), began) / 1000
     print(
-        "LittleFS, progsize %d, %s: %d of %d cut points tried, all valid; "
+        "LittleFS, progsize %d, %s: %d of %d cut points tried, each with a second cut in the recovery, all valid; "
         "acknowledged messages that came again: %d at most, %.1f on average; %.1f s"
         % (progsize, "last write torn" if torn else "last write missing", tried, changes, most, brought_back / max(1, tried), seconds)
     )
