@@ -95,9 +95,9 @@ class MQTT:
     def publish(self, topic, msg, retain=False, qos=0, properties=None):
         if not self.open:
             raise OSError(128)
-        assert qos == 1 and not retain
+        assert qos == 1 and not retain and isinstance(properties, (bytes, bytearray, list))
         self._packet += 1
-        self.published.append((topic, json.loads(msg), properties))
+        self.published.append((topic, json.loads(msg), bytes(properties) if isinstance(properties, bytearray) else properties))
         self.waiting.append(self._packet)
         if topic.endswith("/get") and not MQTT.silent:
             self.deliver("space_info", {})

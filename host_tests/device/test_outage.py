@@ -1,0 +1,171 @@
+# Hours without a link and hard ends, over MQTT against a cloud that the test plays.
+import gc
+import os
+
+from cloud_fakes import MQTT
+from mqtt_bench import Bench
+
+# what arrives in an hour is remembered on the agent's own heap
+HEAP = "2M"
+TIMEOUT = 90
+
+
+class Counting(Bench):
+    """A bench whose only sensor counts, every 5 s.
+
+    `arrived` is what the cloud got, in order: (count, message id, timestamp). A message id that it knows already counts as `again`.
+    """
+
+    def start(self):
+        super().start()
+        telemetry = self.agent.telemetry
+        telemetry._sensors = []
+        if not hasattr(self, "count"):
+            self.count = 0
+            self.arrived = []
+            self.known = set()
+            self.again = 0
+        telemetry.add(self.counter, 5)
+        self.agent.clock.set(1700000000000 + self.ticks.ms)
+
+    def counter(self):
+        self.count += 1
+        return {"count": self.count}
+
+    def down(self, seconds):
+        """So many seconds in which no connection can be made."""
+        self.up(1)  # so that nothing is on its way
+        for client in MQTT.made:
+            client.broken = OSError(104)
+        end = self.ticks.ms + seconds * 1000
+        while self.ticks.ms < end:
+            MQTT.refuse = OSError(113)
+            self.ticks.ms += 2500
+            self.agent.poll()
+        MQTT.refuse = None
+
+    def up(self, seconds, step=100):
+        """So many seconds with a link; what is published is taken down and acknowledged."""
+        end = self.ticks.ms + seconds * 1000
+        while self.ticks.ms < end:
+            self.ticks.ms += step
+            self.agent.poll()
+            for client in MQTT.made:
+                self.take(client)
+
+    def take(self, client):
+        for topic, message, properties in client.published:
+            if topic.endswith("/telemetry") and "count" in message["telemetries"]:
+                number = int(properties[-10:])
+                if number in self.known:
+                    self.again += 1
+                else:
+                    self.known.add(number)
+                    self.arrived.append((message["telemetries"]["count"], number, message.get("timestamp")))
+        client.published = []
+
+
+def in_order(arrived):
+    return all(arrived[i][0] < arrived[i + 1][0] for i in range(len(arrived) - 1))
+
+
+def test_an_hour_without_a_link_loses_nothing_and_nothing_comes_twice():
+    bench = Counting(spool_flash_bytes=262144)
+    bench.up(20)
+    before = bench.count
+    bench.down(3600)
+    missed = bench.count - before
+    assert missed > 700
+    bench.up(480)
+    counts = sorted(a[0] for a in bench.arrived)
+    assert bench.agent.spool.dropped == 0
+    assert counts == list(range(1, bench.count + 1))
+    assert bench.again == 0
+    stamps = [a[2] for a in sorted(bench.arrived)]
+    assert stamps == sorted(stamps) and len(set(stamps)) == len(stamps)
+    waited = [a for a in bench.arrived if before < a[0] <= before + missed - 70]
+    assert in_order(waited)
+
+
+def test_what_the_budget_cost_is_counted_exactly():
+    bench = Counting(spool_flash_bytes=8192, spool_bytes=1024)
+    bench.up(20)
+    bench.down(3600)
+    bench.up(600)
+    dropped = bench.agent.spool.dropped
+    assert dropped > 0
+    assert len(bench.arrived) == bench.count - dropped
+    assert len(set(a[0] for a in bench.arrived)) == len(bench.arrived)
+
+
+def test_live_readings_do_not_wait_behind_the_replay():
+    bench = Counting(spool_flash_bytes=262144)
+    bench.up(20)
+    bench.down(3600)
+    bench.up(300, step=1000)
+    newest = bench.count
+    assert newest in [a[0] for a in bench.arrived[-15:]]
+
+
+def test_the_replay_is_bounded():
+    bench = Counting(spool_flash_bytes=262144)
+    bench.up(20)
+    bench.down(3600)
+    while not MQTT.made[-1].open:
+        bench.ticks.ms += 1000
+        bench.agent.poll()
+    bench.arrived = []
+    bench.up(10, step=20)
+    # ten a second of what waited, beside what was in RAM (spool_bytes: 8192)
+    assert len(bench.arrived) < 10 * 10 + 100 + 5, len(bench.arrived)
+
+
+def test_readings_on_flash_outlive_a_power_cut():
+    bench = Counting(spool_hold=0)
+    bench.up(20)
+    bench.down(600)
+    count = bench.count
+    bench.arrived = []
+    bench.start()
+    bench.up(120)
+    got = [a[0] for a in bench.arrived]
+    assert [n for n in got if n <= count and got.count(n) == 1] == list(range(min(got), count + 1))
+    assert min(got) <= 6
+
+
+def test_a_healthy_link_writes_no_messages_to_flash():
+    bench = Counting()
+    bench.up(1200, step=500)
+    assert len(bench.arrived) > 230
+    assert not [name for name in os.listdir("spool") if name.isdigit()]
+
+
+def test_what_was_taken_at_an_unknown_time_before_a_restart_says_so():
+    bench = Counting(spool_hold=0)
+    bench.agent.clock._epoch = None
+    bench.down(30)
+    bench.start()
+    bench.up(3)
+    assert len(bench.agent.spool) == 0
+    assert any(a[2] is None for a in bench.arrived)
+
+
+def test_outages_do_not_make_the_heap_grow():
+    bench = Counting()
+    bench.take = forget
+    sizes = []
+    for _ in range(4):
+        bench.down(600)
+        bench.up(400, step=500)
+        MQTT.made = MQTT.made[-1:]
+        sizes.append(heap_used())
+    assert max(sizes[1:]) - sizes[1] < 1024, sizes
+
+
+def forget(client):
+    client.published = []
+
+
+def heap_used():
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
