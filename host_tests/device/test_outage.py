@@ -6,8 +6,11 @@ from cloud_fakes import MQTT
 from mqtt_bench import Bench
 
 # what arrives in an hour is remembered on the agent's own heap
-HEAP = "2M"
+HEAP = "768K"
 TIMEOUT = 90
+
+if hasattr(gc, "threshold"):
+    gc.threshold(32768)  # as boot.py does: what stays is then not strewn over the whole heap
 
 
 class Counting(Bench):
@@ -154,12 +157,13 @@ def test_outages_do_not_make_the_heap_grow():
     bench = Counting()
     bench.take = forget
     sizes = []
-    for _ in range(4):
+    for _ in range(8):
         bench.down(600)
         bench.up(400, step=500)
         MQTT.made = MQTT.made[-1:]
         sizes.append(heap_used())
-    assert max(sizes[1:]) - sizes[1] < 1024, sizes
+    # the first ones fill the log and the lists; 2 KB of jitter for what happens to be alive
+    assert sizes[-1] - sizes[3] < 2048, sizes
 
 
 def forget(client):
