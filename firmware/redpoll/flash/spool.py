@@ -141,9 +141,9 @@ class Spool:
                 return number, self._unix(self.first, taken, 0), body
         return None
 
-    def sent(self, number=None):
-        """This message is handed to the link; without a number, what peek() shows."""
-        self._flying.append(self.peek()[0] if number is None else number)
+    def sent(self, number):
+        """This message is handed to the link. Say it before it is: a link that breaks in it takes it back with rewind()."""
+        self._flying.append(number)
 
     def acknowledge(self, number):
         """The cloud has this message: forget it. Numbers that are not on their way are of messages that were dropped."""
