@@ -3,7 +3,8 @@
 # What has waited in RAM for `hold_ms`, or is more than fits there, is appended to a segment on flash. A segment fills one LittleFS
 # block, because an append writes the last block of its file anew. It is removed when all of it is acknowledged, and the oldest one
 # when the budget is spent; nothing on flash is written for a single acknowledgement. So a restart may send again what is in a segment
-# that was partly acknowledged, with the same numbers. A number is never given out twice, not even after the flash was formatted.
+# that was partly acknowledged, with the same numbers. A number is never given out twice; when nothing is known of the ones before,
+# as after the flash was formatted, they begin at a random place below 2^28, so that a hub does not take new messages for old ones.
 #
 # Format, version 1, little endian. A directory with `next`, a record: the first number that is free for sure; and segments, each
 # named with the number of its first message:
