@@ -34,7 +34,7 @@ _WAIT_MS = const(1000)
 _REFUSED = const("refused by the server")
 _BAD_QOS = const("QoS must be 0, 1 or 2")
 _UNEXPECTED = const("unexpected packet")
-_TOO_LARGE = const("too large for MQTT")
+_TOO_LARGE = const("too large")
 
 
 class _Slice:
@@ -86,8 +86,8 @@ class MQTTClient(simple.MQTTClient):
     _aliases = None
     # the Stream in use, and the self.sock that it was made for
     _io = _seen = None
+    # may the callback run? None: it runs now
     _may_call = False
-    _in_call = False
     _pending_size = 0
 
     def __init__(
@@ -125,7 +125,7 @@ class MQTTClient(simple.MQTTClient):
 
             self._mqtt5 = mqtt5
         elif protocol != 4:
-            raise ValueError("protocol must be 4 or 5")
+            raise ValueError("protocol: 4 or 5")
         self._connect_ms = connect_timeout_ms
         self._ack_ms = ack_timeout_ms
         self._receive_max = receive_maximum
@@ -174,10 +174,7 @@ class MQTTClient(simple.MQTTClient):
         """The message that the server publishes when the link dies; `properties` as for publish (MQTT 5.0 §3.1.3.2)."""
         if not 0 <= qos <= 2:
             raise ValueError(_BAD_QOS)
-        self.lw_topic = topic
-        self.lw_msg = msg
-        self.lw_retain = retain
-        self.lw_qos = qos
+        super().set_last_will(topic, msg, retain, qos)
         self.lw_properties = properties
 
     def connect(self, clean_session=True, timeout=None):
@@ -230,10 +227,9 @@ class MQTTClient(simple.MQTTClient):
                 extend(tx, self._mqtt5.encode(self.lw_properties or ()))
             _put(tx, self.lw_topic)
             _put(tx, self.lw_msg)
-        if self.user is not None:
-            _put(tx, self.user)
-        if self.pswd is not None:
-            _put(tx, self.pswd)
+        for part in (self.user, self.pswd):
+            if part is not None:
+                _put(tx, part)
         self._finish(_CONNECT)
 
     def _on_connack(self, p, end):
@@ -334,9 +330,9 @@ class MQTTClient(simple.MQTTClient):
             else:
                 self._put_properties(packet, properties)
         extend(packet, msg)
-        start = _frame(packet, 0x31 | qos << 1 if retain else 0x30 | qos << 1)
+        start = _frame(packet, 0x30 | qos << 1 | (1 if retain else 0))
         if 0 < self.maximum_packet_size < len(packet) - start:
-            raise MQTTException(0x95, "packet larger than the server takes")
+            raise MQTTException(0x95, _TOO_LARGE)
         if self._aliases is None:
             self._send(packet, start)
         else:
@@ -362,21 +358,15 @@ class MQTTClient(simple.MQTTClient):
     def _await_window(self, most):
         started = ticks_ms()
         while self.in_flight > most:
-            self._await(started)
-
-    def _await(self, started):
-        # somebody waits for an answer since `started`
-        self._turn(self._slice_ms)
-        if ticks_diff(ticks_ms(), started) > self._ack_ms:
-            self._dead()
+            self._turn(self._slice_ms)
+            if self.in_flight > most:
+                self._late(started, self._ack_ms)
 
     def subscribe(self, topic, qos=0, properties=None):
         """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
 
         In MQTT 5 the subscription options may be or-ed to `qos`. MQTTException with the code of the first that was refused.
         """
-        if self.cb is None:
-            raise ValueError("set_callback comes before subscribe")
         several = isinstance(topic, list)
         tx, pid = self._begin_request(properties)
         filters = topic if several else ((topic, qos),)
@@ -410,7 +400,8 @@ class MQTTClient(simple.MQTTClient):
             self._finish(first)
             started = ticks_ms()
             while self._replies[pid] is None:
-                self._await(started)
+                self._turn(self._slice_ms)
+                self._late(started, self._ack_ms)
             codes = self._replies[pid]
         finally:
             self._replies.pop(pid, None)
@@ -466,8 +457,9 @@ class MQTTClient(simple.MQTTClient):
 
         OSError when the link is dead, MQTTException when the server closed it with a reason or broke the protocol.
         """
-        may_call = self._may_call
-        self._may_call = not self._in_call
+        nested = self._may_call is None
+        if not nested:
+            self._may_call = True
         try:
             if self._pending and self._may_call:
                 return self._deliver_pending()
@@ -475,13 +467,12 @@ class MQTTClient(simple.MQTTClient):
             left = timeout_ms
             while True:
                 handled = self._turn(min(left, self._slice_ms))
-                if handled or timeout_ms <= 0:
-                    return handled
                 left = timeout_ms - ticks_diff(ticks_ms(), started)
-                if left <= 0:
+                if handled or left <= 0:
                     return handled
         finally:
-            self._may_call = may_call
+            if not nested:
+                self._may_call = False
 
     def check_msg(self):
         """Handle what has arrived, without waiting."""
@@ -505,10 +496,12 @@ class MQTTClient(simple.MQTTClient):
                 io.poll(wait_ms)
                 wait_ms = 0
             else:
-                self._check(True)
-                break
-        if handled and io is self._io:
-            self._check(False)
+                self._check()
+                self._keep_alive()
+                return 0
+        # something has just been heard, but has anything been sent?
+        if io is self._io and ticks_diff(self._rx_at, self._tx_at) >= self._ping_ms:
+            self._keep_alive()
         return handled
 
     def _fill(self, io):
@@ -532,21 +525,25 @@ class MQTTClient(simple.MQTTClient):
             self._rx_at = ticks_ms()
         return n
 
-    def _check(self, idle):
-        # every deadline; those that data not yet read could meet only when there was none
-        now = ticks_ms()
-        if idle:
-            if self._begun is not None and ticks_diff(now, self._begun) > self._ack_ms:
-                self._dead()
-            if self.in_flight:
-                for i in range(self._window):
-                    if self._ids[i] and ticks_diff(now, self._sent[i]) > self._ack_ms:
-                        self._dead()
-            if self._pinged is not None and ticks_diff(now, self._pinged) > self._pong_ms:
-                self._dead()
-        quiet = max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at))
-        if self._ping_ms and self._pinged is None and quiet >= self._ping_ms:
-            self.ping()
+    def _check(self):
+        # every deadline that data not yet read cannot meet, because there is none
+        self._late(self._begun, self._ack_ms)
+        self._late(self._pinged, self._pong_ms)
+        if self.in_flight:
+            for i in range(self._window):
+                if self._ids[i]:
+                    self._late(self._sent[i], self._ack_ms)
+
+    def _late(self, since, limit):
+        if since is not None and ticks_diff(ticks_ms(), since) > limit:
+            self._dead()
+
+    def _keep_alive(self):
+        # MQTT 5.0 §3.1.2.10; also when only sending goes on, for a dead link takes that in silence
+        if self._ping_ms and self._pinged is None:
+            now = ticks_ms()
+            if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms:
+                self.ping()
 
     def _handle(self):
         # the complete packets in the buffer -> how many
@@ -560,12 +557,13 @@ class MQTTClient(simple.MQTTClient):
                 count += self._drain(min(left, self._skip))
                 if self._skip:
                     break
-            elif left >= 4 and rx[r] == 0x40 and rx[r + 1] == 2:
-                # nearly all that comes to a device that reports: PUBACK without a reason
-                self._r = r + 4
+            elif left >= 4 and rx[r] == 0x40 and 1 < rx[r + 1] < min(left - 1, 4):
+                # nearly all that comes to a device that reports: PUBACK, with or without a reason code
+                p = r + 2 + rx[r + 1]
+                self._r = p
                 self._begun = None
                 count += 1
-                self._on_ack(_PUBACK, rx[r + 2] << 8 | rx[r + 3], 0)
+                self._on_ack(_PUBACK, rx[r + 2] << 8 | rx[r + 3], rx[r + 4] if p - r == 5 else 0)
             elif left and self._one():
                 count += 1
             else:
@@ -618,16 +616,14 @@ class MQTTClient(simple.MQTTClient):
     def _oversize(self, first, p, end):
         # thrown away, but a message that wants an acknowledgement gets it, else the server would send it for ever
         if first >> 4 != _PUBLISH or self._state != _OPEN:
-            self._violation(0x95, "packet too large")
-        after = p + 2
+            self._violation(0x95, _TOO_LARGE)
+        after = p
         qos = first >> 1 & 3
-        if qos:
-            if self._w < after:
-                return self._incomplete()
-            after += (self._rx[p] << 8 | self._rx[p + 1]) + 2
+        if qos and self._w >= p + 2:
+            after += (self._rx[p] << 8 | self._rx[p + 1]) + 4
             if after > end or after - self._r > len(self._rx):
-                self._violation(0x95, "packet too large")
-        if self._w < after:
+                self._violation(0x95, _TOO_LARGE)
+        if self._w < after or qos and after == p:
             return self._incomplete()
         self._skip = end - self._w
         self._begun = ticks_ms()
@@ -678,18 +674,19 @@ class MQTTClient(simple.MQTTClient):
         # PUBACK, PUBREC or PUBCOMP (MQTT 5.0 §4.3)
         if pid == 0:
             self._violation(0x81, "bad acknowledgement")
-        if pid not in self._ids:
+        try:
+            i = self._ids.index(pid)
+        except ValueError:
             if kind == _PUBREC and code < 0x80:
                 self._send_ack(_PUBREL << 4 | 2, pid, 0x92)
             return
-        i = self._ids.index(pid)
         wants = self._wants[i]
-        if kind == _PUBREC and wants != _PUBACK and code < 0x80:
+        if kind == wants and (kind != _PUBREC or code >= 0x80):
+            self._complete(i, code)
+        elif kind == _PUBREC and wants != _PUBACK:
             self._wants[i] = _PUBCOMP
             self._send_ack(_PUBREL << 4 | 2, pid, 0)
             self._sent[i] = self._tx_at
-        elif kind == wants:
-            self._complete(i, code)
         else:
             self._violation(0x82, "bad acknowledgement")
 
@@ -747,15 +744,13 @@ class MQTTClient(simple.MQTTClient):
 
     def _call(self, pid, topic, msg, found):
         io = self._io
-        self._may_call = False
-        self._in_call = True
+        self._may_call = None
         self.properties = found
         try:
             if self.cb:
                 self.cb(topic, msg)
         finally:
             self.properties = None
-            self._in_call = False
             self._may_call = True
         # the callback may have closed the connection, or opened another
         if pid and self._io is io:
@@ -774,15 +769,12 @@ class MQTTClient(simple.MQTTClient):
 
     def _deliver_pending(self):
         pending = self._pending
-        count = len(pending)
-        for _ in range(count):
-            if not pending:
-                break
+        for _ in range(len(pending)):
             pid, io, topic, msg, found = pending.pop(0)
             self._pending_size -= len(topic) + len(msg) + 64
             # one that came over an earlier connection cannot be acknowledged on this one
             self._call(pid if self._io is io else 0, topic, msg, found)
-        return count
+        return 1
 
     # -- the end of a connection
 
@@ -834,10 +826,10 @@ def _put16(packet, number):
 def _frame(packet, first):
     # put the fixed header right before the body -> where it begins (MQTT 5.0 §2.1)
     n = len(packet) - _HEAD
-    if n >= 1 << 28:
-        raise ValueError(_TOO_LARGE)
     start = at = 3 if n < 128 else 2 if n < 16384 else 1 if n < 2097152 else 0
     packet[at] = first
+    if n >= 1 << 28:
+        raise ValueError(_TOO_LARGE)
     while n > 127:
         at += 1
         packet[at] = n & 127 | 128
