@@ -2,7 +2,7 @@
 from errno import ECONNRESET, ETIMEDOUT
 
 from fakes import Clock, Wire
-from redpoll.net import http, stream
+from redpoll.net import adopted, http, stream
 from support import raises
 
 HEAP = "1M"
@@ -25,10 +25,10 @@ class Web:
 
 
 def client(*webs, url="http://host/base/", **options):
-    clock = Clock().install(http, stream)
+    clock = Clock().install(http, stream, adopted)
     webs = list(webs)
 
-    class Stream(stream.Adopted):
+    class Stream(adopted.Adopted):
         def __init__(self, host, port, tls, connect_ms, write_ms):
             if not webs:
                 raise OSError(111)

@@ -2,7 +2,7 @@
 from errno import EAGAIN, ECONNRESET, ETIMEDOUT
 
 from fakes import Clock, Server, Wire, publish
-from redpoll.net import mqtt, stream
+from redpoll.net import adopted, mqtt, stream
 from support import raises
 from umqtt import simple
 
@@ -12,7 +12,7 @@ HEAP = "2M"
 
 def session(protocol=4, clean=True, connect=True, **options):
     """A client on a Wire with a Server at its end, on a fake clock."""
-    clock = Clock().install(mqtt, stream)
+    clock = Clock().install(mqtt, stream, adopted)
     wire = Wire(Server(protocol))
     client = mqtt.MQTTClient("id", "server", protocol=protocol, **options)
     client.got = []
@@ -27,7 +27,7 @@ def session(protocol=4, clean=True, connect=True, **options):
 
 
 def attach(client, wire):
-    class Stream(stream.Adopted):
+    class Stream(adopted.Adopted):
         def __init__(self, host, port, tls, limit, write_ms, name):
             super().__init__(wire, write_ms)
 
@@ -51,7 +51,7 @@ def test_it_is_an_umqtt_client():
 
 
 def test_a_socket_of_the_application_works_without_connect():
-    clock = Clock().install(mqtt, stream)
+    clock = Clock().install(mqtt, stream, adopted)
     client = mqtt.MQTTClient(b"id", "server")
     got = []
     client.set_callback(lambda topic, msg: got.append((topic, msg)))
@@ -70,7 +70,7 @@ def test_a_socket_whose_write_returns_nothing_is_taken_at_its_word():
         def write(self, data):
             Wire.write(self, data)
 
-    Clock().install(mqtt, stream)
+    Clock().install(mqtt, stream, adopted)
     client = mqtt.MQTTClient(b"id", "server")
     wire = client.sock = Simple()
     client.publish(b"a", b"b")

@@ -3,7 +3,7 @@ from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 import usocket
 from fakes import Clock, Wire
-from redpoll.net import stream
+from redpoll.net import adopted, stream, tls
 from redpoll.port import ticks_diff, ticks_ms
 from support import raises
 
@@ -154,23 +154,23 @@ def test_select_can_wait_for_a_stream():
 
 
 def test_an_adopted_socket_has_every_awkwardness():
-    Clock().install(stream)
+    Clock().install(stream, adopted)
     wire = Wire()
-    adopted = stream.Adopted(wire, 1000)
-    adopted.write(b"?")
+    own = adopted.Adopted(wire, 1000)
+    own.write(b"?")
     wire.sent = bytearray()
     wire.short = 2
     wire.write_faults = [None, OSError(ETIMEDOUT)]
-    adopted.write(b"abcde")
+    own.write(b"abcde")
     assert bytes(wire.sent) == b"abcde"
     buf = bytearray(4)
     wire.read_faults = [None, OSError(ETIMEDOUT), OSError(11)]
-    assert [adopted.readinto(buf) for _ in range(4)] == [0, 0, 0, 0]
+    assert [own.readinto(buf) for _ in range(4)] == [0, 0, 0, 0]
     wire.inbound.extend(b"xyz")
-    assert adopted.readinto(buf) == 3
+    assert own.readinto(buf) == 3
     wire.ended = True
     with raises(OSError):
-        adopted.readinto(buf)
+        own.readinto(buf)
 
 
 def test_tls_needs_a_ca():
@@ -182,6 +182,4 @@ def test_tls_needs_a_ca():
     with raises(ValueError):
         stream.tls_context("-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----")
     with raises(ValueError):
-        stream.client_tls(True, {})
-    assert stream.client_tls(False, {}) is None
-    assert stream.client_tls(None, {}) is None
+        tls.umqtt_context({})

@@ -5,7 +5,7 @@ from micropython import const
 from umqtt import simple
 
 from ..port import extend, ticks_diff, ticks_ms
-from .stream import Adopted, Stream, client_tls
+from .stream import Stream
 
 # first bytes of packets (MQTT 5.0 §2.1.2)
 _CONNECT = const(0x10)
@@ -31,7 +31,7 @@ _KEEP = const(1024)
 # QoS 2 messages that a server may have begun and not released
 _RECEIVED_MAX = const(256)
 _WAIT_MS = const(1000)
-_REFUSED = const("refused by the server")
+_REFUSED = const("refused")
 _BAD_QOS = const("QoS must be 0, 1 or 2")
 _UNEXPECTED = const("unexpected packet")
 _TOO_LARGE = const("too large")
@@ -186,7 +186,12 @@ class MQTTClient(simple.MQTTClient):
         started = ticks_ms()
         limit = self._connect_ms if timeout is None else int(timeout * 1000)
         self._set_keep_alive(self.keepalive)
-        io = Stream(self.server, self.port, client_tls(self.ssl, self.ssl_params), limit, self._ack_ms, self.server_hostname)
+        tls = self.ssl
+        if tls is True:
+            from .tls import umqtt_context
+
+            tls = umqtt_context(self.ssl_params)
+        io = Stream(self.server, self.port, tls, limit, self._ack_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
         self._forget_link()
         self._state = _CONNECTING
@@ -406,7 +411,7 @@ class MQTTClient(simple.MQTTClient):
         finally:
             self._replies.pop(pid, None)
         if len(codes) != count:
-            self._violation(0x82, "bad acknowledgement")
+            self._violation(0x82, "bad answer")
         for code in codes:
             if code >= 0x80:
                 raise MQTTException(code, _REFUSED)
@@ -656,7 +661,7 @@ class MQTTClient(simple.MQTTClient):
         rx = self._rx
         p += 2
         if p > end:
-            self._violation(0x81, "bad acknowledgement")
+            self._violation(0x81, "bad answer")
         pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
             if self._mqtt5:
@@ -673,7 +678,7 @@ class MQTTClient(simple.MQTTClient):
     def _on_ack(self, kind, pid, code):
         # PUBACK, PUBREC or PUBCOMP (MQTT 5.0 §4.3)
         if pid == 0:
-            self._violation(0x81, "bad acknowledgement")
+            self._violation(0x81, "bad answer")
         try:
             i = self._ids.index(pid)
         except ValueError:
@@ -688,7 +693,7 @@ class MQTTClient(simple.MQTTClient):
             self._send_ack(_PUBREL << 4 | 2, pid, 0)
             self._sent[i] = self._tx_at
         else:
-            self._violation(0x82, "bad acknowledgement")
+            self._violation(0x82, "bad answer")
 
     def _complete(self, i, code):
         pid = self._ids[i]
@@ -788,8 +793,11 @@ class MQTTClient(simple.MQTTClient):
         if self._seen is None:
             self._forget_link()
         self._state = _OPEN
-        self._io = sock if isinstance(sock, Stream) else Adopted(sock, self._ack_ms)
-        self._seen = sock
+        self._seen = self._io = sock
+        if not isinstance(sock, Stream):
+            from .adopted import Adopted
+
+            self._io = Adopted(sock, self._ack_ms)
 
     def _dead(self, error=None):
         # close, and say why; without an error a deadline has passed

@@ -5,7 +5,7 @@ from errno import EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, ENOTCONN, ETIME
 from micropython import const
 
 from .. import port as _port
-from ..port import sleep_ms, ticks_add, ticks_diff, ticks_ms
+from ..port import ticks_add, ticks_diff, ticks_ms
 
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
@@ -58,44 +58,9 @@ def tls_context(ca, cert=None, key=None):
 
     ValueError when there is no CA, when only one of `cert` and `key` is given, or when one of them cannot be read as a certificate.
     """
-    if not ca:
-        raise ValueError("TLS needs a CA certificate to verify the server with")
-    if bool(cert) != bool(key):
-        raise ValueError("a client certificate and its key come together")
-    return _port.tls_client(_ders(ca, "CERTIFICATE"), cert and _ders(cert, "CERTIFICATE"), key and _ders(key, "PRIVATE KEY"))
+    from .tls import context
 
-
-def client_tls(ssl, params):
-    """umqtt's `ssl` and `ssl_params` -> the SSLContext to use, None for plain TCP. `ssl` is a context, True or false.
-
-    True has no CA in umqtt 1.3.4, which verified nothing; here `params` must name one as "cadata".
-    """
-    if ssl is not True:
-        return ssl or None
-    return tls_context(params.get("cadata"), params.get("cert"), params.get("key"))
-
-
-def _ders(source, kind):
-    # PEM is undone here because not every board's TLS library can
-    if isinstance(source, str) and "-----BEGIN" not in source:
-        with open(source, "rb") as file:
-            source = file.read()
-    if isinstance(source, str):
-        source = source.encode()
-    if b"-----BEGIN" not in source:
-        return [(kind, source)]
-    from binascii import a2b_base64
-
-    found = []
-    for block in bytes(source).split(b"-----BEGIN ")[1:]:
-        label, sep, rest = block.partition(b"-----")
-        body, end, _ = rest.partition(b"-----END")
-        label = label.decode()
-        if sep and end and label.endswith(kind):
-            found.append((label, a2b_base64(b"".join(body.split()))))
-    if not found:
-        raise ValueError("PEM without a " + kind)
-    return found
+    return context(ca, cert, key)
 
 
 class Stream(_port.Pollable):
@@ -283,53 +248,3 @@ class Stream(_port.Pollable):
         if error.args and error.args[0] in (EAGAIN, ETIMEDOUT):
             return 0
         raise error
-
-
-class Adopted(Stream):
-    """Somebody else's socket-like object (read, write, setblocking) in the place of a Stream. Reading is tried every few ms."""
-
-    def __init__(self, sock, write_timeout_ms=8000):
-        self.write_timeout_ms = write_timeout_ms
-        self._raw = self.sock = sock
-        self._handshake = None
-        # has its write ever said how much it took? Before that None is not "not now" but a write that returns nothing
-        self._counts = False
-
-    def readinto(self, buf):
-        """As Stream.readinto."""
-        try:
-            # every time: the owner may have set it back, and on a board that also wipes a timeout
-            self.sock.setblocking(False)
-            data = self.sock.read(len(buf))
-        except Exception as error:
-            return self._none_or_raise(error)
-        if data is None:
-            return 0
-        n = len(data)
-        if n == 0:
-            raise OSError(ECONNRESET)
-        buf[:n] = data
-        return n
-
-    def send(self, buf, off, n):
-        """As Stream.send."""
-        self._write_rest(buf, off, n, self._write_some(buf, off, n))
-
-    def _write_some(self, buf, off, n):
-        try:
-            self.sock.setblocking(False)
-            done = self.sock.write(bytes(memoryview(buf)[off : off + n]))
-        except Exception as error:
-            self._counts = True
-            return self._none_or_raise(error)
-        if done is None:
-            return 0 if self._counts else n
-        self._counts = True
-        return done
-
-    def _wait_writable(self, ms):
-        sleep_ms(ms)
-
-    def poll(self, timeout_ms):
-        """As Stream.poll; since nothing tells when data comes it returns after a short pause."""
-        sleep_ms(min(timeout_ms, _SLICE_MS))

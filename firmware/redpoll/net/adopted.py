@@ -1,0 +1,59 @@
+# umqtt's client.sock, when the application puts a socket-like object of its own there.
+from errno import ECONNRESET
+
+from micropython import const
+
+from ..port import sleep_ms
+from .stream import Stream
+
+_PAUSE_MS = const(10)
+
+
+class Adopted(Stream):
+    """Somebody else's socket-like object (read, write, setblocking) in the place of a Stream. Reading is tried every few ms."""
+
+    def __init__(self, sock, write_timeout_ms=8000):
+        self.write_timeout_ms = write_timeout_ms
+        self._raw = self.sock = sock
+        self._handshake = None
+        # has its write ever said how much it took? Before that None is not "not now" but a write that returns nothing
+        self._counts = False
+
+    def readinto(self, buf):
+        """As Stream.readinto."""
+        try:
+            # every time: the owner may have set it back, and on a board that also wipes a timeout
+            self.sock.setblocking(False)
+            data = self.sock.read(len(buf))
+        except Exception as error:
+            return self._none_or_raise(error)
+        if data is None:
+            return 0
+        n = len(data)
+        if n == 0:
+            raise OSError(ECONNRESET)
+        buf[:n] = data
+        return n
+
+    def send(self, buf, off, n):
+        """As Stream.send."""
+        self._write_rest(buf, off, n, self._write_some(buf, off, n))
+
+    def _write_some(self, buf, off, n):
+        try:
+            self.sock.setblocking(False)
+            done = self.sock.write(bytes(memoryview(buf)[off : off + n]))
+        except Exception as error:
+            self._counts = True
+            return self._none_or_raise(error)
+        if done is None:
+            return 0 if self._counts else n
+        self._counts = True
+        return done
+
+    def _wait_writable(self, ms):
+        sleep_ms(ms)
+
+    def poll(self, timeout_ms):
+        """As Stream.poll; since nothing tells when data comes it returns after a short pause."""
+        sleep_ms(min(timeout_ms, _PAUSE_MS))
