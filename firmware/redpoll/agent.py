@@ -7,6 +7,7 @@ from . import log, port, version
 from .clock import Clock, parse_iso
 from .commands import LATER, RESTART, Commands
 from .config import Config
+from .fields import is_whole, kept
 from .flash.record import Record
 from .flash.spool import Spool
 from .health import Health
@@ -46,7 +47,7 @@ class Agent:
         self._space = Record(self.settings.state_path("space"))
         # what the cloud said of the place the device stands in, or {}
         self.space = {}
-        self._space_version = self._space.load(0)
+        self._space_version = kept(self._space, 0, is_whole)
         self._link = Link(self.settings, self.clock, self, version)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
@@ -54,6 +55,8 @@ class Agent:
         # a built-in command that takes longer, polled until it says that it is done
         self._task = None
         self._restart_at = None
+        # has the configuration in force been told to the cloud in this session?
+        self._confirmed = False
         # uptime by which a configuration on trial must have reached the cloud
         self._trial_end = 0
         self._overlay()
@@ -229,7 +232,7 @@ class Agent:
         if self._task and self._task.poll():
             self._task = None
         if self._commands.pending():
-            self._commands.run_next()
+            self._commands.run_next(self.clock.wall_at(self.clock.ms()))
             return 0
         return _LONGEST_WAIT
 
@@ -261,6 +264,7 @@ class Agent:
     def on_link(self, adapter):
         """A session is open, or (None) it is gone."""
         self.spool.rewind()
+        self._confirmed = False
         if adapter:
             known = self.settings.credentials
             if known.get("version") != self.version:
@@ -284,26 +288,37 @@ class Agent:
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
         if version <= self._config.version:
+            if version == self._config.version:
+                self.on_config_taken(version, values)
+            self.on_config_version(version)
             return
         trial, refusal = self._try_settings(values.get("settings", {}))
-        values, reason = self._config.offer(version, values, refusal, trial)
+        reason = self._config.offer(version, values, refusal, trial)[1]
         if reason:
             if trial:
                 self._overlay()
             log.warning("config %d refused: %s", version, reason)
             self.telemetry.notice("config %d refused: %s" % (version, reason))
         elif self._config.on_trial():
+            if not trial:
+                return
             log.info("config %d is on trial until the cloud is reached with it", version)
             self._trial_end = self.clock.ms() + self.settings.trial_timeout * 1000
             self._link.close()
             return
         else:
             log.info("config %d applied", version)
-        self._send("send_config", version, values)
+        self._tell_config()
 
-    def on_config_taken(self, version):
-        """The cloud has the configuration that it was told, under this version."""
-        self._config.taken(version)
+    def on_config_version(self, version):
+        """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""
+        if 0 < version == self._config.version and not self._confirmed and not self._config.on_trial():
+            self._tell_config()
+
+    def on_config_taken(self, version, values):
+        """The cloud has these values under this version."""
+        if self._config.taken(version, values) and not self._config.on_trial():
+            self._tell_config()
 
     def _try_settings(self, changes):
         # what the link depends on: (whether it changes, reason to refuse it)
@@ -331,9 +346,7 @@ class Agent:
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
-        end = parse_iso(expires_at) if expires_at else None
-        now = self.clock.wall_at(self.clock.ms())
-        self._commands.offer(command_id, name, parameters, end is not None and now is not None and now >= end)
+        self._commands.offer(command_id, name, parameters, parse_iso(expires_at) if expires_at else None)
 
     def on_license(self, license_id, action, license):
         """A licence is to be added, updated or removed."""
@@ -385,6 +398,8 @@ class Agent:
         return LATER
 
     def _tell_config(self):
+        self._confirmed = True
+        self._config.told()
         return self._send("send_config", self._config.version, self._config.values)
 
     def _report(self, command_id, status, message):

@@ -3,6 +3,7 @@
 from binascii import crc32
 
 from . import jsonin, log, port
+from .fields import kept
 from .flash.record import Record
 
 # name: (default, smallest, largest)
@@ -13,7 +14,7 @@ _NUMBERS = {
     "connect_timeout": (7, 1, 8),
     "trial_timeout": (180, 20, 3600),
     "spool_bytes": (8192, 512, 1 << 20),
-    "spool_flash_bytes": (65536, 8192, 1 << 24),
+    "spool_flash_bytes": (131072, 8192, 1 << 19),
     "spool_hold": (300, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
@@ -86,7 +87,7 @@ class Settings:
             log.hide(self.wifi_password)
             # one record an entry: while another cloud is on trial, the way back to this one is not lost
             self._record = Record(self.state_path("credentials-%08x" % crc32(self.entry.encode())))
-            self.credentials = self._usable(self._record.load())
+            self.credentials = self._usable(kept(self._record, None, _sound))
         return problems
 
     def identity(self):
@@ -99,10 +100,11 @@ class Settings:
 
     def store(self, credentials):
         """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts. OSError when the flash fails."""
-        kept = dict(credentials)
-        kept["entry"] = self.entry
-        self._record.save(kept)
-        self.credentials = self._usable(kept)
+        stored = dict(credentials)
+        stored["entry"] = self.entry
+        # they hold until the restart also when the flash is full
+        self.credentials = self._usable(stored)
+        self._record.save(stored)
 
     def forget(self):
         """Drop the credentials: the cloud has removed the device."""
@@ -123,21 +125,28 @@ class Settings:
 
 def check_credentials(reply):
     """The four values of a registration reply, checked. ValueError that names the one that is missing or wrong."""
-    kept = {}
+    checked = {}
     for key in ("id", "access_key"):
         value = reply.get(key)
         # both become part of topics, URLs and headers
         if not isinstance(value, str) or not 1 <= len(value) <= 128 or not _is_plain(value):
             raise ValueError('registration reply: "%s" must be 1 to 128 letters, digits or -_.' % key)
-        kept[key] = value
+        checked[key] = value
     for key, schemes in (("hub_url", ("https://", "http://")), ("mqtt_hub_url", ("mqtts://", "mqtt://"))):
         value = reply.get(key)
         if value is None and key == "mqtt_hub_url":
             continue
         if not isinstance(value, str) or len(value) > 256 or not value.startswith(schemes):
             raise ValueError('registration reply: "%s" must be a URL with %s' % (key, " or ".join(schemes)))
-        kept[key] = value.rstrip("/")
-    return kept
+        checked[key] = value.rstrip("/")
+    return checked
+
+
+def _sound(stored):
+    try:
+        return isinstance(stored, dict) and bool(check_credentials(stored))
+    except ValueError:
+        return False
 
 
 def _read(path):

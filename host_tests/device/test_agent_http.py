@@ -251,3 +251,13 @@ def test_refresh_fetches_all_that_the_cloud_holds():
     assert bench.agent.refresh()
     bench.turn()
     assert sorted(r[1][len(BASE) :] for r in HTTP.requests) == ["/command", "/config", "/licenses", "/space"]
+
+
+def test_a_confirmation_that_was_lost_is_given_again_in_the_next_session_and_once():
+    bench = Bench()
+    bench.agent._config.offer(10, {"interval": 10})
+    bench.reply["config_version"] = 10
+    bench.turn()
+    bench.turn(30000)
+    assert bench.made("POST", "/config") == [{"version": 10, "interval": 10}]
+    assert bench.made("GET", "/config") == []

@@ -446,3 +446,16 @@ def test_a_dump_that_cannot_be_uploaded_is_an_error():
     client.deliver("commands", {"id": "c1", "name": "dump"})
     bench.turn()
     assert client.sent("commands/update")[-1]["status"] == "error"
+
+
+def test_a_confirmation_that_was_lost_is_given_again_in_the_next_session_and_once():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 3, "interval": 60})
+    bench.turn()
+    bench.start()
+    client = bench.turn()
+    for _ in range(3):
+        client.deliver("config", {"version": 3, "interval": 60})
+        bench.turn()
+    assert client.sent("config/update") == [{"version": 3, "interval": 60}]

@@ -23,7 +23,7 @@ class Adapter:
         self._clock = clock
         self._handler = handler
         self._base = "/v1/devices/" + known["id"]
-        # [what it is, method, path, body, number of the telemetry message or id of the command], in order
+        # [what it is, method, path, body, number of the telemetry message, id of the command or values told], in order
         self._queue = []
         self._current = None
         self._not_before = 0
@@ -84,7 +84,7 @@ class Adapter:
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""
-        self._add("told", "POST", "/config", xyte.config_update(self._clock, version, values))
+        self._add("told", "POST", "/config", xyte.config_update(self._clock, version, values), values)
 
     def send_command(self, command_id, status, message):
         """Tell how a command goes: in_progress, done or error (which this transport calls failed, reference xyte §2)."""
@@ -143,7 +143,7 @@ class Adapter:
             self._handler.on_sent(key)
             self._obey(response)
         elif kind == "told":
-            self._taken(response)
+            self._taken(response, key)
         elif kind == "result" and key != self._followed:
             self._followed = key
             self._fetch("command")
@@ -165,14 +165,14 @@ class Adapter:
         else:
             self._handler.on_space(self._space_version, message)
 
-    def _taken(self, response):
+    def _taken(self, response, values):
         # Update Config answers with the version that the values now have
         try:
             version = _number(jsonin.loads_object(response.body), "version")
         except ValueError:
             return
         if version:
-            self._handler.on_config_taken(version)
+            self._handler.on_config_taken(version, values)
 
     def _obey(self, response):
         # what the reply to telemetry asks of the device (seed 000, "Return Data")
@@ -181,8 +181,11 @@ class Adapter:
         except ValueError as error:
             log.warning("telemetry reply: %s; it is left alone", error)
             return
-        if _number(reply, "config_version") > self._handler.config_version():
+        version = _number(reply, "config_version")
+        if version > self._handler.config_version():
             self._fetch("config")
+        else:
+            self._handler.on_config_version(version)
         if reply.get("command") is True:
             self._fetch("command")
         if reply.get("new_licenses") is True:
