@@ -9,6 +9,7 @@ What `data` holds (the vendor publishes only `bytes`, `transport` and `id`; the 
 upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config, command, license, update, cloud_settings, snapshot);
                        `refused` with the reason when the hub did not take it. A refused MQTT message is an upstreamMessage too, because
                        that is what it is: a message that came from a device's side. It has a deviceId when the topic names a known device.
+                       `duplicate` with the message's number when the hub had it already and has only answered it.
 downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware)
 clientConnected        transport
 clientDisconnected     transport, reason

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 
 from tools.hub import tables
@@ -56,6 +56,7 @@ class Unit:
     now: float  # seconds since 1970
     activities: list[Happening] = field(default_factory=list)
     pushes: list[Push] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)  # what the activity about the message in work says beside the usual
 
 
 @dataclass
@@ -81,10 +82,12 @@ class Store:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Open the database, make the tables that are missing and start the writer. Raises sqlalchemy.exc.SQLAlchemyError."""
+        """Open the database, make the tables and columns that are missing, start the writer. Raises sqlalchemy.exc.SQLAlchemyError."""
         self._loop = asyncio.get_running_loop()
         self._engine = _engine(self._url)
         tables.metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            _add_what_is_new(connection)
         self._thread = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
         self._thread.start()
 
@@ -177,6 +180,21 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _add_what_is_new(connection: Connection) -> None:
+    """Give a database of an earlier version the columns and indexes that it lacks."""
+    found = inspect(connection)
+    for table in tables.metadata.sorted_tables:
+        columns = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in columns:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+        indexes = {index["name"] for index in found.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:

@@ -1,6 +1,9 @@
-"""The tables. Times are seconds since 1970 as float; JSON columns hold what the wire brought, already validated and bounded."""
+"""The tables. Times are seconds since 1970 as float; JSON columns hold what the wire brought, already validated and bounded.
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+A column that comes later takes null, which means that it is not known: a database made before is given it when it is opened (store.py).
+"""
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -54,6 +57,8 @@ devices = Table(
     Column("online", Boolean, nullable=False),
     Column("seen_at", Float),
     Column("created_at", Float, nullable=False),
+    Column("state_order", JSON),  # when each key of the state was set: domain/state.py
+    Column("kept_messages", Integer),  # how many rows of `telemetry` are this device's
     Index("devices_by_mac", "mac", "sn"),
     Index("devices_by_presence", "online", "seen_at"),
 )
@@ -69,7 +74,9 @@ telemetry = Table(
     Column("message", Text),
     Column("telemetries", JSON, nullable=False),  # as this one message had them
     Column("override", Boolean, nullable=False),
+    Column("number", BigInteger),  # the device's own number of the message; null where it gave none
     Index("telemetry_by_device", "device_id", "seq"),
+    Index("telemetry_by_number", "device_id", "number", unique=True),  # nulls are distinct
 )
 
 commands = Table(

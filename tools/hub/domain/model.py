@@ -47,6 +47,8 @@ class Device:
     online: bool
     seen_at: float | None
     created_at: float
+    state_order: dict[str, Any] | None
+    kept_messages: int | None
 
 
 @dataclass(frozen=True)

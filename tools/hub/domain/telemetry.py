@@ -1,12 +1,25 @@
-"""Telemetry: validated, merged into the device's state, kept as history (seed 000, reference xyte §2)."""
+"""Telemetry: validated, merged into the device's state, kept as history (seed 000, reference xyte §2).
+
+A message may bear a number of its own, up to ten digits, which its device never uses again. One that comes twice (at-least-once delivery,
+over whichever transport) is answered like the first and does nothing else: it is not in the history a second time, does not touch the
+state, and its upstreamMessage is marked `duplicate`. What the second says is not looked at: it may have got its timestamp since. A message
+that was refused has not used its number up. The memory of numbers is the history itself, which keeps HISTORY_MAX messages of each
+device: a number older than these is new again.
+
+Which message is newer is decided by `timestamp`; see state.py for what a late one does. One without a timestamp is new, whatever the clocks
+say; and so is one of a time to come, which only a wrong clock can give, so that it does not make what follows late. Since the hub's clock
+and the device's may differ, the time of such a message counts as LEEWAY ago where it is compared with others.
+"""
 
 import math
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from tools.hub import tables, times
-from tools.hub.domain import commands, firmware
+from tools.hub.domain import commands, firmware, state
 from tools.hub.domain.model import Device, change_device
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
@@ -15,12 +28,29 @@ MESSAGE_MAX = 128 * 1024  # bytes in one telemetry message
 STRING_MAX = 1000  # bytes in one value
 STATE_MAX = 1000  # keys in a device's state: our own bound, the vendor names none
 _FLOAT32_MAX = 3.4028234663852886e38
+HISTORY_MAX = 100_000  # messages kept of each device
+LEEWAY = 60.0  # seconds that two clocks may differ
+_HISTORY_SLACK = 1000  # messages more than that before the oldest go
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _INSERT = insert(tables.telemetry)
+_SAME = select(tables.telemetry.c.seq).where(
+    tables.telemetry.c.device_id == bindparam("the_device"), tables.telemetry.c.number == bindparam("the_number")
+)
 _STATUSES = ("online", "offline", "error")
 
 
-def send(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+def number_of(given: Iterable[str]) -> int | None:
+    """The message's number out of what was given as such; None when that is nothing, no number, or more than one."""
+    different = set(given)
+    text = different.pop() if len(different) == 1 else ""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = None) -> None:
     """Take one message in: values merge into the state, null removes a key, `override` replaces it all."""
+    if number is not None and unit.db.execute(_SAME, {"the_device": device.id, "the_number": number}).first() is not None:
+        unit.marks["duplicate"] = str(number)
+        return
     status, message, override = body.get("status"), body.get("message"), body.get("override")
     values = body.get("telemetries")
     if status is not None and status not in _STATUSES:
@@ -30,32 +60,30 @@ def send(unit: Unit, device: Device, body: dict[str, Any]) -> None:
     if override is not None and not isinstance(override, bool):
         raise Invalid("override must be true or false")
     values = _checked(values)
-    taken_at = _timestamp(body.get("timestamp"), unit.now)
+    taken_at = _timestamp(body.get("timestamp"))
     if status is not None:
         values["status"] = status  # seed 000: injected into the telemetries
-    state = {} if override else dict(device.state)
-    for name, value in values.items():
-        if value is None:
-            state.pop(name, None)
-        else:
-            state[name] = value
-    if len(state) > STATE_MAX:
+    order = device.state_order or state.first_order(device.state, device.telemetry_at)
+    merged = state.merge(device.state, order, values, _place(taken_at, unit.now, order["at"]), bool(override))
+    if len(merged.state) > STATE_MAX:
         raise Invalid(f"telemetries: at most {STATE_MAX} keys")
-    change_device(
-        unit.db,
-        device.id,
-        {"state": state, "status": status or device.status, "message": message, "telemetry_at": taken_at},
-    )
+    changes = {"state": merged.state, "state_order": merged.order, "kept_messages": _make_room(unit.db, device)}
+    if "status" in merged.taken:
+        changes["status"] = status or device.status
+    if merged.newest:
+        changes.update(message=message, telemetry_at=unit.now if taken_at is None else taken_at)
+    change_device(unit.db, device.id, changes)
     unit.db.execute(
         _INSERT,
         {
             "device_id": device.id,
             "received_at": unit.now,
-            "timestamp": taken_at,
+            "timestamp": unit.now if taken_at is None else taken_at,
             "status": status,
             "message": message,
             "telemetries": values,
             "override": bool(override),
+            "number": number,
         },
     )
 
@@ -90,9 +118,31 @@ def history(db: Connection, device_id: str, limit: int, before: int | None, offs
             "message": row.message,
             "telemetries": row.telemetries,
             "override": row.override,
+            "number": row.number,
         }
         for row in rows
     ]
+
+
+def _place(taken_at: float | None, now: float, newest: int) -> int:
+    """The time in ms by which a message takes its place among the others."""
+    if taken_at is None or taken_at > now + LEEWAY:
+        return max(newest, round((now - LEEWAY) * 1000))
+    return round(taken_at * 1000)
+
+
+def _make_room(db: Connection, device: Device) -> int:
+    """Forget the oldest messages when there are too many; returns how many there are with the one that comes now."""
+    rows = tables.telemetry.c
+    kept = device.kept_messages
+    if kept is None:
+        kept = db.execute(select(func.count()).where(rows.device_id == device.id)).scalar_one()
+    if kept < HISTORY_MAX + _HISTORY_SLACK:
+        return int(kept) + 1
+    newest = select(rows.seq).where(rows.device_id == device.id).order_by(rows.seq.desc())
+    last = db.execute(newest.offset(HISTORY_MAX - 1).limit(1)).scalar_one()
+    db.execute(delete(tables.telemetry).where(rows.device_id == device.id, rows.seq < last))
+    return HISTORY_MAX + 1
 
 
 def _checked(values: object) -> dict[str, Any]:
@@ -119,9 +169,9 @@ def _problem(value: object) -> str:
     return "must be string, number or boolean"
 
 
-def _timestamp(value: object, now: float) -> float:
+def _timestamp(value: object) -> float | None:
     if value is None:
-        return now
+        return None
     try:
         if isinstance(value, str):
             return times.parse(value)

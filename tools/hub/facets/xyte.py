@@ -88,10 +88,11 @@ class DeviceFacet:
         return JSONResponse(answer, 201)
 
     async def send_telemetry(self, device_id: str, request: Request) -> JSONResponse:
-        """Send Telemetry."""
+        """Send Telemetry; `Idempotency-Key` is the message's number, if it has one."""
+        number = telemetry.number_of(request.headers.getlist("idempotency-key"))
 
         def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
-            telemetry.send(unit, device, body)
+            telemetry.send(unit, device, body, number)
             return telemetry.reply(unit, device)
 
         return await self._take(device_id, request, "telemetry", handle, limit=telemetry.MESSAGE_MAX)
@@ -248,7 +249,7 @@ class DeviceFacet:
             except Refused as refused:
                 self._tell_refused(unit, device_id, kind, len(raw), refused)
                 raise
-            tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind)
+            tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind, **unit.marks)
             return answer
 
         return JSONResponse(await self._hub.do(work))

@@ -9,6 +9,8 @@ Every message must carry the user properties device_id and access_key (seed 001)
 refused, which the device does not get to know (the protocol has no error channel) and the activity feed does. `--lenient` takes messages
 without the properties; wrong ones are refused all the same.
 
+The user property message_id of a telemetry message is its number, if it has one: a message that comes twice is stored once.
+
 Left out so far: licences, children, the newer `command` topic for what the hub sends.
 """
 
@@ -71,6 +73,10 @@ class Incoming:
     end: str  # what follows in the topic
     payload: bytes
     properties: tuple[tuple[str, str], ...]
+
+    def values(self, name: str) -> set[str]:
+        """What the user properties of this name say."""
+        return {value for key, value in self.properties if key == name}
 
 
 class XyteMqtt:
@@ -186,19 +192,22 @@ class XyteMqtt:
         try:
             device = self._who(unit, incoming)
             device = presence.seen(unit, device, "mqtt", alive=not self._hub.has_just_gone(device.id))
-            _HANDLERS[kind](unit, device, wire.decode_object(incoming.payload) if incoming.payload else {})
+            body = wire.decode_object(incoming.payload) if incoming.payload else {}
+            if kind == "telemetry":
+                _telemetry(unit, device, body, incoming.values("message_id"))
+            else:
+                _HANDLERS[kind](unit, device, body)
         except Refused as refused:
             known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
             collection = self._hub.home if known is None else known.collection_id
             data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
             unit.activities.append(Happening("upstreamMessage", None if known is None else known.id, collection, data))
         else:
-            tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind)
+            tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind, **unit.marks)
 
     def _who(self, unit: Unit, incoming: Incoming) -> Device:
         """The device that sent it. Raises NotAuthorized."""
-        ids = {value for name, value in incoming.properties if name == "device_id"}
-        keys = {value for name, value in incoming.properties if name == "access_key"}
+        ids, keys = incoming.values("device_id"), incoming.values("access_key")
         if self._hub.settings.lenient and not ids and not keys:
             device = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
             if device is None:
@@ -269,10 +278,10 @@ def _read(message: aiomqtt.Message) -> Incoming | None:
     return Incoming(parts[2], parts[3], payload, tuple(getattr(message.properties, "UserProperty", ())))
 
 
-def _telemetry(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+def _telemetry(unit: Unit, device: Device, body: dict[str, Any], numbers: set[str]) -> None:
     if not body:
         raise Malformed("The body must be a JSON object")
-    telemetry.send(unit, device, body)
+    telemetry.send(unit, device, body, telemetry.number_of(numbers))
 
 
 def _config(unit: Unit, device: Device, body: dict[str, Any]) -> None:
@@ -298,7 +307,6 @@ def _snapshot(unit: Unit, device: Device, _body: dict[str, Any]) -> None:
 
 
 _HANDLERS = {
-    "telemetry": _telemetry,
     "config": _config,
     "command": _command,
     "license": licenses.report,
