@@ -54,6 +54,7 @@ class Agent:
         self._listeners = {}
         # a built-in command that takes longer, polled until it says that it is done
         self._task = None
+        self._licenses = None
         self._restart_at = None
         # has the configuration in force been told to the cloud in this session?
         self._confirmed = False
@@ -122,6 +123,29 @@ class Agent:
     def connected(self):
         """True while there is a session with the cloud."""
         return self._link.adapter is not None
+
+    @property
+    def licenses(self):
+        """What the cloud has unlocked: `agent.licenses.valid(name)`, see licenses.Licenses. Loaded when first asked for."""
+        if self._licenses is None:
+            from .licenses import Licenses
+
+            settings = self.settings
+            self._licenses = Licenses(
+                settings.state_path("licenses"),
+                self.clock,
+                settings.license_key or None,
+                settings.license_algorithm,
+                settings.license_encoding,
+                self._own_names,
+            )
+        return self._licenses
+
+    def _own_names(self):
+        # what a licence may call this device
+        settings = self.settings
+        known = {"sn": settings.sn, "cloud_id": settings.cloud_id, "device_id": (settings.credentials or {}).get("id")}
+        return {key: known[key] for key in known if known[key]}
 
     def refresh(self):
         """Ask the cloud for all that it holds for the device. False while not connected."""
@@ -350,7 +374,8 @@ class Agent:
 
     def on_license(self, license_id, action, license):
         """A licence is to be added, updated or removed."""
-        self._send("send_license", license_id, "error", "this firmware does not hold licences")
+        state, error = self.licenses.on_license(license_id, action, license)
+        self._send("send_license", license_id, state, error)
 
     def on_space(self, version, information):
         """Where the device stands; `version` when the transport tells it."""

@@ -19,8 +19,10 @@ _NUMBERS = {
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
 _SECRET = ("wifi_password",)
+_LICENSE_ALGORITHMS = ("pkcs1v15-sha256", "pkcs1v15-sha512", "pss-sha256", "pss-sha512")
+_LICENSE_ENCODINGS = ("base64", "hex")
 _TRANSPORTS = ("mqtt", "http")
-_KNOWN = ("entry", "transport", "details", "watchdog") + _TEXTS + tuple(_NUMBERS)
+_KNOWN = ("entry", "transport", "details", "watchdog", "license_key", "license_algorithm", "license_encoding") + _TEXTS + tuple(_NUMBERS)
 # what the link depends on and the cloud may change, on trial (DESIGN §3, config)
 OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout", "ca", "wifi_ssid", "wifi_password")
 
@@ -64,9 +66,13 @@ class Settings:
         self.entry = values.get("entry")
         if not _is_url(self.entry):
             problems.append('"entry" must be an https:// or http:// URL, not %s' % _shown(self.entry))
-        self.transport = values.get("transport", "mqtt")
-        if self.transport not in _TRANSPORTS:
-            problems.append('"transport" must be "mqtt" or "http", not %s' % _shown(self.transport))
+        self.transport = _one_of(values, "transport", _TRANSPORTS, problems)
+        self.license_algorithm = _one_of(values, "license_algorithm", _LICENSE_ALGORITHMS, problems)
+        self.license_encoding = _one_of(values, "license_encoding", _LICENSE_ENCODINGS, problems)
+        # a file's name, PEM text or a JWK; licenses.py says what is wrong with it
+        self.license_key = values.get("license_key", "")
+        if not isinstance(self.license_key, (str, dict)):
+            problems.append('"license_key" must be a file name, PEM text or a JWK object, not %s' % _shown(self.license_key))
         for key in _TEXTS:
             setattr(self, key, _text(values, key, problems))
         for key, (default, low, high) in _NUMBERS.items():
@@ -184,6 +190,13 @@ def _number(values, key, default, low, high, problems):
         return value
     problems.append('"%s" must be a whole number from %d to %d, not %s' % (key, low, high, _shown(value)))
     return default
+
+
+def _one_of(values, key, choices, problems):
+    value = values.get(key, choices[0])
+    if value not in choices:
+        problems.append('"%s" must be %s, not %s' % (key, " or ".join(['"%s"' % choice for choice in choices]), _shown(value)))
+    return value
 
 
 def _own_serial(problems):

@@ -113,13 +113,15 @@ def test_a_command_that_is_in_progress_already_is_answered_and_not_asked_for_wit
     assert len(bench.made("GET", "/command")) <= 2
 
 
-def test_new_licences_are_fetched_and_answered_with_a_clear_error():
+def test_new_licences_are_fetched_and_answered():
     bench = Bench()
     bench.reply["new_licenses"] = True
-    bench.answers[("GET", "/licenses")] = Reply(200, [{"id": "l1", "add": True, "update": False, "remove": False}])
+    licenses = [{"id": "l1", "add": True, "data": "x", "signature": "y"}, {"id": "l2", "remove": True}]
+    bench.answers[("GET", "/licenses")] = Reply(200, licenses)
     bench.turn()
     told = bench.made("POST", "/licenses")
-    assert told[0]["id"] == "l1" and told[0]["state"] == "error" and "licences" in told[0]["error"]
+    assert [(m["id"], m["state"]) for m in told] == [("l1", "error"), ("l2", "removed")]
+    assert "license_key" in told[0]["error"]
 
 
 def test_space_information_is_fetched_when_its_version_grew():

@@ -1,4 +1,7 @@
 # The agent over MQTT, against a cloud that the test plays (seed 001).
+from binascii import b2a_base64
+
+import rsa_vectors
 import scratch
 from cloud_fakes import CREDENTIALS, HTTP, ID, KEY, MQTT, Reply
 from mqtt_bench import Bench
@@ -181,15 +184,33 @@ def test_parameters_of_the_wrong_type_are_answered_as_an_error():
     assert [(m["id"], m["status"]) for m in client.sent("commands/update")[1::2]] == [("c1", "error"), ("c2", "error")]
 
 
-def test_a_licence_is_answered_with_a_clear_error_object_or_list():
+def test_without_a_key_a_licence_is_answered_with_what_is_missing():
     bench = Bench()
     client = bench.turn()
     client.deliver("license", {"id": "l1", "add": True, "update": False, "remove": False, "data": "x", "signature": "y"})
-    client.deliver("license", [{"id": "l2", "action": "remove"}, {}])
     bench.turn()
-    told = client.sent("license/update")
-    assert [(m["id"], m["state"]) for m in told] == [("l1", "error"), ("l2", "error")]
-    assert "licences" in told[0]["error"]
+    (told,) = client.sent("license/update")
+    assert (told["id"], told["state"]) == ("l1", "error")
+    assert "license_key" in told["error"]
+
+
+def test_a_signed_licence_is_in_use_until_it_is_removed_object_or_list():
+    bench = Bench(license_key=rsa_vectors.SPKI_2048)
+    client = bench.turn()
+    signature = b2a_base64(rsa_vectors.sign(b"seat 1")).decode().strip()
+    client.deliver("license", {"id": "l1", "add": True, "update": False, "remove": False, "data": "seat 1", "signature": signature})
+    client.deliver("license", [{"id": "l2", "add": True, "data": "seat 2", "signature": signature}, {}])
+    bench.turn()
+    assert bench.agent.licenses.valid("l1") and not bench.agent.licenses.valid("l2")
+    bench.start()
+    client.deliver("license", {})
+    assert bench.agent.licenses.valid("l1")
+    client = bench.turn()
+    client.deliver("license", [{"id": "l1", "action": "remove"}])
+    bench.turn()
+    assert not bench.agent.licenses.valid("l1")
+    states = [(m["id"], m["state"]) for made in MQTT.made for m in made.sent("license/update")]
+    assert states == [("l1", "inuse"), ("l2", "error"), ("l1", "removed")]
 
 
 def test_space_information_reaches_the_product():
