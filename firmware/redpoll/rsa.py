@@ -157,10 +157,10 @@ def _element(der, at, tag, last=True):
     start = at + 2
     length = der[at + 1] if start <= len(der) and der[at] == tag else 0
     if length >= 0x80:
-        # only the shortest form (X.690 §10.1), and two bytes are enough for every key that is taken here
+        # only the shortest form (X.690 §10.1); one of three bytes or more is longer than any source
         start += length - 0x80
         length = int.from_bytes(der[at + 2 : start], "big")
-        if start > at + 4 or length < 0x80 or der[at + 2] == 0:
+        if length < 0x80 or der[at + 2] == 0:
             length = 0
     stop = start + length
     good = length and stop <= len(der) and (not last or stop == len(der))

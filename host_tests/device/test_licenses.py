@@ -254,6 +254,7 @@ def test_both_names_of_the_expiry_and_the_signed_one_count_and_the_earliest_hold
 def test_an_expired_licence_is_refused():
     bench = Bench()
     assert bench.error(expires_at="2026-11-21T11:59:59Z") == "expired at 2026-11-21T11:59:59.000Z"
+    assert bench.error(expires_at="2026-11-21T12:00:00Z") == "expired at 2026-11-21T12:00:00.000Z"
     assert "expired at" in bench.error(data='{"expires_at": "2020-01-01T00:00:00Z"}', expires_at="2027-01-01T00:00:00Z")
 
 
@@ -330,12 +331,21 @@ def test_the_clouds_time_in_a_message_counts_only_while_there_is_no_other():
 
 def test_a_false_time_from_the_cloud_is_forgotten_when_the_time_is_known():
     bench = Bench(wall=None)
-    bench.told(current_time="2099-01-01T00:00:00Z")
-    bench.told("l2", "seat 2", expires_at="2098-01-01T00:00:00Z")
-    bench.boot(NOW)
-    assert bench.told("l2", "seat 2", expires_at="2098-01-01T00:00:00Z") == ("inuse", None)
-    assert bench.valid("l2")
-    assert bench.boot(None).valid("l2")
+    bench.told("l1", expires_at="2098-01-01T00:00:00Z")
+    bench.told("l2", "seat 2", current_time="2099-01-01T00:00:00Z")
+    assert not bench.boot(None).valid("l1")
+    assert bench.boot(NOW).valid("l1")
+    assert bench.boot(None).valid("l1")
+
+
+def test_the_clouds_time_causes_no_write_while_the_time_is_known():
+    bench = Bench()
+    bench.told(expires_at="2027-01-01T00:00:00Z")
+    before = read("licenses")
+    assert bench.error("l2", "seat 2", current_time="2030-01-01T00:00:00Z", expires_at="2026-01-01T00:00:00Z")
+    bench.ticks.ms = 1
+    assert bench.valid("l1")
+    assert read("licenses") == before
 
 
 # replay

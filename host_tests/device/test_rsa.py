@@ -285,6 +285,13 @@ def test_a_key_with_one_byte_changed_added_or_cut_is_another_valid_key_or_a_valu
             text_of(ValueError, rsa.load, good + more)
 
 
+def test_a_bit_string_with_unused_bits_is_refused():
+    good = der_of(vectors.SPKI_2048)
+    assert good[23:25] == b"\0\x30"
+    for unused in (1, 7, 8, 0xFF):
+        assert text_of(ValueError, rsa.load, good[:23] + bytes([unused]) + good[24:]) == "public key: wrong DER at byte 19"
+
+
 def test_only_the_shortest_der_is_taken():
     n = der_of(vectors.PKCS1_2048)[8:-5]
     exponent = b"\x02\x03\x01\x00\x01"
