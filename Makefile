@@ -9,7 +9,7 @@ FOR       ?=
 TRANSPORT ?= mqtt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint size clean setup
+.PHONY: help run test test-long lint size bench clean setup
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware mod
 
 size: setup  ## bytes of bytecode per firmware module, as a board stores them
 	@$(BIN)/python -m tools.mpy --sizes
+
+bench: setup  ## measurements; `redpoll bench --help` lists them
+	@$(BIN)/redpoll bench wear
 
 clean:  ## remove everything that make made, .venv included
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

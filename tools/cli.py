@@ -9,6 +9,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "run": ("tools.run", "a hub, one board and a live view of both"),
     "hub": ("tools.hub.command", "the stand-in cloud"),
+    "bench": ("tools.bench.command", "measurements, such as how long a board's flash lasts"),
     "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),
 }
 

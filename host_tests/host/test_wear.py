@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import wear
+from tools.bench import wear
 
 
 @pytest.mark.timeout(300)

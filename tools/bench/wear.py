@@ -3,7 +3,6 @@
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 
 from tools.paths import FIRMWARE, ROOT
@@ -67,14 +66,3 @@ def run(args: argparse.Namespace) -> int:
             row = f"{name:24}{hold:>4} s {erases:>11,.0f} {found['programs'] / args.days:>13,.0f} "
             print(row + f"{found['programmed'] / args.days / 1024:>9,.0f} {years(erases, found['free']):>8,.0f} {last:>12,.0f}")
     return 1 if worn else 0
-
-
-def main() -> int:
-    """`python -m tools.wear`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measurements: each figure that is claimed is printed by a command here."""

@@ -1,0 +1,24 @@
+"""`redpoll bench NAME`: a thin table of measurements; each lives in its own module and is imported when it is called."""
+
+import argparse
+import importlib
+
+# name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
+BENCHES = {
+    "wear": ("tools.bench.wear", "how many years the flash of a board lasts"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand for each measurement, with its own options."""
+    subparsers = parser.add_subparsers(metavar="NAME", required=True)
+    for name, (module_name, summary) in BENCHES.items():
+        module = importlib.import_module(module_name)
+        subparser = subparsers.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(subparser)
+        subparser.set_defaults(bench=module.run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the measurement. Returns its exit status."""
+    return int(args.bench(args))
