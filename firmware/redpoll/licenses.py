@@ -29,7 +29,7 @@ _DATA = const(1024)  # bytes of one licence's data
 _TOTAL = const(2048)  # of all together
 _NAME = const(64)
 _SIGNATURE = const(1200)  # characters: 4096 bits in hexadecimal, with room for line ends
-_KEY_FILE = const(4096)
+_KEY_FILE = const(2048)  # bytes; one of 4096 bits has 800. So much is asked of the heap at once
 _REASON = const(200)
 _DAY = const(86400000)
 
