@@ -133,12 +133,23 @@ class View:
         words = [kind] if kind else []
         words += [f"{size} bytes"] if size else []
         words += [f"{key}={value}" for key, value in data.items()]
+        if kind == "telemetry" and "refused" not in data:
+            words += self._readings(activity["deviceId"])
         self._print(activity["time"][11:], self._name(activity.get("deviceId")), event, self.STYLES.get(event, ""), "  ".join(words))
 
     def console_line(self, line: str) -> None:
         """One line of the board's own console."""
         # the log's own time is that of the first column
         self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", re.sub(r"^\[ *[\d.]+\] ", "", line), "dim")
+
+    def _readings(self, device_id: str) -> list[str]:
+        # an activity tells that a message came, not what it said; this is the newest one
+        try:
+            newest = self._operator.history(device_id, limit=1)
+        except HubError:
+            return []
+        readings = newest[0]["telemetries"] if newest else {}
+        return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings.items() if value != ""]
 
     def _name(self, device_id: str | None) -> str:
         if device_id is None:

@@ -66,7 +66,7 @@ class Agent:
         self._started = False
         log.info("Redpoll %s on %s", version, port.HARDWARE)
         self._health = Health(self.settings.state_path("health"))
-        self.telemetry.add(self.heartbeat, _HEALTH_EVERY)
+        self.telemetry.add(self.heartbeat, _HEALTH_EVERY, True)
         if self._health.ended_by:
             self.telemetry.notice("ended by " + self._health.ended_by)
         self._watchdog = None
@@ -117,7 +117,7 @@ class Agent:
     # what a product does while it runs
 
     def every(self, seconds, sensor=None):
-        """Read the sensor of this name, or all of them, every so many seconds."""
+        """Read the sensor of this name, or all of the product's, every so many seconds."""
         self.telemetry.every(seconds, sensor)
 
     def connected(self):

@@ -15,7 +15,7 @@ class Telemetry:
 
     def __init__(self, clock):
         self._clock = clock
-        # [name, function, period in ms, uptime when it is due, text of its failure or None]
+        # [name, function, period in ms, uptime when it is due, text of its failure or None, fixed]
         self._sensors = []
         # what every sensor said last
         self.state = {}
@@ -25,19 +25,22 @@ class Telemetry:
         self._notice = None
         self.refused = 0
 
-    def add(self, function, every_s):
-        """Read `function() -> dict` every so many seconds, the first time at once. Returns the sensor's name."""
+    def add(self, function, every_s, fixed=False):
+        """Read `function() -> dict` every so many seconds, the first time at once. Returns the sensor's name.
+
+        The interval of a `fixed` one changes only when it is named.
+        """
         if not every_s > 0:
             raise ValueError("a sensor is read every so many seconds, not every %r" % every_s)
         name = getattr(function, "__name__", "sensor")
-        self._sensors.append([name, function, int(every_s * 1000), self._clock.ms(), None])
+        self._sensors.append([name, function, int(every_s * 1000), self._clock.ms(), None, fixed])
         return name
 
     def every(self, seconds, name=None):
         """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name."""
         found = False
         for sensor in self._sensors:
-            if name is None or sensor[0] == name:
+            if sensor[0] == name or (name is None and not sensor[5]):
                 found = True
                 sensor[2] = int(seconds * 1000)
                 sensor[3] = min(sensor[3], self._clock.ms() + sensor[2])

@@ -1,7 +1,7 @@
 import json
 
 import scratch
-from redpoll import log
+from redpoll import log, rsa, settings
 from redpoll.settings import Settings, SettingsError, check_credentials
 
 GOOD = {"entry": "https://entry.example", "sn": "A1"}
@@ -74,6 +74,11 @@ def test_each_bad_value_is_named_with_its_reason_and_what_to_write():
         text = with_(**{key: value})
         assert isinstance(text, str), (key, value)
         assert '"%s"' % key in text and words in text, text
+
+
+def test_the_licence_algorithms_are_those_that_can_be_verified():
+    assert settings._LICENSE_ALGORITHMS == rsa.ALGORITHMS
+    assert not [key for key in settings.OVERLAY if key.startswith("license")]  # who may set the key may sign
 
 
 def test_all_that_is_wrong_is_told_at_once():

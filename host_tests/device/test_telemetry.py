@@ -41,10 +41,23 @@ def test_nothing_is_read_before_it_is_due():
     assert message(telemetry)
 
 
-def test_sensors_that_are_due_together_share_a_message():
-    def level():
-        return {"level": 3}
+def test_a_fixed_interval_changes_only_by_name():
+    ticks, telemetry = made((fan, 600))
+    telemetry.add(level, 60, True)
+    message(telemetry)
+    telemetry.every(5)
+    ticks.ms += 5000
+    assert message(telemetry)["telemetries"] == {"fan_speed": 100.5, "usbc": True}
+    telemetry.every(10, "level")
+    ticks.ms += 10000
+    assert message(telemetry)["telemetries"]["level"] == 3
 
+
+def level():
+    return {"level": 3}
+
+
+def test_sensors_that_are_due_together_share_a_message():
     ticks, telemetry = made((fan, 10), (level, 20))
     message(telemetry)
     ticks.ms += 10000
