@@ -527,6 +527,14 @@ def test_qos_2_inbound_is_delivered_once():
     assert again.peer.kinds()[1:4] == [5, 7, 5]
 
 
+def test_acknowledgements_go_out_in_the_order_of_the_messages():
+    client, wire, server = session(window=1)
+    wire.inbound.extend(publish(b"t", b"1", 1, 7) + publish(b"t", b"2", 2, 8) + publish(b"t", b"3", 1, 9))
+    client.subscribe("x")  # they come while somebody waits
+    client.poll()
+    assert server.packets[2:] == [(0x40, b"\0\x07"), (0x50, b"\0\x08"), (0x40, b"\0\x09")]
+
+
 def test_a_callback_that_raises_leaves_a_usable_session():
     client, wire, server = session()
 
@@ -803,3 +811,135 @@ def publish_many(client, topic, message, qos, count):
     for _ in range(count):
         client.publish(topic, message, False, qos)
         client.poll(0)
+
+
+# -- a link that is cut anywhere, and hostile input
+
+
+class Memory(Server):
+    """A server that remembers over connections which QoS 2 messages it has, and what it took altogether."""
+
+    def __init__(self, memory):
+        super().__init__(session=memory is not None and memory.connected)
+        self.memory = memory
+
+    def answer(self, first, body):
+        memory = self.memory
+        kind = first >> 4
+        memory.connected = True
+        if kind == 3:
+            pid, message = body[3:5], body[5:]
+            if first & 6 == 2 or pid not in memory.unreleased:
+                memory.taken.append((message, first & 8))
+            if first & 6 == 4 and pid not in memory.unreleased:
+                memory.unreleased.append(pid)
+        elif kind == 6 and body in memory.unreleased:
+            memory.unreleased.remove(body)
+        return super().answer(first, body)
+
+
+class Remembered:
+    def __init__(self):
+        self.connected = False
+        self.taken = []
+        self.unreleased = []
+
+
+class Cut(Wire):
+    """Breaks after so many bytes, counted over both directions."""
+
+    def __init__(self, peer, left):
+        super().__init__(peer)
+        self.left = left
+
+    def write(self, data):
+        n = min(len(data), self.left)
+        self.left -= n
+        if n < len(data):
+            if n:
+                Wire.write(self, data[:n])
+            self.left = 0
+            self.inbound = bytearray()
+            raise OSError(ECONNRESET)
+        return Wire.write(self, data)
+
+    def read(self, n):
+        if not self.left:
+            raise OSError(ECONNRESET)
+        data = Wire.read(self, min(n, self.left))
+        if data:
+            self.left -= len(data)
+        return data
+
+
+def report(client, memory, cut):
+    """Publish m0..m5, alternately at QoS 1 and 2; the first connection breaks after `cut` bytes. -> whether it broke."""
+    wires = [Cut(Memory(memory), cut)]
+    attach(client, wires[0])
+    number = 0
+    broke = False
+    while True:
+        try:
+            if client.sock is None:
+                client.connect(False)
+            while number < 6:
+                client.publish("t", b"m%d" % number, qos=1 + (number & 1))
+                number += 1
+                client.poll()
+            client.flush()
+            return broke
+        except OSError:
+            broke = True
+            client.close()
+            attach(client, Wire(Memory(memory)))
+
+
+def test_cut_at_every_byte_nothing_is_lost_and_nothing_of_qos_2_comes_twice():
+    cut = 0
+    while True:
+        Clock().install(mqtt, stream, adopted)
+        client = mqtt.MQTTClient("id", "server", window=3, keepalive=60)
+        memory = Remembered()
+        broke = report(client, memory, cut)
+        messages = [message for message, _ in memory.taken]
+        for number in range(6):
+            count = messages.count(b"m%d" % number)
+            assert count >= 1, cut
+            assert count == 1 or not number & 1, cut
+        seen = []
+        for message, dup in memory.taken:
+            assert dup or message not in seen
+            seen.append(message)
+        if not broke:
+            break
+        cut += 1
+    assert cut > 100
+
+
+def test_random_packets_yield_a_message_or_an_exception():
+    seed = 3
+    samples = (publish(b"t", b"m"), publish(b"t", b"m", 1, 3), publish(b"t", b"m", 2, 3), b"\x40\x02\0\x01", b"\xd0\0")
+    samples += (b"\x90\x03\0\x01\0", b"\x62\x02\0\x03")
+    for protocol in (4, 5):
+        client, wire, server = session(protocol, max_packet=128)
+        for _ in range(1500):
+            if client.sock is None:
+                wire = Wire(Server(protocol))
+                attach(client, wire)
+                client.connect()
+            data = bytearray()
+            for _ in range(3):
+                data.extend(samples[seed >> 9 & 7] if seed >> 9 & 7 < 7 else b"\x30")
+                seed = seed * 1103515245 + 12345 & 0x7FFFFFFF
+            for _ in range(seed >> 20 & 3):
+                seed = seed * 1103515245 + 12345 & 0x7FFFFFFF
+                data[(seed >> 8) % len(data)] = seed >> 16 & 255
+            wire.inbound.extend(data)
+            try:
+                client.poll()
+            except mqtt.MQTTException:
+                assert client.sock is None
+            wire.sent = bytearray()
+            server.packets = []
+            client.got.clear()
+            assert len(client._received) <= 256 and not client._pending

@@ -142,7 +142,7 @@ class MQTTClient(simple.MQTTClient):
         self._replies = {}
         # identifiers of QoS 2 messages that were delivered and not yet released by the server
         self._received = []
-        # messages that came while no callback could run: (QoS 1 identifier, stream, topic, payload, properties), and their size
+        # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._pending = []
         self._limit = window
         self._set_keep_alive(keepalive)
@@ -388,7 +388,8 @@ class MQTTClient(simple.MQTTClient):
         filters = topic if isinstance(topic, list) else (topic,)
         for one in filters:
             _put(tx, one)
-        self._request(0xA2, pid, len(filters) if self._mqtt5 else 0)
+        # how many reason codes come is not looked at: rumqttd sends one for several filters
+        self._request(0xA2, pid, 0)
 
     def _begin_request(self, properties):
         self._adopt()
@@ -410,7 +411,7 @@ class MQTTClient(simple.MQTTClient):
             codes = self._replies[pid]
         finally:
             self._replies.pop(pid, None)
-        if len(codes) != count:
+        if count and len(codes) != count:
             self._violation(0x82, "bad answer")
         for code in codes:
             if code >= 0x80:
@@ -730,25 +731,20 @@ class MQTTClient(simple.MQTTClient):
         if not topic or b"+" in topic or b"#" in topic or qos and not pid:
             self._violation(0x82, "bad PUBLISH")
         msg = bytes(rx[p:end])
-        if qos == 2 and not self._first_time(pid):
-            return
-        if self._may_call:
-            self._call(pid if qos == 1 else 0, topic, msg, found)
-        else:
-            self._defer(pid if qos == 1 else 0, topic, msg, found)
-
-    def _first_time(self, pid):
-        # QoS 2, method "store the identifier" (MQTT 5.0 §4.3.3)
-        known = pid in self._received
-        if not known:
+        if qos == 2:
+            # exactly once by remembering the identifier (MQTT 5.0 §4.3.3)
+            if pid in self._received:
+                self._send_ack(_PUBREC << 4, pid, 0)
+                return
             if len(self._received) >= _RECEIVED_MAX:
                 self._violation(0x93, "too many messages")
             self._received.append(pid)
-        self._send_ack(_PUBREC << 4, pid, 0)
-        return not known
+        if self._may_call:
+            self._call(qos, pid, topic, msg, found, self._io)
+        else:
+            self._defer(qos, pid, topic, msg, found)
 
-    def _call(self, pid, topic, msg, found):
-        io = self._io
+    def _call(self, qos, pid, topic, msg, found, io):
         self._may_call = None
         self.properties = found
         try:
@@ -757,28 +753,27 @@ class MQTTClient(simple.MQTTClient):
         finally:
             self.properties = None
             self._may_call = True
-        # the callback may have closed the connection, or opened another
-        if pid and self._io is io:
-            self._send_ack(_PUBACK << 4, pid, 0)
+        # in the order in which the messages came; not when the callback has closed the connection, or opened another
+        if qos and self._io is io:
+            self._send_ack(0x30 + (qos << 4), pid, 0)
 
-    def _defer(self, pid, topic, msg, found):
+    def _defer(self, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
         size = self._pending_size + len(topic) + len(msg) + 64
         if self._pending and size > len(self._rx):
-            if pid:
+            if qos:
                 self._violation(0x97, "too many messages")
             self.dropped += 1
             return
         self._pending_size = size
-        self._pending.append((pid, self._io, topic, msg, found))
+        self._pending.append((qos, pid, topic, msg, found, self._io))
 
     def _deliver_pending(self):
         pending = self._pending
         for _ in range(len(pending)):
-            pid, io, topic, msg, found = pending.pop(0)
-            self._pending_size -= len(topic) + len(msg) + 64
-            # one that came over an earlier connection cannot be acknowledged on this one
-            self._call(pid if self._io is io else 0, topic, msg, found)
+            message = pending.pop(0)
+            self._pending_size -= len(message[2]) + len(message[3]) + 64
+            self._call(*message)
         return 1
 
     # -- the end of a connection
