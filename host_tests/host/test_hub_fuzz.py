@@ -18,7 +18,7 @@ NAMES = [
     "status", "telemetries", "message", "timestamp", "override", "version", "config", "last_updated", "id", "name", "parameters",
     "state", "firmware_version", "sub_model", "details", "space_version", "config_version", "property", "value", "sn", "mac",
     "cloud_id", "parent_id", "hardware_key", "space_id", "extra_params", "friendly_name", "file_id", "configuration", "info", "known",
-    "latest_fw_version", "error", "latest_fw_file_id", "coordinates", "utc_offset", "location",
+    "latest_fw_version", "error", "latest_fw_file_id", "coordinates", "utc_offset", "location", "expires_at", "fields",
 ]  # fmt: skip
 PLAIN = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**40, 1.5, 1e308, "", "x", "done", "in_progress", "online", "é", "\u202e",
@@ -59,6 +59,9 @@ def test_random_bodies_on_every_call_are_never_a_5xx(hub: HubProcess) -> None:
             doors += [("GET", board.base + end) for end in ("", "/config", "/command", "/space", "/licenses", "/files")]
             doors += [("PATCH", f"{operator}/{board.id}"), ("POST", f"{operator}/{board.id}/commands")]
             doors += [("PUT", f"{hub.url}/xyte/operator/models/{board.id}"), ("PUT", f"{hub.url}/xyte/operator/spaces/{board.id}")]
+            license = f"{hub.url}/xyte/operator/devices/{board.id}/licenses"
+            made = hub.operator.add_license(board.id, "x")["id"]
+            doors += [("POST", license), ("PUT", f"{license}/{made}"), ("GET", board.base + "/license")]
             with httpx.Client() as client:
                 for n in range(1500):
                     method, url = chance.choice(doors)

@@ -323,7 +323,7 @@ def test_a_bad_command_update_is_422(board: Board, body: dict[str, Any]) -> None
     assert board.post("/command", body).status_code == 422
 
 
-# ---- licences, update device, space, settings, files, dumps
+# ---- no licences (test_hub_licenses has the rest), update device, space, settings, files, dumps
 
 
 def test_there_are_no_licences(board: Board) -> None:

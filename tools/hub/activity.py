@@ -14,7 +14,7 @@ downstreamMessage      bytes, transport, kind (config, command, license, space_i
 clientConnected        transport
 clientDisconnected     transport, reason
 deviceCreated          name, model
-deviceUpdated          by (device or operator), changed, version (of a configuration)
+deviceUpdated          by (device or operator), changed, version (of a configuration), license and action (of a licence)
 deviceMoved            fromCollectionId, space
 deviceRemoved          by
 firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmwareCurrent: version

@@ -86,6 +86,32 @@ class OperatorClient:
         query = {"limit": limit, "offset": offset} | ({} if before is None else {"before": before})
         return self._items(f"{_ORGANIZATION}/{device_id}/telemetry/history", **query)
 
+    def add_license(self, device_id: str, name: str, expires_at: str | None = None, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Give the device a licence, signed by the hub. Returns it, with its id and state.
+
+        `expires_at` is ISO 8601, None for never; `fields` are texts, numbers, booleans within the signed data.
+        """
+        return self._object("POST", _licenses(device_id), {"name": name, "expires_at": expires_at, "fields": fields or {}})
+
+    def renew_license(
+        self, device_id: str, license_id: str, expires_at: str | None, fields: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Sign a licence anew with this expiry (None: never), and with other fields when they are given."""
+        body = {"expires_at": expires_at} | ({} if fields is None else {"fields": fields})
+        return self._object("PUT", f"{_licenses(device_id)}/{license_id}", body)
+
+    def remove_license(self, device_id: str, license_id: str) -> dict[str, Any]:
+        """Take a licence away; it is pending until the device has answered."""
+        return self._object("DELETE", f"{_licenses(device_id)}/{license_id}")
+
+    def licenses(self, device_id: str, limit: int = 1000, offset: int = 0) -> list[dict[str, Any]]:
+        """The device's licences, oldest first: action, state (pending, inuse, removed, error), the device's error, data."""
+        return self._items(_licenses(device_id), limit=limit, offset=offset)
+
+    def license_key(self) -> str:
+        """The public key in PEM that the hub's licences are verified with: a board's setting `license_key`."""
+        return str(self._object("GET", "/xyte/operator/license-key")["pem"])
+
     def dumps(self, device_id: str) -> list[dict[str, Any]]:
         return self._items(f"{_ORGANIZATION}/{device_id}/dumps")
 
@@ -132,6 +158,10 @@ class OperatorClient:
         _check(answer)
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
+
+
+def _licenses(device_id: str) -> str:
+    return f"/xyte/operator/devices/{device_id}/licenses"
 
 
 def _query(since: int | None, device_id: str | None, event: str | None) -> dict[str, str]:

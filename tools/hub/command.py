@@ -1,4 +1,7 @@
-"""`redpoll hub`: read the arguments, start everything in order, say when it is ready, and stop it cleanly."""
+"""`redpoll hub`: read the arguments, start everything in order, say when it is ready, and stop it cleanly.
+
+`redpoll hub license-key` prints the public key that boards verify this hub's licences with, whether the hub runs or not.
+"""
 
 import argparse
 import asyncio
@@ -27,11 +30,13 @@ from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedB
 from tools.hub.domain import presence
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
+from tools.hub.signer import Signer
 
 log = logging.getLogger("redpoll.hub")
 
 READY_FILE = "hub.json"
 KEY_FILE = "operator.key"
+LICENSE_KEY_FILE = "license.key"
 LOCK_FILE = "hub.lock"
 SESSION_FILE = "mqtt.session"
 _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
@@ -44,6 +49,7 @@ class StartError(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=("run", "license-key"), default="run", help="license-key: print it and end")
     parser.add_argument("--port", type=int, default=8480, help="HTTP port; 0 takes a free one (default 8480)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for boards on the network (default 127.0.0.1)")
     parser.add_argument(
@@ -58,13 +64,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when standard input ends, so that no hub outlives its starter"
     )
+    parser.add_argument(
+        "--license-key", type=Path, metavar="FILE", help="RSA key that signs licences (default: one made and kept in the data directory)"
+    )
     parser.add_argument("--database", help="SQLAlchemy URL (default: SQLite in the data directory)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the hub until SIGINT or SIGTERM. Returns 0, or 2 when it could not start."""
+    """Run the hub until SIGINT or SIGTERM, or print its licence key. Returns 0, or 2 when it could not."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
+        if args.what == "license-key":
+            _make_folder(args.data)
+            print(_signer(args).public_pem(), end="")
+            return 0
         choice = parse_broker(args.broker)
         settings = _settings(args)
         with _listening(args.host, args.port) as server:
@@ -226,8 +239,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     if public.scheme not in ("http", "https") or not public.hostname:
         raise StartError(f"--public-url {args.public_url}: write an http:// or https:// address")
     data: Path = args.data
+    _make_folder(data)
     try:
-        data.mkdir(parents=True, exist_ok=True)
         _lock(data / LOCK_FILE)
         (data / READY_FILE).unlink(missing_ok=True)
         key = args.operator_key or os.environ.get("REDPOLL_OPERATOR_KEY") or _kept_key(data / KEY_FILE)
@@ -235,9 +248,27 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
     database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
     return Settings(
-        data=data, operator_key=key, database_url=database, public_url=args.public_url and args.public_url.rstrip("/"),
-        lenient=args.lenient, offline_after=args.offline_after, share_group=args.share,
+        data=data, operator_key=key, database_url=database, signer=_signer(args),
+        public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
+        share_group=args.share,
     )  # fmt: skip
+
+
+def _make_folder(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
+
+
+def _signer(args: argparse.Namespace) -> Signer:
+    """The key that signs licences; made, readable by its owner only, when there is none yet."""
+    path: Path = args.license_key or args.data / LICENSE_KEY_FILE
+    try:
+        return Signer.kept(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StartError(f"--license-key {path}: {why}; give an RSA key in PEM, or a place where one can be made") from error
 
 
 def _lock(path: Path) -> None:

@@ -15,6 +15,7 @@ from tools.hub.domain import presence
 from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection
 from tools.hub.errors import NotAuthorized
+from tools.hub.signer import Signer
 from tools.hub.store import Push, Store, Unit
 
 log = logging.getLogger("redpoll.hub")
@@ -31,6 +32,7 @@ class Settings:
     data: Path
     operator_key: str
     database_url: str
+    signer: Signer  # of licences
     public_url: str | None = None  # what boards reach it by, when that is not what they asked for
     lenient: bool = False  # take MQTT messages without user properties
     offline_after: float = 180.0  # seconds of silence

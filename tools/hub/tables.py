@@ -96,6 +96,28 @@ commands = Table(
     Index("commands_by_device", "device_id", "status", "seq"),
 )
 
+licenses = Table(
+    "licenses",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("fields", JSON, nullable=False),  # the operator's own, within `data`
+    Column("data", Text, nullable=False),  # what was signed last
+    Column("signature", Text, nullable=False),
+    Column("action", String(8), nullable=False),  # add, update, remove: what the device has to do, or has done
+    Column("state", String(16), nullable=False),  # pending, inuse, removed, error
+    Column("error", Text),  # the device's reason
+    Column("offered", Boolean, nullable=False),  # false: changed, and not handed to the device since
+    Column("held", Boolean, nullable=False),  # the device has said that it is in use, and not that it is removed
+    Column("issued_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("licenses_by_device", "device_id", "state", "seq"),
+)
+
 models = Table(
     "models",
     metadata,

@@ -179,7 +179,7 @@ def rename(unit: Unit, device: Device, name: object) -> None:
 def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
     """Forget the device and all that belongs to it, the dumps below `data` too; its key is worth nothing from now on."""
     dumps.forget(unit, device, data)
-    for table in (tables.telemetry, tables.commands):
+    for table in (tables.telemetry, tables.commands, tables.licenses):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
     if device.online:

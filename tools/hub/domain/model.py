@@ -117,9 +117,14 @@ def tell(unit: Unit, event: str, device: Device, **data: str) -> None:
     unit.activities.append(Happening(event, device.id, device.collection_id, data))
 
 
+def is_pushed_to(device: Device) -> bool:
+    """Whether the device is sent what concerns it. One that polls over HTTP is not: it will ask."""
+    return device.transport != "http"
+
+
 def push(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> None:
-    """Have the device sent something now. One that polls over HTTP gets nothing pushed: it will ask."""
-    if device.transport != "http":
+    """Have the device sent something now, if it is one to be pushed to."""
+    if is_pushed_to(device):
         unit.pushes.append(Push(device.id, device.collection_id, kind, body))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from tools.hub import tables, times
-from tools.hub.domain import commands, firmware, state
+from tools.hub.domain import commands, firmware, licenses, state
 from tools.hub.domain.model import Device, change_device
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
@@ -95,7 +95,7 @@ def reply(unit: Unit, device: Device) -> dict[str, Any]:
         "config_version": device.config_version,
         "command": commands.current(unit.db, device.id) is not None,
         "info_version": device.info_version,
-        "new_licenses": False,
+        "new_licenses": licenses.any_pending(unit.db, device.id),
         "latest_fw_version": newest.version,
         "latest_fw_file_id": newest.file_id,
         "space_data_version": device.space_version,

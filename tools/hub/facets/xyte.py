@@ -1,12 +1,13 @@
 """The Xyte facet, device side over HTTP, under /xyte: seed 000 and reference xyte §1 and §2.
 
 Decisions where the reference leaves room: any `hardware_key` is known until the operator says otherwise; a telemetry message over
-128 KB, and any body over the limit, is 422; GET /license of a device without licences is `{}`; GET /space of an unclaimed device is 404;
-a repeated report of the same final status of a command is taken again, another one is 403; device info and the answers to Update Config,
+128 KB, and any body over the limit, is 422; GET /license has the oldest licence that the device has not answered, GET /licenses all of
+those; GET /space of an unclaimed device is 404; a repeated report of the same final status of a command or licence is taken again, another
+one is 403; device info and the answers to Update Config,
 Update Command and Update Device are the thing as it is then.
 
-Left out of the vendor's API, so far: licences themselves (the lists are empty, so an update finds none), files themselves (the list is
-empty), incidents, events, children and their telemetries, multipart dumps, the rate limit over 30 s (its number is not published).
+Left out of the vendor's API, so far: files themselves (the list is empty), incidents, events, children and their telemetries, multipart
+dumps, the rate limit over 30 s (its number is not published).
 """
 
 import uuid
@@ -138,16 +139,30 @@ class DeviceFacet:
         return await self._give(device_id, request, "", handle)
 
     async def get_license(self, device_id: str, request: Request) -> JSONResponse:
-        """Get License: `{}`, there is none."""
-        return await self._give(device_id, request, "", lambda _unit, _device: {})
+        """Get License: the oldest one that the device has not answered, `{}` when there is none."""
+
+        def handle(unit: Unit, device: Device) -> dict[str, Any]:
+            waiting = licenses.hand_out(unit, device, 1)
+            return shapes.license_single(waiting[0], unit.now) if waiting else {}
+
+        return await self._give(device_id, request, "license", handle)
 
     async def get_licenses(self, device_id: str, request: Request) -> JSONResponse:
-        """Get Licenses: `[]`, there are none."""
-        return await self._give(device_id, request, "", lambda _unit, _device: [])
+        """Get Licenses: all that the device has not answered."""
+
+        def handle(unit: Unit, device: Device) -> list[dict[str, Any]]:
+            return [shapes.license_in_list(item, unit.now) for item in licenses.hand_out(unit, device)]
+
+        return await self._give(device_id, request, "license", handle)
 
     async def update_license(self, device_id: str, request: Request) -> JSONResponse:
         """Update License."""
-        return await self._take(device_id, request, "license", licenses.report)
+
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            license = licenses.report(unit, device, body)
+            return {"id": license.id, "state": license.state, "error": license.error}
+
+        return await self._take(device_id, request, "license", handle)
 
     async def get_space(self, device_id: str, request: Request) -> JSONResponse:
         """Get Space Info; 404 while the device is not claimed."""
@@ -257,7 +272,7 @@ class DeviceFacet:
     async def _give(
         self, device_id: str, request: Request, kind: str, handle: Callable[[Unit, Device], Any], *, speaks: bool = True
     ) -> JSONResponse:
-        """A question of the device; the answer is a downstreamMessage when it is of a kind that a push could have had."""
+        """A question of the device; the answer is a downstreamMessage when it is of a kind that a push could have had and not empty."""
 
         def work(unit: Unit) -> Any:
             try:
@@ -266,7 +281,7 @@ class DeviceFacet:
                 self._tell_refused(unit, device_id, kind or "query", 0, refused)
                 raise
             answer = handle(unit, device)
-            if kind:
+            if kind and answer:
                 tell(unit, "downstreamMessage", device, bytes=str(len(wire.encoded(answer))), transport="http", kind=kind)
             return answer
 

@@ -11,7 +11,9 @@ without the properties; wrong ones are refused all the same.
 
 The user property message_id of a telemetry message is its number, if it has one: a message that comes twice is stored once.
 
-Left out so far: licences, children, the newer `command` topic for what the hub sends.
+Each licence is a message of its own, an object as in seed 001.
+
+Left out so far: children, licences as an array, the newer `command` topic for what the hub sends.
 """
 
 import asyncio
@@ -262,6 +264,8 @@ def outgoing(item: Push, now: float) -> tuple[str, bytes, Properties]:
         body = shapes.config_flat(body["version"], body["last_updated"], body["config"])
     elif item.kind == "space_info":
         body = shapes.space_info(body, now)
+    elif item.kind == "license":
+        body = shapes.license_pushed(body, now)
     return topic, wire.encoded(body), properties
 
 
@@ -303,13 +307,18 @@ def _snapshot(unit: Unit, device: Device, _body: dict[str, Any]) -> None:
         push(unit, device, "space_info", info)
     configuration.push_current(unit, device)
     commands.push_next(unit, device)
+    licenses.push_pending(unit, device)
     firmware.push_if_different(unit, device)
+
+
+def _license(unit: Unit, device: Device, body: dict[str, Any]) -> None:
+    licenses.report(unit, device, body)
 
 
 _HANDLERS = {
     "config": _config,
     "command": _command,
-    "license": licenses.report,
+    "license": _license,
     "update": devices.update_device,
     "cloud_settings": _cloud_settings,
     "snapshot": _snapshot,

@@ -15,11 +15,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, firmware, telemetry
+from tools.hub.domain import commands, configuration, devices, dumps, firmware, licenses, telemetry
 from tools.hub.domain.model import Device, find_space, get_device
 from tools.hub.errors import Invalid, Malformed
 from tools.hub.facets import xyte_shapes as shapes
 from tools.hub.hub import Hub
+from tools.hub.signer import ALGORITHM, ENCODING
 from tools.hub.store import Unit
 
 ORGANIZATION = "/xyte/core/v1/organization"
@@ -46,6 +47,11 @@ def router(hub: Hub) -> APIRouter:
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry", facet.get_telemetry),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry/history", facet.get_history),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/dumps", facet.list_dumps),
+        ("GET", f"{OPERATOR}/devices/{{device_id}}/licenses", facet.list_licenses),
+        ("POST", f"{OPERATOR}/devices/{{device_id}}/licenses", facet.add_license),
+        ("PUT", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.renew_license),
+        ("DELETE", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.remove_license),
+        ("GET", f"{OPERATOR}/license-key", facet.license_key),
         ("PUT", f"{OPERATOR}/models/{{hardware_key}}", facet.set_model),
         ("PUT", f"{OPERATOR}/spaces/{{space_id}}", facet.set_space),
     ):
@@ -125,6 +131,33 @@ class OperatorFacet:
         """What the device has uploaded."""
         return await self._items(device_id, lambda db: dumps.list_dumps(db, device_id))
 
+    async def list_licenses(self, device_id: str, request: Request) -> JSONResponse:
+        """The device's licences with their state and the device's error, oldest first."""
+        limit, offset, _ = _page(request)
+        return await self._items(
+            device_id, lambda db: [shapes.license_for_operator(item) for item in licenses.list_licenses(db, device_id, limit, offset)]
+        )
+
+    async def add_license(self, device_id: str, request: Request) -> JSONResponse:
+        """Give the device a licence: name, expires_at, fields {name: text, number, boolean or null}."""
+        body = await wire.read_object(request)
+        sign = self._hub.settings.signer.sign
+        return await self._license(device_id, lambda unit, device: licenses.add(unit, device, body, sign), 201)
+
+    async def renew_license(self, device_id: str, license_id: str, request: Request) -> JSONResponse:
+        """Sign a licence anew, with another expires_at or other fields where the body has them; null takes the expiry away."""
+        body = await wire.read_object(request)
+        sign = self._hub.settings.signer.sign
+        return await self._license(device_id, lambda unit, device: licenses.renew(unit, device, license_id, body, sign))
+
+    async def remove_license(self, device_id: str, license_id: str) -> JSONResponse:
+        """Take a licence away: it is `pending` with the action `remove` until the device has answered."""
+        return await self._license(device_id, lambda unit, device: licenses.remove(unit, device, license_id))
+
+    async def license_key(self) -> JSONResponse:
+        """The public key that licences are verified with, and how."""
+        return JSONResponse({"pem": self._hub.settings.signer.public_pem(), "algorithm": ALGORITHM, "encoding": ENCODING})
+
     async def set_model(self, hardware_key: str, request: Request) -> JSONResponse:
         """Say whether a model is known and what its latest firmware is: known, latest_fw_version, latest_fw_file_id."""
         body = await wire.read_object(request)
@@ -141,6 +174,10 @@ class OperatorFacet:
             return _for_operator(unit.db, work(unit))
 
         return JSONResponse(await self._hub.do(then_show))
+
+    async def _license(self, device_id: str, work: Callable[[Unit, Device], licenses.License], status: int = 200) -> JSONResponse:
+        license = await self._hub.do(lambda unit: work(unit, get_device(unit.db, device_id)))
+        return JSONResponse(shapes.license_for_operator(license), status)
 
     async def _items(self, device_id: str, work: Callable[[Connection], list[dict[str, Any]]]) -> JSONResponse:
         def of_a_device(db: Connection) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from tools.hub import times
 from tools.hub.domain.commands import Command
+from tools.hub.domain.licenses import License
 from tools.hub.domain.model import Device, Space, mapping, whole
 
 
@@ -52,6 +53,62 @@ def command_for_operator(item: Command) -> dict[str, Any]:
         "created_at": times.iso(item.created_at),
         "updated_at": times.iso(item.updated_at),
     }
+
+
+def license_single(item: License, now: float) -> dict[str, Any]:
+    """GET /license: what to do with it is one word."""
+    return {
+        "id": item.id,
+        "device_id": item.device_id,
+        "data": item.data,
+        "signature": item.signature,
+        "action": item.action,
+        "expires_at": None if item.expires_at is None else times.iso(item.expires_at),
+        "current_time": times.iso(now),
+    }
+
+
+def license_in_list(item: License, now: float) -> dict[str, Any]:
+    """One of GET /licenses: what to do with it is one of three booleans."""
+    single = license_single(item, now)
+    action = single.pop("action")
+    return {**single, **_license_action(action)}
+
+
+def license_pushed(body: dict[str, Any], now: float) -> dict[str, Any]:
+    """Seed 001 "Get License", and beside it the two times that HTTP has (reference xyte §2)."""
+    return {
+        "data": body["data"],
+        "signature": body["signature"],
+        "id": body["id"],
+        **_license_action(body["action"]),
+        "expires_at": None if body["expires_at"] is None else times.iso(body["expires_at"]),
+        "current_time": times.iso(now),
+    }
+
+
+def license_for_operator(item: License) -> dict[str, Any]:
+    """A licence as the operator sees it: also its state, the device's error, and when."""
+    return {
+        "id": item.id,
+        "device_id": item.device_id,
+        "name": item.name,
+        "fields": item.fields,
+        "action": item.action,
+        "state": item.state,
+        "error": item.error,
+        "held": item.held,
+        "data": item.data,
+        "signature": item.signature,
+        "issued_at": times.iso(item.issued_at),
+        "expires_at": None if item.expires_at is None else times.iso(item.expires_at),
+        "created_at": times.iso(item.created_at),
+        "updated_at": times.iso(item.updated_at),
+    }
+
+
+def _license_action(action: str) -> dict[str, bool]:
+    return {name: name == action for name in ("add", "update", "remove")}
 
 
 def space_info(body: dict[str, Any], now: float) -> dict[str, Any]:
