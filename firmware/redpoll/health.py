@@ -4,6 +4,7 @@ import io
 from micropython import const
 
 from . import log, port
+from .fields import is_whole, kept
 from .flash.record import Record
 
 _TRACE = const(400)
@@ -14,12 +15,15 @@ class Health:
 
     def __init__(self, path):
         self._record = Record(path)
-        stored = self._record.load({})
+        stored = kept(self._record, {}, _sound)
         self.starts = stored.get("starts", 0) + 1
         # the last lines of the exception that ended the program before this start, or None
         self.ended_by = stored.get("exception")
         self.cause = port.reset_cause()
-        self._record.save({"starts": self.starts})
+        try:
+            self._record.save({"starts": self.starts})
+        except OSError as error:
+            log.warning("health: %s", error)
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
         if self.ended_by:
             log.warning("the program before was ended by %s", self.ended_by)
@@ -42,3 +46,7 @@ class Health:
         text = io.StringIO()
         port.print_exception(error, text)
         self._record.save({"starts": self.starts, "exception": log.redact(text.getvalue()[-_TRACE:])})
+
+
+def _sound(stored):
+    return isinstance(stored, dict) and is_whole(stored.get("starts")) and isinstance(stored.get("exception", ""), str)
