@@ -2,7 +2,7 @@
 from micropython import const
 
 from . import log
-from .fields import declared, mismatch
+from .fields import declared, kept, mismatch
 from .flash.record import Record
 
 _LEDGER = const(16)
@@ -30,7 +30,7 @@ class Commands:
         # name: (handler, declared fields or None)
         self._handlers = {"ping": (_ping, None)}
         # [id, status, message], oldest first
-        self._ledger = self._record.load([])
+        self._ledger = kept(self._record, [], _sound)[-_LEDGER:]
         self._queue = []
         # the entry that is being worked on, and the command's name
         self._running = None
@@ -53,8 +53,11 @@ class Commands:
         """
         self._handlers[name] = (handler, declared(fields) if fields else None)
 
-    def offer(self, command_id, name, parameters, expired=False):
-        """A command has come, perhaps not for the first time. One that is in the ledger is answered from there."""
+    def offer(self, command_id, name, parameters, expires=None):
+        """A command has come, perhaps not for the first time. One that is in the ledger is answered from there.
+
+        `expires`: Unix milliseconds after which it is not run any more.
+        """
         for entry in self._ledger:
             if entry[0] == command_id:
                 self._report(command_id, entry[1] if entry[1] != _RESTARTING else IN_PROGRESS, entry[2])
@@ -66,7 +69,7 @@ class Commands:
             # it stays pending in the cloud and comes with a later snapshot
             log.warning("command %s: %d are waiting already", name, _QUEUE)
             return
-        self._queue.append((command_id, name, parameters, expired))
+        self._queue.append((command_id, name, parameters, expires))
 
     def pending(self):
         """True when a command waits and none is being run."""
@@ -77,25 +80,31 @@ class Commands:
         while self._decided:
             self._report(*self._decided.pop(0))
 
-    def run_next(self):
-        """Run the oldest command that waits. Its handler may take its time; everything else is short."""
+    def run_next(self, now=None):
+        """Run the oldest command that waits. Its handler may take its time; everything else is short. `now`: Unix ms, where known."""
         if not self.pending():
             return
-        command_id, name, parameters, expired = self._queue.pop(0)
+        command_id, name, parameters, expires = self._queue.pop(0)
         entry = [command_id, IN_PROGRESS, ""]
         self._ledger.append(entry)
         if len(self._ledger) > _LEDGER:
             self._ledger.pop(0)
-        self._record.save(self._ledger)
-        self._report(command_id, IN_PROGRESS, "")
         self._running = entry
         self._name = name
-        message = [ERROR, "it came too late, it had expired"] if expired else self._run(name, parameters)
+        if not self._save():
+            # nothing would know of it after a restart, and it would run again
+            self.finish(ERROR, "not run: the flash of the device is full or fails")
+            return
+        self._report(command_id, IN_PROGRESS, "")
+        if expires is not None and now is not None and now >= expires:
+            message = [ERROR, "it came too late, it had expired"]
+        else:
+            message = self._run(name, parameters)
         if message is LATER:
             return
         if message is RESTART:
             entry[1] = _RESTARTING
-            self._record.save(self._ledger)
+            self._save()
             self.restart = True
             return
         self.finish(*message)
@@ -107,9 +116,17 @@ class Commands:
             return
         self._running = None
         entry[1:] = [status, log.redact(message)[:_MESSAGE]]
-        self._record.save(self._ledger)
+        self._save()
         log.info("command %s: %s %s", self._name, status, entry[2])
         self._report(*entry)
+
+    def _save(self):
+        try:
+            self._record.save(self._ledger)
+        except OSError as error:
+            log.warning("commands: %s", error)
+            return False
+        return True
 
     def _run(self, name, parameters):
         handler, fields = self._handlers.get(name, (None, None))
@@ -127,6 +144,14 @@ class Commands:
         if message is LATER or message is RESTART:
             return message
         return [DONE, "" if message is None else str(message)]
+
+
+def _sound(stored):
+    return isinstance(stored, list) and all(_is_entry(entry) for entry in stored)
+
+
+def _is_entry(entry):
+    return isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry)
 
 
 def _problem(parameters, fields):

@@ -131,8 +131,8 @@ def test_declared_parameters_are_checked_before_the_handler_runs():
 
 def test_an_expired_command_is_not_run():
     device = Device()
-    device.commands.offer("1", "count", {}, True)
-    device.commands.run_next()
+    device.commands.offer("1", "count", {}, 1000)
+    device.commands.run_next(1000)
     assert device.runs == 0
     assert device.reports[-1][1] == "error" and "expired" in device.reports[-1][2]
 
@@ -184,3 +184,48 @@ def test_the_ledger_and_the_queue_do_not_grow():
         device.commands.offer(str(number), "ping", {})
         device.commands.run_next()
     assert len(scratch.read("commands")) < 1000
+
+
+def test_one_that_expires_while_it_waits_is_not_run():
+    device = Device()
+    device.commands.add("long", lambda: LATER)
+    device.commands.offer("1", "long", {})
+    device.commands.offer("2", "count", {}, 1000)
+    device.commands.run_next(999)
+    device.commands.finish("done", "")
+    device.commands.run_next(1000)
+    assert device.runs == 0
+    device.commands.offer("3", "count", {}, 1000)
+    device.commands.run_next(999)
+    device.commands.offer("4", "count", {}, 1000)
+    device.commands.run_next(None)
+    assert device.runs == 2
+
+
+def full(value):
+    raise OSError(28)
+
+
+def test_what_cannot_be_remembered_is_not_run_but_answered():
+    device = Device()
+    device.commands._record.save = full
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    assert device.runs == 0
+    assert device.reports == [("1", "error", "not run: the flash of the device is full or fails")]
+    device.commands.offer("1", "count", {})
+    assert device.reports[-1] == device.reports[0]
+    assert not device.commands.pending()
+
+
+def test_a_result_that_cannot_be_kept_is_told_all_the_same():
+    device = Device()
+
+    def fill():
+        device.commands._record.save = full
+        return "filled"
+
+    device.commands.add("fill", fill)
+    device.commands.offer("1", "fill", {})
+    device.commands.run_next()
+    assert device.reports[-1] == ("1", "done", "filled")
