@@ -1,7 +1,11 @@
 # The configuration that the cloud holds for the device: versioned, checked, applied whole or not at all.
+from micropython import const
+
 from . import log
-from .fields import declared, mismatch
+from .fields import declared, is_whole, kept, mismatch
 from .flash.record import Record
+
+_TOLD = const(4)
 
 
 class Config:
@@ -9,7 +13,7 @@ class Config:
 
     def __init__(self, path):
         self._record = Record(path)
-        stored = self._record.load({})
+        stored = kept(self._record, {}, _sound)
         self.version = stored.get("version", 0)
         # every value that the cloud gave, also those that nobody declared: they are given back as they came
         self.values = stored.get("values", {})
@@ -17,6 +21,8 @@ class Config:
         self.untold = stored.get("untold", False)
         # the values to go back to while the version in force is on trial, else None
         self._before = None
+        # what the cloud was told of late and may take, then under a version that nobody here knows yet
+        self._told = []
         self._fields = {}
         self._apply = None
         if "before" in stored:
@@ -35,6 +41,10 @@ class Config:
     def start(self):
         """Apply what was in force before the restart. What can no longer be applied is logged and left alone."""
         if self._apply and self.values:
+            reason = self._problem(self.values)
+            if reason:
+                # another firmware declared it otherwise
+                log.warning("config %d: %s; left out", self.version, reason)
             self._restore()
 
     def on_trial(self):
@@ -50,8 +60,13 @@ class Config:
         if version <= self.version:
             return None
         if values == self.values:
-            self._store(version, values, self._before)
-            return values, None
+            # True is 1 here, so what passed the checks stays
+            self._store(version, self.values, self._before)
+            return self.values, None
+        if self.untold and values in self._told:
+            # an earlier change, which the cloud has taken; the product has changed it again since
+            self._store(version, self.values, self._before, untold=True)
+            return self.values, None
         if self._before is not None:
             refusal = "version %d is still on trial" % self.version
         reason = refusal or self._problem(values)
@@ -63,14 +78,14 @@ class Config:
                 self._restore()
         if reason:
             # this version is dealt with: the cloud is told what is in force instead
-            self._store(version, self.values, self._before)
+            self._store(version, self.values, self._before, untold=True)
             return self.values, reason
         self._store(version, values, self.values if trial else None)
         return values, None
 
     def keep(self):
         """The trial is passed."""
-        self._store(self.version, self.values)
+        self._store(self.version, self.values, untold=self.untold)
 
     def roll_back(self):
         """The trial is failed: what was before is in force again, and the cloud has to be told."""
@@ -79,29 +94,49 @@ class Config:
 
     def change(self, values):
         """The product itself changes values; the cloud has to be told. ValueError when they are not as declared."""
-        merged = dict(self.values)
-        merged.update(values)
-        reason = self._problem(merged)
+        reason = "settings are for the cloud to change" if "settings" in values else self._problem(values)
         if reason:
             raise ValueError(reason)
-        self._store(self.version, merged, self._before, untold=True)
+        before = self._before
+        if before is not None:
+            before = dict(before)
+            before.update(values)
+        merged = dict(self.values)
+        merged.update(values)
+        if merged != self.values or before != self._before:
+            self._store(self.version, merged, before, untold=True)
 
-    def taken(self, version):
-        """The cloud has the values that it was told, and gave them this version."""
-        if version >= self.version:
-            self._store(version, self.values, self._before)
+    def told(self):
+        """The cloud is being told the values in force."""
+        if self.untold and self.values not in self._told and len(self._told) < _TOLD:
+            self._told.append(self.values)
+
+    def taken(self, version, values):
+        """The cloud has these values under this version. True when it has to be told others."""
+        untold = values != self.values
+        if version < self.version:
+            return False
+        if version != self.version or untold != self.untold:
+            self._store(version, self.values, self._before, untold)
+        return untold
 
     def _store(self, version, values, before=None, untold=False):
+        if version != self.version:
+            self._told = []
         self.version = version
         self.values = values
         self.untold = untold
         self._before = before
-        kept = {"version": version, "values": values}
+        record = {"version": version, "values": values}
         if untold:
-            kept["untold"] = True
+            record["untold"] = True
         if before is not None:
-            kept["before"] = before
-        self._record.save(kept)
+            record["before"] = before
+        try:
+            self._record.save(record)
+        except OSError as error:
+            # it holds until the restart, which finds the one before; the cloud gives it again then
+            log.warning("config %d is not on flash: %s", version, error)
 
     def _restore(self):
         try:
@@ -111,7 +146,8 @@ class Config:
 
     def _call(self, values):
         if self._apply:
-            self._apply({name: values[name] for name in self._fields if name in values})
+            fields = self._fields
+            self._apply({name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])})
 
     def _problem(self, values):
         problems = []
@@ -124,3 +160,11 @@ class Config:
             if reason:
                 problems.append("%s %s" % (name, reason))
         return "; ".join(problems)
+
+
+def _sound(stored):
+    return isinstance(stored, dict) and is_whole(stored.get("version")) and _is_dict(stored, "values") and _is_dict(stored, "before")
+
+
+def _is_dict(stored, key):
+    return isinstance(stored.get(key, {}), dict)

@@ -94,3 +94,95 @@ def test_a_declaration_that_cannot_be_checked_is_refused():
     config = Config("config")
     for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
         assert "x: (int" in scratch.text_of(ValueError, config.declare, print, {"x": field})
+
+
+def test_a_refusal_is_to_be_told_until_the_cloud_has_taken_it():
+    product, config = made()
+    config.offer(1, {"label": "good"})
+    config.offer(2, {"label": "bad"})
+    assert config.untold and made()[1].untold
+    assert config.taken(3, {"label": "good"}) is False
+    assert config.version == 3 and not made()[1].untold
+
+
+def test_a_change_made_before_the_last_one_was_taken_is_not_lost():
+    product, config = made()
+    config.offer(1, {"interval": 10})
+    config.change({"interval": 20})
+    config.told()
+    config.change({"interval": 30})
+    config.told()
+    # an answer to what was told first, as over HTTP
+    assert config.taken(2, {"interval": 20}) is True
+    assert config.untold and config.version == 2 and config.values == {"interval": 30}
+    assert config.taken(3, {"interval": 30}) is False and not config.untold
+
+
+def test_the_clouds_copy_of_an_earlier_change_does_not_undo_the_last_one():
+    product, config = made()
+    for interval in (20, 30):
+        config.change({"interval": interval})
+        config.told()
+    assert config.offer(1, {"interval": 20}) == ({"interval": 30}, None)
+    assert config.untold and config.version == 1 and product.applied == []
+    # but what the cloud's people set stands
+    assert config.offer(2, {"interval": 40}) == ({"interval": 40}, None)
+
+
+def test_a_change_during_a_trial_outlives_it_whichever_way_it_ends():
+    for passed in (True, False):
+        config = Config("config-%d" % passed)
+        config.declare(Product().apply, FIELDS)
+        config.offer(1, {"interval": 10, "settings": {}})
+        config.offer(2, {"interval": 10, "settings": {"keepalive": 9}}, None, True)
+        config.change({"interval": 20})
+        if passed:
+            config.keep()
+        else:
+            config.roll_back()
+        assert config.values == {"interval": 20, "settings": {"keepalive": 9} if passed else {}}
+        assert config.untold
+
+
+def test_the_link_settings_are_not_for_the_product_to_change():
+    product, config = made()
+    assert "settings" in scratch.text_of(ValueError, config.change, {"settings": {"entry": "x"}})
+
+
+def test_a_change_that_changes_nothing_writes_nothing():
+    product, config = made()
+    config.offer(1, {"interval": 10})
+    config._record.save = None
+    config.change({"interval": 10})
+    assert not config.untold
+
+
+def test_true_does_not_pass_for_one():
+    product, config = made()
+    config.offer(1, {"on": True})
+    config.offer(2, {"on": 1})
+    assert config.values["on"] is True and made()[1].values["on"] is True
+
+
+def test_what_another_firmware_declared_otherwise_is_left_out_at_the_start():
+    product, config = made()
+    config.offer(1, {"interval": 3000, "label": "x"})
+    config = Config("config")
+    config.declare(product.apply, {"interval": (int, 5, 60), "label": (str, 0, 8)})
+    config.start()
+    assert product.applied[-1] == {"label": "x"}
+
+
+def test_a_full_flash_does_not_stop_a_trial_from_being_rolled_back():
+    product, config = made()
+    config.offer(1, {"interval": 10})
+
+    def full(value):
+        raise OSError(28)
+
+    config._record.save = full
+    config.offer(2, {"interval": 20}, None, True)
+    assert config.on_trial()
+    config.roll_back()
+    assert product.applied[-1] == {"interval": 10} == config.values
+    assert made()[1].version == 1
