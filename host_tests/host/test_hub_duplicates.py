@@ -6,9 +6,11 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hub_support import Board, MqttBoard, wait_for
 
@@ -213,6 +215,26 @@ def test_a_restarted_hub_still_knows_what_it_has(tmp_path: Path, how: str) -> No
             publish(mqtt, reading(2), "0000000002")
             wait_for(lambda: len(numbers(board)) == 2)
         assert numbers(board) == [1, 2]
+
+
+def test_two_hubs_on_one_database_store_what_both_get_at_once_only_once(tmp_path: Path) -> None:
+    database = ("--database", f"sqlite:///{tmp_path / 'both.sqlite'}")
+    with (
+        HubProcess(tmp_path / "a", extra=database) as one,
+        HubProcess(tmp_path / "b", extra=database) as two,
+        Board.registered(one) as board,
+    ):
+        bases = [f"{hub.entry_url}/v1/devices/{board.id}" for hub in (one, two)]
+
+        def send(base: str, number: int) -> int:
+            headers = {"Authorization": board.key, "Idempotency-Key": f"{number:010d}"}
+            return httpx.post(f"{base}/telemetry", json=reading(number), headers=headers).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            given = [(base, number) for number in range(40) for base in bases]
+            assert set(pool.map(send, *zip(*given, strict=True))) == {200}
+        assert sorted(item["number"] for item in one.operator.history(board.id, limit=1000)) == list(range(40))
+        assert "Traceback" not in one.output() + two.output()
 
 
 def test_a_database_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from tools.hub import tables, times
 from tools.hub.domain.model import Device, is_pushed_to, mapping, push, tell, text
@@ -49,6 +49,13 @@ _OURS = (
     "expired_at",
 )  # names that `fields` may not take
 _ANSWER = {"add": "inuse", "update": "inuse", "remove": "removed"}
+
+# every telemetry message asks this, so it is built once
+_ANY_PENDING = (
+    select(tables.licenses.c.seq)
+    .where(tables.licenses.c.device_id == bindparam("the_device"), tables.licenses.c.state == "pending")
+    .limit(1)
+)
 
 Sign = Callable[[str], str]
 
@@ -153,8 +160,7 @@ def pending(db: Connection, device_id: str, most: int | None = None) -> list[Lic
 
 def any_pending(db: Connection, device_id: str) -> bool:
     """`new_licenses` of seed 000."""
-    rows = tables.licenses.c
-    return db.execute(select(rows.seq).where(rows.device_id == device_id, rows.state == "pending").limit(1)).first() is not None
+    return db.execute(_ANY_PENDING, {"the_device": device_id}).first() is not None
 
 
 def push_pending(unit: Unit, device: Device) -> None:
