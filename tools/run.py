@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse.Namespace) -> bool:
     serial = "demo-" + folder.name
     settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
+    settings["license_key"] = hub.operator.license_key()
     view = View(console, hub.operator)
     demonstration = Demonstration(hub.operator, serial)
     _say_hello(console, hub, args)
