@@ -263,3 +263,25 @@ def test_a_confirmation_that_was_lost_is_given_again_in_the_next_session_and_onc
     bench.turn(30000)
     assert bench.made("POST", "/config") == [{"version": 10, "interval": 10}]
     assert bench.made("GET", "/config") == []
+
+
+def test_two_changes_of_the_product_in_a_row_both_reach_the_cloud():
+    bench = Bench()
+    bench.answers[("POST", "/config")] = [Reply(200, {"version": 1}), Reply(422, {"error": "older"}), Reply(200, {"version": 2})]
+    bench.turn()
+    bench.agent.change_config(interval=20)
+    bench.agent.change_config(interval=30)
+    bench.turn()
+    assert bench.made("POST", "/config") == [{"version": 0, "interval": 20}, {"version": 0, "interval": 30}, {"version": 1, "interval": 30}]
+    assert bench.agent.config_version() == 2 and not bench.agent._config.untold
+
+
+def test_a_refusal_that_got_lost_is_told_in_the_next_session():
+    bench = Bench()
+    bench.reply["config_version"] = 1
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 1, "config": {"interval": 1}})
+    bench.answers[("POST", "/config")] = [OSError(104), Reply(200, {"version": 2})]
+    bench.turn()
+    bench.turn(300000)
+    assert bench.made("POST", "/config") == [{"version": 1}, {"version": 1}]
+    assert bench.agent.config_version() == 2

@@ -480,3 +480,29 @@ def test_a_confirmation_that_was_lost_is_given_again_in_the_next_session_and_onc
         client.deliver("config", {"version": 3, "interval": 60})
         bench.turn()
     assert client.sent("config/update") == [{"version": 3, "interval": 60}]
+
+
+def test_other_values_under_the_version_in_force_are_answered_with_those_in_force():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 1, "interval": 60})
+    client.deliver("config", {"version": 2, "interval": 1})
+    bench.turn()
+    client.published = []
+    # as when the refusal did not arrive
+    client.deliver("config", {"version": 2, "interval": 1})
+    bench.turn()
+    assert client.sent("config/update") == [{"version": 2, "interval": 60}]
+    assert bench.configured == [{"interval": 60}]
+
+
+def test_the_values_on_trial_under_a_newer_version_do_not_begin_the_trial_again():
+    bench = Bench()
+    moved(bench, keepalive=30)
+    # the new session, in which no reading was due yet
+    client = MQTT.made[-1]
+    client.deliver("config", {"version": 2, "interval": 60, "settings": {"keepalive": 30}})
+    bench.turn()
+    assert client.open and bench.agent.config_version() == 2 and client.sent("config/update") == []
+    bench.turn(30000)
+    assert client.sent("config/update") == [{"version": 2, "interval": 60, "settings": {"keepalive": 30}}]
