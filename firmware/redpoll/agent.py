@@ -318,9 +318,9 @@ class Agent:
             return
         trial, refusal = self._try_settings(values.get("settings", {}))
         reason = self._config.offer(version, values, refusal, trial)[1]
+        if trial and not self._config.on_trial():
+            self._overlay()
         if reason:
-            if trial:
-                self._overlay()
             log.warning("config %d refused: %s", version, reason)
             self.telemetry.notice("config %d refused: %s" % (version, reason))
         elif self._config.on_trial():

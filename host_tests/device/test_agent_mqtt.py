@@ -506,3 +506,18 @@ def test_the_values_on_trial_under_a_newer_version_do_not_begin_the_trial_again(
     assert client.open and bench.agent.config_version() == 2 and client.sent("config/update") == []
     bench.turn(30000)
     assert client.sent("config/update") == [{"version": 2, "interval": 60, "settings": {"keepalive": 30}}]
+
+
+def test_what_the_cloud_took_during_a_trial_that_failed_does_not_change_the_link():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example")
+    bench.agent.change_config(interval=90)
+    bench.agent._config.told()
+    bench.turn(61000)
+    client = bench.turn(300000)
+    assert client.open
+    client.deliver("config", {"version": 2, "interval": 90, "settings": {"entry": "http://nowhere.example"}})
+    bench.turn()
+    assert client.open and bench.agent.settings.entry == "http://entry.example"
+    assert client.sent("config/update")[-1] == {"version": 2, "interval": 90}
