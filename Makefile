@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# on all cores
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 READY  := $(VENV)/.ready
 UMQTT  := build/lib/umqtt/simple.py
 UMQTT_VERSION := 1.3.4
@@ -18,10 +20,10 @@ run: setup  ## hub, one board and a live view of both; FOR=seconds ends it, TRAN
 	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR))
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-long: setup  ## the same with the exhaustive sweeps in full
-	@REDPOLL_LONG=1 $(BIN)/python -m pytest --timeout 3600 $(ARGS)
+	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)
 
 lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
 	@$(BIN)/ruff check .

@@ -1,3 +1,23 @@
 """Every test of the repository: host_tests/device runs on two interpreters, see device_plugin."""
 
+from collections.abc import Callable
+
+import pytest
+
 pytest_plugins = ["device_plugin", "pytester"]
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """figure(text): what a test has counted or measured; it is printed at the end of the run."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures, each line with its test."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    told = [(report.nodeid, text) for report in reports for name, text in report.user_properties if name == "figure"]
+    if told:
+        terminalreporter.section("figures")
+    for nodeid, text in sorted(told):
+        terminalreporter.write_line(f"{nodeid.rpartition('/')[2]}: {text}")

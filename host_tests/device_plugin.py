@@ -190,6 +190,11 @@ def borrowed_imports(folders: list[Path]) -> Iterator[None]:
     path_before = sys.path[:]
     bytecode_before = sys.dont_write_bytecode
     roots = tuple(f"{folder}{os.sep}" for folder in folders)
+    # a module of the same name from elsewhere, such as another folder's test_health, would be taken for ours
+    ours = {entry.stem for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+    others = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ours}
+    for name in others:
+        del sys.modules[name]
     sys.path[:0] = map(str, folders)
     importlib.invalidate_caches()
     try:
@@ -201,6 +206,7 @@ def borrowed_imports(folders: list[Path]) -> Iterator[None]:
             places = [getattr(module, "__file__", None) or "", *map(str, getattr(module, "__path__", ()))]
             if any(f"{place}{os.sep}".startswith(roots) for place in places):
                 del sys.modules[name]
+        sys.modules.update(others)
 
 
 def run_bounded(command: list[str], folder: Path, environment: dict[str, str], deadline: float) -> tuple[str, str]:

@@ -5,10 +5,8 @@ from micropython import const
 
 from . import log, port, version
 from .clock import Clock, parse_iso
-from .commands import LATER, RESTART, Commands
+from .commands import IN_PROGRESS, LATER, RESTART, Commands
 from .config import Config
-from .fields import is_whole, kept
-from .flash.record import Record
 from .flash.spool import Spool
 from .health import Health
 from .link import Link, describe
@@ -19,6 +17,7 @@ _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
 _REPLAY = const(100)
+_TELL_AGAIN = const(60000)
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 
 
@@ -44,10 +43,9 @@ class Agent:
         self._next_replay = 0
         self._config = Config(self.settings.state_path("config"))
         self._commands = Commands(self.settings.state_path("commands"), self._report)
-        self._space = Record(self.settings.state_path("space"))
-        # what the cloud said of the place the device stands in, or {}
+        # what the cloud said of the place the device stands in, or {}; its version in this session, 0 before it came
         self.space = {}
-        self._space_version = kept(self._space, 0, is_whole)
+        self._space_version = 0
         self._link = Link(self.settings, self.clock, self, version)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
@@ -56,13 +54,17 @@ class Agent:
         self._task = None
         self._licenses = None
         self._restart_at = None
-        # has the configuration in force been told to the cloud in this session?
+        # has the configuration in force been told to the cloud in this session? Then what was told, and the uptime when
         self._confirmed = False
+        self._last_told = None
+        self._told_at = 0
+        # has a configuration come while another one was on trial?
+        self._missed = False
         # uptime by which a configuration on trial must have reached the cloud
         self._trial_end = 0
         self._overlay()
-        self._commands.add("reboot", _reboot)
-        self._commands.add("dump", self._dump)
+        self._commands.add("reboot", _reboot, None, True)
+        self._commands.add("dump", self._dump, None, True)
         self._started = False
         log.info("Redpoll %s on %s", version, port.HARDWARE)
         self._health = Health(self.settings.state_path("health"))
@@ -75,6 +77,8 @@ class Agent:
 
     def sensor(self, every=30):
         """Decorator: call the function every so many seconds; it returns a dict of readings."""
+        if callable(every):
+            raise TypeError("write @agent.sensor(every=30) or @agent.sensor(), not @agent.sensor")
 
         def register(function):
             self.telemetry.add(function, every)
@@ -87,6 +91,8 @@ class Agent:
 
         With fields, `times=(int, 1, 20)`, the parameters are checked before it is called.
         """
+        if callable(name):
+            raise TypeError('write @agent.command("name"), not @agent.command')
 
         def register(function):
             self._commands.add(name, function, fields)
@@ -94,8 +100,10 @@ class Agent:
 
         return register
 
-    def config(self, **fields):
+    def config(self, *wrong, **fields):
         """Decorator: the function applies a configuration of these fields, `name=(int, 5, 3600)`; it raises to refuse it."""
+        if wrong:
+            raise TypeError("write @agent.config(name=(int, 5, 3600)), not @agent.config")
 
         def register(function):
             self._config.declare(function, fields)
@@ -203,6 +211,8 @@ class Agent:
             if self._config.on_trial() and self.clock.ms() >= self._trial_end:
                 self._end_trial()
             ms = self._link.poll()
+            # it may have waited nearly as long as the watchdog does, and so may what follows
+            self.feed()
             ms = min(ms, self._replay())
             waits = self.spool.poll()
             if waits is not None:
@@ -281,6 +291,8 @@ class Agent:
         except Exception as error:
             self._link.broken(error)
             return False
+        finally:
+            self.feed()
         return True
 
     # what the cloud says (DESIGN §2); called from the adapter's poll()
@@ -289,25 +301,47 @@ class Agent:
         """A session is open, or (None) it is gone."""
         self.spool.rewind()
         self._confirmed = False
-        if adapter:
-            known = self.settings.credentials
-            if known.get("version") != self.version:
-                # also after registration: it says for sure which version runs here now
-                adapter.send_device({"firmware_version": self.version})
-                known["version"] = self.version
-                self.settings.store(known)
-            self._commands.tell_decided()
-            if self._config.untold:
-                self._tell_config()
+        self._last_told = None
+        self._space_version = 0
+        if not adapter:
+            return
+        known = self.settings.credentials
+        if known.get("version") != self.version:
+            # also after registration: it says for sure which version runs here now
+            self._send("send_device", {"firmware_version": self.version})
+        self._commands.tell_decided()
+        if self._config.on_trial():
+            # it is kept once a message has arrived: that need not wait for the product's next reading
+            self.telemetry.soon("heartbeat")
+            return
+        self._config.belong(known["id"])
+        if self._config.untold:
+            self._tell_config()
 
-    def on_sent(self, number):
-        """The cloud has this message of the spool."""
+    def on_sent(self, number, accepted=True):
+        """The cloud has this message of the spool; not `accepted`: it never will, for what the message is."""
         self.spool.acknowledge(number)
+        if not accepted:
+            return
         self._link.alive()
         if self._config.on_trial():
             self._config.keep()
             log.info("config %d applied", self._config.version)
+            self._config.belong(self.settings.credentials["id"])
             self._tell_config()
+            if self._missed:
+                self._missed = False
+                self.refresh()
+
+    def on_device_told(self, fields):
+        """The cloud has what Update Device told it."""
+        known = self.settings.credentials
+        if known and "firmware_version" in fields:
+            known["version"] = fields["firmware_version"]
+            try:
+                self.settings.store(known)
+            except OSError as error:
+                log.warning("credentials: %s", error)
 
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
@@ -317,7 +351,12 @@ class Agent:
             self.on_config_version(version)
             return
         trial, refusal = self._try_settings(values.get("settings", {}))
-        reason = self._config.offer(version, values, refusal, trial)[1]
+        answer = self._config.offer(version, values, refusal, trial)
+        if answer is None:
+            log.info("config %d has to wait until config %d has passed its trial", version, self._config.version)
+            self._missed = True
+            return
+        reason = answer[1]
         if trial and not self._config.on_trial():
             self._overlay()
         if reason:
@@ -328,7 +367,8 @@ class Agent:
                 return
             log.info("config %d is on trial until the cloud is reached with it", version)
             self._trial_end = self.clock.ms() + self.settings.trial_timeout * 1000
-            self._link.close()
+            self._missed = False
+            self._link.restart()
             return
         else:
             log.info("config %d applied", version)
@@ -336,41 +376,60 @@ class Agent:
 
     def on_config_version(self, version):
         """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""
-        if 0 < version == self._config.version and not self._confirmed and not self._config.on_trial():
+        if version != self._config.version or self._confirmed or self._config.on_trial():
+            return
+        if version or self._config.untold:
             self._tell_config()
+
+    def on_config_untold(self):
+        """Telling the configuration failed for a reason that may pass."""
+        self._confirmed = False
+        self._last_told = None
 
     def on_config_taken(self, version, values):
         """The cloud has these values under this version."""
-        if self._config.taken(version, values) and not self._config.on_trial():
+        if not self._config.taken(version, values) or self._config.on_trial():
+            return
+        # a cloud that keeps to its own values is not contradicted without end
+        if self._last_told != (self._config.version, self._config.values) or self.clock.ms() - self._told_at >= _TELL_AGAIN:
             self._tell_config()
 
     def _try_settings(self, changes):
         # what the link depends on: (whether it changes, reason to refuse it)
-        if changes == self._config.values.get("settings", {}) or self._config.on_trial():
+        if self._config.on_trial():
             return False, None
         try:
             self.settings.overlay(changes)
         except SettingsError as error:
             return False, "settings: %s" % error
-        return True, None
+        return changes != self._config.values.get("settings", {}), None
 
     def _overlay(self):
-        # the settings of the configuration in force
-        try:
-            self.settings.overlay(self._config.values.get("settings", {}))
-        except SettingsError as error:
-            log.warning("config %d: %s", self._config.version, error)
+        # the settings of the configuration in force; what cannot be used of them, as after a change of the firmware, is left out
+        wanted = self._config.values.get("settings", {})
+        usable = {}
+        self.settings.overlay(usable)
+        for key in wanted if isinstance(wanted, dict) else ():
+            usable[key] = wanted[key]
+            try:
+                self.settings.overlay(usable)
+            except SettingsError as error:
+                log.warning("config %d: settings: %s", self._config.version, error)
+                del usable[key]
 
     def _end_trial(self):
         log.warning("config %d: the cloud was not reached with it; the one before is in force again", self._config.version)
         self.telemetry.notice("config %d rolled back: the cloud was not reached with it" % self._config.version)
         self._config.roll_back()
         self._overlay()
-        self._link.close()
+        self._link.restart()
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
-        self._commands.offer(command_id, name, parameters, parse_iso(expires_at) if expires_at else None)
+        expires = parse_iso(expires_at) if expires_at else None
+        if expires_at and expires is None:
+            log.warning("command %s: when it expires cannot be read; it does not", name[:40])
+        self._commands.offer(command_id, name, parameters, expires, status == IN_PROGRESS)
 
     def on_license(self, license_id, action, license):
         """A licence is to be added, updated or removed."""
@@ -379,9 +438,8 @@ class Agent:
 
     def on_space(self, version, information):
         """Where the device stands; `version` when the transport tells it."""
-        if version is not None and version != self._space_version:
+        if version is not None:
             self._space_version = version
-            self._space.save(version)
         if information != self.space:
             self.space = information
             log.info("space: %s", information.get("name", "unnamed"))
@@ -412,7 +470,7 @@ class Agent:
         return self._config.version
 
     def space_version(self):
-        """Version of the space information, 0 before the device is claimed."""
+        """Version of the space information that came in this session, 0 before."""
         return self._space_version
 
     def _dump(self):
@@ -424,11 +482,13 @@ class Agent:
 
     def _tell_config(self):
         self._confirmed = True
+        self._last_told = (self._config.version, self._config.values)
+        self._told_at = self.clock.ms()
         self._config.told()
         return self._send("send_config", self._config.version, self._config.values)
 
     def _report(self, command_id, status, message):
-        self._send("send_command", command_id, status, message)
+        return self._send("send_command", command_id, status, message)
 
     def _notify(self, event, *values):
         listener = self._listeners.get(event)

@@ -22,13 +22,13 @@ RESTART = object()
 
 
 class Commands:
-    """`path` is where the ledger is kept; `report(id, status, message)` tells the cloud."""
+    """`path` is where the ledger is kept; `report(id, status, message)` tells the cloud, False when there is no link."""
 
     def __init__(self, path, report):
         self._record = Record(path)
         self._report = report
-        # name: (handler, declared fields or None)
-        self._handlers = {"ping": (_ping, None)}
+        # name: (handler, declared fields or None, is it built in?)
+        self._handlers = {"ping": (_ping, None, True)}
         # [id, status, message], oldest first
         self._ledger = kept(self._record, [], _sound)[-_LEDGER:]
         self._queue = []
@@ -46,17 +46,21 @@ class Commands:
                 # it had begun when the power went: whether it did its work nobody knows, so it is not done again
                 entry[1:] = [ERROR, "interrupted by a restart"]
 
-    def add(self, name, handler, fields=None):
+    def add(self, name, handler, fields=None, built_in=False):
         """Run `handler(**parameters)` for the command `name`. What it returns is the message; it raises to report an error.
 
-        With `fields` (see fields.declared) the parameters are checked first: unknown names, types and bounds.
+        With `fields` (see fields.declared) the parameters are checked first: unknown names, types and bounds. ValueError for a
+        second handler; one that is built in can be replaced.
         """
-        self._handlers[name] = (handler, declared(fields) if fields else None)
+        if name in self._handlers and not self._handlers[name][2]:
+            raise ValueError('the command "%s" has a handler already' % name)
+        self._handlers[name] = (handler, declared(fields) if fields else None, built_in)
 
-    def offer(self, command_id, name, parameters, expires=None):
+    def offer(self, command_id, name, parameters, expires=None, begun=False):
         """A command has come, perhaps not for the first time. One that is in the ledger is answered from there.
 
-        `expires`: Unix milliseconds after which it is not run any more.
+        `expires`: Unix milliseconds after which it is not run any more. `begun`: the cloud says that it is in progress; where the
+        ledger does not know it, it was lost, and the command is not run a second time.
         """
         for entry in self._ledger:
             if entry[0] == command_id:
@@ -65,6 +69,9 @@ class Commands:
         for waiting in self._queue:
             if waiting[0] == command_id:
                 return
+        if begun:
+            self._report(command_id, ERROR, "not run: it had begun before, and this device has forgotten how it ended")
+            return
         if len(self._queue) >= _QUEUE:
             # it stays pending in the cloud and comes with a later snapshot
             log.warning("command %s: %d are waiting already", name, _QUEUE)
@@ -77,8 +84,8 @@ class Commands:
 
     def tell_decided(self):
         """Report what the last restart decided, once, when there is a link again."""
-        while self._decided:
-            self._report(*self._decided.pop(0))
+        while self._decided and self._report(*self._decided[0]):
+            self._decided.pop(0)
 
     def run_next(self, now=None):
         """Run the oldest command that waits. Its handler may take its time; everything else is short. `now`: Unix ms, where known."""
@@ -129,7 +136,7 @@ class Commands:
         return True
 
     def _run(self, name, parameters):
-        handler, fields = self._handlers.get(name, (None, None))
+        handler, fields, _ = self._handlers.get(name, (None, None, None))
         if handler is None:
             return [ERROR, "this device has no command %r; it has %s" % (name[:40], ", ".join(sorted(self._handlers)))]
         if not isinstance(parameters, dict):

@@ -1,4 +1,6 @@
 # The configuration that the cloud holds for the device: versioned, checked, applied whole or not at all.
+import json
+
 from micropython import const
 
 from . import log
@@ -6,6 +8,7 @@ from .fields import declared, is_whole, kept, mismatch
 from .flash.record import Record
 
 _TOLD = const(4)
+_MOST = const(24576)  # bytes of JSON, well below what a record takes
 
 
 class Config:
@@ -15,6 +18,8 @@ class Config:
         self._record = Record(path)
         stored = kept(self._record, {}, _sound)
         self.version = stored.get("version", 0)
+        # the device's id at the cloud that gave the version; the same configuration has another version elsewhere
+        self._device = stored.get("device")
         # every value that the cloud gave, also those that nobody declared: they are given back as they came
         self.values = stored.get("values", {})
         # the cloud has to be told the values in force, because it has others
@@ -35,6 +40,10 @@ class Config:
 
         `fields`: {name: field}, see fields.declared(), which raises ValueError.
         """
+        if "settings" in fields:
+            raise ValueError('"settings" is what the agent itself takes from a configuration: name the field otherwise')
+        if self._apply:
+            raise ValueError("the configuration has a function already: declare all fields there")
         self._fields = declared(fields)
         self._apply = apply
 
@@ -47,6 +56,18 @@ class Config:
                 log.warning("config %d: %s; left out", self.version, reason)
             self._restore()
 
+    def belong(self, device):
+        """The cloud knows this device under this id. With another one the version is forgotten, and the cloud has to be told the values."""
+        if device == self._device:
+            return
+        known = self._device
+        self._device = device
+        if known is None:
+            self._store(self.version, self.values, self._before, self.untold)
+        else:
+            log.info("config: this is another registration, versions begin again")
+            self._store(0, self.values, self._before, bool(self.values))
+
     def on_trial(self):
         """True until the version in force is kept or rolled back."""
         return self._before is not None
@@ -54,8 +75,8 @@ class Config:
     def offer(self, version, values, refusal=None, trial=False):
         """Take a version from the cloud. `refusal`: a reason to refuse it that somebody else found; `trial`: keep() has to follow.
 
-        Returns None when there is nothing to answer (it is in force already, or older), else (values to confirm, reason of
-        refusal or None). After a refusal the old values are in force again.
+        Returns None when there is nothing to answer (it is in force already, older, or another one is on trial), else (values to
+        confirm, reason of refusal or None). After a refusal the old values are in force again.
         """
         if version <= self.version:
             return None
@@ -68,8 +89,8 @@ class Config:
             self._store(version, self.values, self._before, untold=True)
             return self.values, None
         if self._before is not None:
-            refusal = "version %d is still on trial" % self.version
-        reason = refusal or self._problem(values)
+            return None
+        reason = refusal or self._too_large(values) or self._problem(values)
         if not reason:
             try:
                 self._call(values)
@@ -94,15 +115,15 @@ class Config:
 
     def change(self, values):
         """The product itself changes values; the cloud has to be told. ValueError when they are not as declared."""
-        reason = "settings are for the cloud to change" if "settings" in values else self._problem(values)
+        merged = dict(self.values)
+        merged.update(values)
+        reason = "settings are for the cloud to change" if "settings" in values else self._too_large(merged) or self._problem(values)
         if reason:
             raise ValueError(reason)
         before = self._before
         if before is not None:
             before = dict(before)
             before.update(values)
-        merged = dict(self.values)
-        merged.update(values)
         if merged != self.values or before != self._before:
             self._store(self.version, merged, before, untold=True)
 
@@ -128,13 +149,15 @@ class Config:
         self.untold = untold
         self._before = before
         record = {"version": version, "values": values}
+        if self._device:
+            record["device"] = self._device
         if untold:
             record["untold"] = True
         if before is not None:
             record["before"] = before
         try:
             self._record.save(record)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             # it holds until the restart, which finds the one before; the cloud gives it again then
             log.warning("config %d is not on flash: %s", version, error)
 
@@ -148,6 +171,11 @@ class Config:
         if self._apply:
             fields = self._fields
             self._apply({name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])})
+
+    def _too_large(self, values):
+        # while it is on trial the record holds both
+        size = len(json.dumps(values)) + len(json.dumps(self.values))
+        return "%d bytes are more than this device keeps" % size if size > _MOST else None
 
     def _problem(self, values):
         problems = []
@@ -163,7 +191,9 @@ class Config:
 
 
 def _sound(stored):
-    return isinstance(stored, dict) and is_whole(stored.get("version")) and _is_dict(stored, "values") and _is_dict(stored, "before")
+    if not isinstance(stored, dict) or not is_whole(stored.get("version")) or not isinstance(stored.get("device", ""), str):
+        return False
+    return _is_dict(stored, "values") and _is_dict(stored, "before")
 
 
 def _is_dict(stored, key):

@@ -23,9 +23,23 @@ def is_whole(value):
 def declared(fields):
     """The fields as they came. ValueError for one that is not (int|float|str, low, high) or (bool,); a text's bounds are its length."""
     for name, field in fields.items():
-        if field[0] not in (int, float, str, bool) or len(field) != (1 if field[0] is bool else 3):
-            raise ValueError("%s: (int|float|str, low, high) or (bool,), not %r" % (name, field))
+        if not _is_field(field):
+            raise ValueError("%s=(int, low, high), the same with float or str (its length), or (bool,), not %r" % (name, field))
     return fields
+
+
+def _is_field(field):
+    if not isinstance(field, tuple) or not field:
+        return False
+    if field[0] is bool:
+        return len(field) == 1
+    bounds = field[1:]
+    return (
+        field[0] in (int, float, str)
+        and len(bounds) == 2
+        and all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds)
+        and bounds[0] <= bounds[1]
+    )
 
 
 def mismatch(value, field):

@@ -45,7 +45,10 @@ class Health:
         """The program ends with this exception: the next start tells of it."""
         text = io.StringIO()
         port.print_exception(error, text)
-        self._record.save({"starts": self.starts, "exception": log.redact(text.getvalue()[-_TRACE:])})
+        try:
+            self._record.save({"starts": self.starts, "exception": log.redact(text.getvalue())[-_TRACE:]})
+        except OSError as failed:
+            log.warning("health: %s", failed)
 
 
 def _sound(stored):

@@ -5,13 +5,16 @@ from micropython import const
 
 _DEPTH = const(8)
 _BYTES = const(8192)
+# a list of small values takes eight times its text
+_VALUES = const(512)
 
 
 def loads(data, most=_BYTES):
-    """Bytes -> value. ValueError that says what is wrong: larger than `most` bytes, nested deeper than 8, not JSON."""
+    """Bytes -> value. ValueError that says what is wrong: above `most` bytes, 512 values or 8 levels, or not JSON."""
     if len(data) > most:
         raise ValueError("%d bytes of JSON, at most %d are taken" % (len(data), most))
     depth = 0
+    values = 1
     text = escape = False
     for byte in data:
         if escape:
@@ -29,6 +32,10 @@ def loads(data, most=_BYTES):
                 raise ValueError("JSON nested deeper than %d" % _DEPTH)
         elif byte in (0x7D, 0x5D):
             depth -= 1
+        elif byte == 0x2C:
+            values += 1
+            if values > _VALUES:
+                raise ValueError("more than %d values of JSON" % _VALUES)
     try:
         return json.loads(bytes(data))
     except (ValueError, TypeError):  # UnicodeError is a ValueError

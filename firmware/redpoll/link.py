@@ -8,6 +8,8 @@ from .backoff import Backoff
 
 _BUSY_MS = const(1000)
 _TRUST_MS = const(3600000)
+# a session that lasted so long was a good one
+_STABLE_MS = const(60000)
 
 
 class Link:
@@ -26,6 +28,8 @@ class Link:
         self._doubtful = False
         self._verified = None
         self.adapter = None
+        # uptime when the session began
+        self._since = 0
         self.failures = 0
 
     def poll(self):
@@ -50,8 +54,9 @@ class Link:
             return True
 
     def alive(self):
-        """A round trip with the cloud was completed: the next failure starts with a short wait again."""
-        self._backoff.reset()
+        """A round trip with the cloud was completed. In a session that has lasted, the next failure starts with a short wait again."""
+        if self._clock.ms() - self._since >= _STABLE_MS:
+            self._backoff.reset()
 
     def doubt(self):
         """The cloud stays silent. Unless that was looked into lately, ask over HTTPS whether it still knows this device."""
@@ -66,6 +71,16 @@ class Link:
         self.close()
         self._settings.forget()
         self._doubtful = False
+        # a cloud that registers a device and then refuses it must not be asked without end
+        self._not_before = self._clock.ms() + self._backoff.next()
+
+    def restart(self):
+        """Begin again at once, with other settings: what was learned of the way before does not count."""
+        self.close()
+        self._not_before = 0
+        self._backoff.reset()
+        self._doubtful = False
+        self._verified = None
 
     def _step(self):
         if self._job:
@@ -94,6 +109,8 @@ class Link:
         elif self._doubtful:
             from .cloud.registration import Check
 
+            # asked once: when HTTPS fails too, the next attempt is a connection again
+            self._doubtful = False
             self._job = Check(self._settings)
         else:
             self._connect()
@@ -121,6 +138,7 @@ class Link:
             adapter.close()
             raise
         self.adapter = adapter
+        self._since = self._clock.ms()
         log.info(adapter.BEGUN)
         self._handler.on_link(adapter)
 

@@ -15,7 +15,10 @@ _seconds = 0
 def hide(secret):
     """Never show this text from now on."""
     # a one-letter "secret" would strike out half of every line
-    if secret and len(secret) > 3 and secret not in _secrets:
+    if secret and len(secret) > 3:
+        # those in use are hidden again and again, so that the oldest is one that is no longer
+        if secret in _secrets:
+            _secrets.remove(secret)
         _secrets.append(secret)
         if len(_secrets) > 8:
             _secrets.pop(0)

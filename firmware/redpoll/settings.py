@@ -1,17 +1,19 @@
 # Who this device is and where it reports: settings.json (written by a person or `redpoll provision`, only read here) and
 # the credentials that registration brought.
+import os
 from binascii import crc32
 
 from . import jsonin, log, port
 from .fields import kept
 from .flash.record import Record
+from .net.stream import parse_url
 
 # name: (default, smallest, largest)
 _NUMBERS = {
     "snapshot_every": (600, 10, 86400),
     "keepalive": (60, 5, 3600),
     # under the 8388 ms after which the watchdog of an RP2040 bites
-    "connect_timeout": (7, 1, 8),
+    "connect_timeout": (7, 1, 7),
     "trial_timeout": (180, 20, 3600),
     "spool_bytes": (8192, 512, 1 << 20),
     "spool_flash_bytes": (131072, 8192, 1 << 19),
@@ -36,6 +38,7 @@ class Settings:
 
     def __init__(self, path="settings.json"):
         self._path = path
+        self._record = None
         self._file = _read(path)
         for key in self._file:
             if key not in _KNOWN:
@@ -43,6 +46,19 @@ class Settings:
         problems = self._take(self._file)
         if problems:
             raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
+        self._look_for_files()
+
+    def _look_for_files(self):
+        # what would only be missed when it is used
+        if self.entry.startswith("https:") and not self.ca:
+            log.warning('%s: "ca" is missing: without the certificate of its CA an https:// server cannot be verified', self._path)
+        for key in ("ca", "license_key"):
+            name = getattr(self, key)
+            if isinstance(name, str) and name and "-----BEGIN" not in name:
+                try:
+                    os.stat(name)
+                except OSError:
+                    log.warning('%s: "%s": there is no file %s', self._path, key, _shown(name))
 
     def overlay(self, changes):
         """Let these values of OVERLAY stand in for those of settings.json; {} takes all of them back.
@@ -64,8 +80,9 @@ class Settings:
     def _take(self, values):
         problems = []
         self.entry = values.get("entry")
-        if not _is_url(self.entry):
-            problems.append('"entry" must be an https:// or http:// URL, not %s' % _shown(self.entry))
+        reason = _url_problem(self.entry, ("https", "http"))
+        if reason:
+            problems.append('"entry" must be an https:// or http:// URL, ' + reason)
         self.transport = _one_of(values, "transport", _TRANSPORTS, problems)
         self.license_algorithm = _one_of(values, "license_algorithm", _LICENSE_ALGORITHMS, problems)
         self.license_encoding = _one_of(values, "license_encoding", _LICENSE_ENCODINGS, problems)
@@ -92,8 +109,10 @@ class Settings:
         if not problems:
             log.hide(self.wifi_password)
             # one record an entry: while another cloud is on trial, the way back to this one is not lost
-            self._record = Record(self.state_path("credentials-%08x" % crc32(self.entry.encode())))
-            self.credentials = self._usable(kept(self._record, None, _sound))
+            path = self.state_path("credentials-%08x" % crc32(self.entry.encode()))
+            if not self._record or self._record.path != path:
+                self._record = Record(path)
+                self.credentials = self._usable(kept(self._record, None, _sound))
         return problems
 
     def identity(self):
@@ -138,12 +157,13 @@ def check_credentials(reply):
         if not isinstance(value, str) or not 1 <= len(value) <= 128 or not _is_plain(value):
             raise ValueError('registration reply: "%s" must be 1 to 128 letters, digits or -_.' % key)
         checked[key] = value
-    for key, schemes in (("hub_url", ("https://", "http://")), ("mqtt_hub_url", ("mqtts://", "mqtt://"))):
+    for key, schemes in (("hub_url", ("https", "http")), ("mqtt_hub_url", ("mqtts", "mqtt"))):
         value = reply.get(key)
         if value is None and key == "mqtt_hub_url":
             continue
-        if not isinstance(value, str) or len(value) > 256 or not value.startswith(schemes):
-            raise ValueError('registration reply: "%s" must be a URL with %s' % (key, " or ".join(schemes)))
+        reason = _url_problem(value, schemes)
+        if reason:
+            raise ValueError('registration reply: "%s" must be a URL with %s://, %s' % (key, ":// or ".join(schemes), reason))
         checked[key] = value.rstrip("/")
     return checked
 
@@ -167,8 +187,15 @@ def _read(path):
         raise SettingsError("%s: %s. Was the file cut off? Write it again" % (path, error))
 
 
-def _is_url(value):
-    return isinstance(value, str) and value.startswith(("https://", "http://")) and len(value.split("//", 1)[1]) > 0 and " " not in value
+def _url_problem(value, schemes):
+    # why it is none of these, or None; what it is may hold a password, so only what is no URL at all is shown
+    if not isinstance(value, str) or len(value) > 256 or "://" not in value:
+        return "not %s" % _shown(value)
+    try:
+        scheme = parse_url(value)[0]
+    except ValueError as error:
+        return "but: %s" % error
+    return None if scheme in schemes else "not %s://" % scheme
 
 
 def _is_plain(text):

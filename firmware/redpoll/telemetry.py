@@ -8,6 +8,7 @@ from . import log
 _KEYS = const(64)
 _TEXT = const(1000)  # bytes of a string that the cloud takes (reference xyte §2)
 _INT = const(0x7FFFFFFF)
+_NOTICE = const(200)
 
 
 class Telemetry:
@@ -30,15 +31,15 @@ class Telemetry:
 
         The interval of a `fixed` one changes only when it is named.
         """
-        if not every_s > 0:
-            raise ValueError("a sensor is read every so many seconds, not every %r" % every_s)
+        _check(every_s)
         name = getattr(function, "__name__", "sensor")
         self._sensors.append([name, function, int(every_s * 1000), self._clock.ms(), None, fixed])
         return name
 
     def every(self, seconds, name=None):
-        """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name."""
+        """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name, ValueError."""
         found = False
+        _check(seconds)
         for sensor in self._sensors:
             if sensor[0] == name or (name is None and not sensor[5]):
                 found = True
@@ -49,7 +50,14 @@ class Telemetry:
 
     def notice(self, text):
         """Tell the cloud's people something with the next message (seed 000, message)."""
-        self._notice = text[:200]
+        text = log.redact(text)[:_NOTICE]
+        self._notice = text if self._notice is None else (self._notice + "; " + text)[: 2 * _NOTICE]
+
+    def soon(self, name):
+        """Read the sensor of this name with the next read()."""
+        for sensor in self._sensors:
+            if sensor[0] == name:
+                sensor[3] = min(sensor[3], self._clock.ms())
 
     def wait_ms(self):
         """Milliseconds until the next sensor is due; None without sensors."""
@@ -113,6 +121,11 @@ class Telemetry:
         if failures:
             message["message"] = log.redact("; ".join(failures))[:_TEXT]
         return json.dumps(message).encode()
+
+
+def _check(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0.01 <= seconds <= 1 << 24:
+        raise ValueError("a sensor is read every so many seconds, not every %r" % seconds)
 
 
 def refusal(key, value):

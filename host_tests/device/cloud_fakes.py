@@ -2,6 +2,7 @@
 import json
 
 from redpoll.net import mqtt5
+from redpoll.net.mqtt import MQTTException
 
 ID = "d-1"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -15,9 +16,6 @@ class Reply:
         self.status = status
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.headers = headers or {}
-
-    def json(self):
-        return json.loads(self.body)
 
 
 class HTTP:
@@ -59,6 +57,10 @@ class MQTT:
     made = []
     # an exception that the next connect() raises
     refuse = None
+    # one that the next subscribe() raises
+    refuse_subscription = None
+    # False: nothing is acknowledged until the test says so
+    acknowledges = True
     # True: the cloud does not answer a `get`
     silent = False
 
@@ -69,8 +71,14 @@ class MQTT:
         self.subscribed = []
         self.incoming = []
         self.broken = None
-        self.acknowledge = True
+        self.acknowledge = MQTT.acknowledges
         self.waiting = []
+        # reason codes of the next acknowledgements
+        self.reasons = []
+        # bytes of payload above which publish() refuses, None for no limit
+        self.too_large = None
+        # connect, subscribe, publish: how many were called so far
+        self.steps = 0
         self.open = False
         self.properties = None
         self.on_ack = None
@@ -87,15 +95,32 @@ class MQTT:
             MQTT.refuse = None
             raise error
         self.open = True
+        self.steps += 1
         return False
 
+    @property
+    def sock(self):
+        return self if self.open else None
+
+    @property
+    def in_flight(self):
+        return len(self.waiting)
+
     def subscribe(self, topics, qos=0):
+        self.steps += 1
         self.subscribed += topics
+        if MQTT.refuse_subscription:
+            error = MQTT.refuse_subscription
+            MQTT.refuse_subscription = None
+            raise error
 
     def publish(self, topic, msg, retain=False, qos=0, properties=None):
         if not self.open:
             raise OSError(128)
         assert qos == 1 and not retain and isinstance(properties, (bytes, bytearray, list))
+        if self.too_large and len(msg) > self.too_large:
+            raise MQTTException(0x95, "too large")
+        self.steps += 1
         self._packet += 1
         self.published.append((topic, json.loads(msg), bytes(properties) if isinstance(properties, bytearray) else properties))
         self.waiting.append(self._packet)
@@ -107,7 +132,7 @@ class MQTT:
         if self.broken:
             raise self.broken
         while self.acknowledge and self.waiting:
-            self.on_ack(self.waiting.pop(0), 0)
+            self.on_ack(self.waiting.pop(0), self.reasons.pop(0) if self.reasons else 0)
         while self.incoming:
             topic, payload, self.properties = self.incoming.pop(0)
             self.callback(topic.encode(), payload)
@@ -118,13 +143,17 @@ class MQTT:
 
     def deliver(self, name, message, response_topic=None, correlation=None):
         """The cloud publishes `message` (an object, or bytes as they are) on v1/device/ID/name."""
+        self.deliver_to(ID, name, message, response_topic, correlation)
+
+    def deliver_to(self, device, name, message, response_topic=None, correlation=None):
+        """The same to another device."""
         properties = []
         if response_topic:
             properties.append((mqtt5.RESPONSE_TOPIC, response_topic))
         if correlation:
             properties.append((mqtt5.CORRELATION_DATA, correlation))
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-        self.incoming.append(("v1/device/%s/%s" % (ID, name), payload, properties))
+        self.incoming.append(("v1/device/%s/%s" % (device, name), payload, properties))
 
     def sent(self, name):
         """The messages that the device has published on v1/device/ID/name."""

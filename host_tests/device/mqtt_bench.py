@@ -21,6 +21,7 @@ class Bench:
         MQTT.made = []
         MQTT.refuse = None
         MQTT.silent = False
+        MQTT.acknowledges = True
         self.registration = Reply(201, CREDENTIALS)
         self.device_known = 200
         self.ticks = Ticks()

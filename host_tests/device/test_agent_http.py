@@ -6,6 +6,7 @@ from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
 from redpoll.agent import Agent
 from redpoll.clock import Clock
 from redpoll.cloud import registration
+from redpoll.net.http import HTTPError
 from scratch import Ticks
 
 registration.HTTPClient = HTTP
@@ -29,8 +30,12 @@ class Bench:
         self.configured = []
         values = {"entry": "http://entry.example", "sn": "A1", "hardware_key": "hk", "transport": "http"}
         scratch.write("settings.json", json.dumps(values))
+        self.again()
+        self.agent.settings.store(dict(CREDENTIALS, version="1.0.0"))
+
+    def again(self):
+        """Start, also after a restart."""
         self.agent = agent = Agent("settings.json", version="1.0.0", clock=Clock(self.ticks, lambda: None))
-        agent.settings.store(dict(CREDENTIALS, version="1.0.0"))
 
         @agent.sensor(every=30)
         def fan():
@@ -103,10 +108,11 @@ def test_a_pending_command_is_fetched_run_and_the_next_one_looked_for():
     assert told == [("c1", "in_progress"), ("c1", "done"), ("c2", "in_progress"), ("c2", "failed")]
 
 
-def test_a_command_that_is_in_progress_already_is_answered_and_not_asked_for_without_end():
+def test_a_command_that_stays_in_progress_in_the_cloud_is_answered_and_not_asked_for_without_end():
     bench = Bench()
     bench.reply["command"] = True
-    bench.answers[("GET", "/command")] = Reply(200, {"id": "c1", "status": "in_progress", "name": "count", "parameters": {}})
+    command = {"id": "c1", "status": "pending", "name": "count", "parameters": {}}
+    bench.answers[("GET", "/command")] = [Reply(200, command), Reply(200, dict(command, status="in_progress"))]
     for _ in range(5):
         bench.turn()
     assert bench.counted == 1
@@ -165,16 +171,89 @@ def test_401_drops_the_credentials_and_registers_again():
     bench = Bench()
     bench.answers[("POST", "/telemetry")] = [Reply(401, {"error": "Not authorized"}), Reply(200, QUIET)]
     bench.turn()
+    bench.turn(1000)
     assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", "/v1/devices", BASE + "/telemetry"]
     assert bench.made("POST", "/telemetry")[1]["override"] is True
     assert len(bench.agent.spool) == 0
 
 
-def test_403_is_no_revocation():
+def test_a_cloud_that_registers_and_then_refuses_is_asked_less_and_less():
     bench = Bench()
-    bench.answers[("POST", "/telemetry")] = Reply(403, {"error": "no"})
+    bench.answers[("POST", "/telemetry")] = Reply(401, {"error": "Not authorized"})
+    for _ in range(60):
+        bench.turn(1000)
+    assert 2 <= len(bench.made("POST", "/telemetry")) <= 20
+
+
+def test_what_says_nothing_of_the_message_costs_no_telemetry():
+    portal = b"<html>Please log in</html>"
+    for reply in (Reply(403, {"error": "no"}), Reply(404), Reply(302), Reply(200, portal), Reply(200, {"success": False}), Reply(200, b"")):
+        bench = Bench()
+        bench.answers[("POST", "/telemetry")] = reply
+        bench.turn()
+        assert bench.agent.settings.credentials
+        assert len(bench.agent.spool) == 1
+        del bench.answers[("POST", "/telemetry")]
+        bench.turn(300000)
+        assert bench.made("POST", "/telemetry")[1]["override"] is True
+        assert len(bench.agent.spool) == 0
+
+
+def test_what_the_cloud_cannot_answer_beside_telemetry_does_not_break_the_link():
+    for reply in (Reply(500, b"<html>"), Reply(503), HTTPError("body larger than 8192 bytes"), Reply(403)):
+        bench = Bench()
+        bench.reply.update(config_version=2, command=True, new_licenses=True, space_data_version=3)
+        for kind in ("config", "command", "licenses", "space"):
+            bench.answers[("GET", "/" + kind)] = reply
+        bench.turn()
+        assert bench.agent.connected() and bench.agent.heartbeat()["link_failures"] == 0
+        bench.turn(30000)
+        assert len(bench.made("POST", "/telemetry")) == 2
+
+
+def test_a_confirmation_that_the_cloud_could_not_take_is_given_again():
+    bench = Bench()
+    bench.reply["config_version"] = 1
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 1, "config": {"interval": 10}})
+    bench.answers[("POST", "/config")] = [Reply(500), Reply(200, {"version": 1})]
     bench.turn()
-    assert bench.agent.settings.credentials
+    assert len(bench.made("POST", "/config")) == 1
+    bench.turn(30000)
+    bench.turn(30000)
+    assert bench.made("POST", "/config")[1:] == [{"version": 1, "interval": 10}]
+
+
+def test_a_rate_limit_of_one_call_does_not_hold_up_telemetry():
+    bench = Bench()
+    bench.answers[("PUT", "")] = Reply(429, {"error": "once a minute"})
+    bench.turn()
+    bench.agent.update_device(name="hall 3")
+    for _ in range(7):
+        bench.turn(10000)
+    assert len(bench.made("POST", "/telemetry")) == 3
+
+
+def test_the_version_is_told_again_until_the_cloud_has_it():
+    bench = Bench()
+    bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
+    bench.answers[("PUT", "")] = Reply(500)
+    bench.turn()
+    bench.again()
+    del bench.answers[("PUT", "")]
+    bench.turn()
+    bench.again()
+    bench.turn()
+    assert bench.made("PUT", "") == [{"firmware_version": "1.0.0"}] * 2
+
+
+def test_telemetry_waits_while_there_is_no_room_for_a_request():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = [None]  # not yet
+    bench.turn()
+    for _ in range(20):
+        bench.agent.cloud_setting("x", 1)
+    bench.turn(30000)
+    assert len(bench.agent.spool) == 2 and bench.agent.connected()
 
 
 def test_a_message_that_the_cloud_refuses_is_not_sent_for_ever():
@@ -208,11 +287,17 @@ def test_a_server_error_with_a_page_instead_of_json_is_retried_later_and_nothing
 
 def test_broken_replies_are_left_alone():
     deep = b"[" * 30 + b"]" * 30
-    for body in (b"", b"{", b"[]", b"5", b"\xff\xfe", deep, b'{"config_version": "9", "command": 1, "space_data_version": null}'):
+    for body in (b"{}", b'{"config_version": "x", "command": 1, "space_data_version": null}', b'{"config_version": -1, "command": {}}'):
         bench = Bench()
         bench.answers[("POST", "/telemetry")] = Reply(200, body)
         bench.turn()
         assert len(bench.agent.spool) == 0
+        assert len(HTTP.requests) == 1, HTTP.requests
+    for body in (b"", b"{", b"[]", b"5", b"\xff\xfe", deep):
+        bench = Bench()
+        bench.answers[("POST", "/telemetry")] = Reply(200, body)
+        bench.turn()
+        assert len(bench.agent.spool) == 1
         assert len(HTTP.requests) == 1, HTTP.requests
     for body in (b"", b"{", b"[]", b"5", deep, b'{"version": {}}'):
         bench = Bench()

@@ -11,6 +11,7 @@ from redpoll.net.mqtt import MQTTException
 
 # the cloud played here shares the heap with the agent
 HEAP = "256K"
+OTHER = "d-2"
 
 
 def test_the_first_start_registers_connects_and_subscribes():
@@ -267,7 +268,8 @@ def test_a_silent_cloud_is_asked_over_https_and_401_registers_again():
     bench.turn()
     bench.device_known = 401
     HTTP.requests = []
-    client = bench.turn(30000)
+    bench.turn(30000)
+    client = bench.turn(1000)
     assert [r[:2] for r in HTTP.requests] == [("GET", "/v1/devices/" + ID), ("POST", "/v1/devices")]
     assert client.open and client.sent("telemetry")
 
@@ -292,6 +294,7 @@ def test_a_broker_that_refuses_the_password_is_looked_into_over_https():
     bench.device_known = 401
     bench.turn()
     assert HTTP.requests == []
+    bench.turn(300000)
     bench.turn(300000)
     assert [r[:2] for r in HTTP.requests] == [("GET", "/v1/devices/" + ID), ("POST", "/v1/devices")]
 
@@ -347,73 +350,6 @@ def test_health_is_told_every_minute():
     bench.turn(30000)
     bench.turn(30000)
     assert client.sent("telemetry")[-1]["telemetries"]["spool_dropped"] == 0
-
-
-def moved(bench, version=1, **settings):
-    """The agent, connected, has got a configuration with these link settings."""
-    client = bench.turn()
-    client.deliver("config", {"version": version, "interval": 60, "settings": settings})
-    bench.turn()
-    return client
-
-
-def test_a_change_of_the_link_is_kept_once_the_cloud_was_reached_with_it():
-    bench = Bench()
-    old = moved(bench, keepalive=30)
-    assert not old.open and old.sent("config/update") == []
-    new = bench.turn(30000)
-    assert new is not old and new.settings["keepalive"] == 30
-    assert new.sent("config/update") == [{"version": 1, "interval": 60, "settings": {"keepalive": 30}}]
-    bench.start()
-    assert bench.turn().settings["keepalive"] == 30
-
-
-def test_a_change_that_does_not_reach_the_cloud_is_rolled_back_and_told():
-    bench = Bench(trial_timeout=60)
-    bench.registration = OSError(113)
-    moved(bench, entry="http://nowhere.example")
-    bench.turn(30000)
-    assert MQTT.made[-1].open is False
-    assert HTTP.requests[-1][:2] == ("POST", "/v1/devices")
-    bench.turn(31000)
-    client = bench.turn(300000)
-    assert client.open
-    assert client.sent("config/update") == [{"version": 1}]
-    bench.turn(30000)
-    assert any("rolled back" in m.get("message", "") for m in client.sent("telemetry"))
-    assert bench.agent.settings.entry == "http://entry.example"
-
-
-def test_a_restart_during_the_trial_rolls_back():
-    bench = Bench()
-    moved(bench, keepalive=30)
-    bench.start()
-    client = bench.turn()
-    assert client.settings["keepalive"] == 60
-    assert client.sent("config/update") == [{"version": 1}]
-    assert bench.configured[-1] == {"interval": 60}
-
-
-def test_link_settings_that_cannot_be_used_are_refused_with_their_reasons():
-    bench = Bench()
-    for version, settings in enumerate(({"keepalive": 0}, {"entry": "x"}, {"sn": "other"}, {"transport": 5}, [1], "x")):
-        client = bench.turn()
-        client.deliver("config", {"version": version + 1, "interval": 60, "settings": settings})
-        bench.turn()
-        bench.turn(30000)
-        assert client.open
-        assert client.sent("config/update")[-1] == {"version": version + 1}
-        assert "refused: settings: " in client.sent("telemetry")[-1]["message"]
-    assert bench.configured == []
-
-
-def test_link_settings_are_taken_back_when_the_rest_is_refused():
-    bench = Bench()
-    client = bench.turn()
-    client.deliver("config", {"version": 1, "interval": 1, "settings": {"keepalive": 30}})
-    bench.turn()
-    assert client.open
-    assert bench.agent.settings.keepalive == 60
 
 
 def test_the_product_changes_its_configuration_and_the_cloud_gives_it_a_version():
@@ -490,34 +426,141 @@ def test_other_values_under_the_version_in_force_are_answered_with_those_in_forc
     bench.turn()
     client.published = []
     # as when the refusal did not arrive
+    bench.turn(60000)
     client.deliver("config", {"version": 2, "interval": 1})
     bench.turn()
     assert client.sent("config/update") == [{"version": 2, "interval": 60}]
     assert bench.configured == [{"interval": 60}]
 
 
-def test_the_values_on_trial_under_a_newer_version_do_not_begin_the_trial_again():
+def test_a_cloud_that_keeps_to_its_own_values_is_not_contradicted_without_end():
     bench = Bench()
-    moved(bench, keepalive=30)
-    # the new session, in which no reading was due yet
-    client = MQTT.made[-1]
-    client.deliver("config", {"version": 2, "interval": 60, "settings": {"keepalive": 30}})
-    bench.turn()
-    assert client.open and bench.agent.config_version() == 2 and client.sent("config/update") == []
+    client = bench.turn()
+    for _ in range(10):
+        client.deliver("config", {"version": 2, "interval": 1})
+        bench.turn()
+    assert client.sent("config/update") == [{"version": 2}]
+
+
+def test_what_the_broker_refuses_for_a_reason_that_may_pass_is_sent_again():
+    bench = Bench()
+    client = bench.turn()
+    client.reasons = [0x97]
     bench.turn(30000)
-    assert client.sent("config/update") == [{"version": 2, "interval": 60, "settings": {"keepalive": 30}}]
+    assert not client.open and len(bench.agent.spool) == 1
+    again = bench.turn(300000)
+    assert again is not client and again.sent("telemetry")[0] == client.sent("telemetry")[1]
+    assert len(bench.agent.spool) == 0
 
 
-def test_what_the_cloud_took_during_a_trial_that_failed_does_not_change_the_link():
-    bench = Bench(trial_timeout=60)
-    bench.registration = OSError(113)
-    moved(bench, entry="http://nowhere.example")
-    bench.agent.change_config(interval=90)
-    bench.agent._config.told()
-    bench.turn(61000)
-    client = bench.turn(300000)
-    assert client.open
-    client.deliver("config", {"version": 2, "interval": 90, "settings": {"entry": "http://nowhere.example"}})
+def test_what_the_broker_refuses_for_what_it_is_is_not_sent_for_ever():
+    for reason in (0x90, 0x95, 0x99):
+        bench = Bench()
+        client = bench.turn()
+        client.reasons = [reason]
+        bench.turn(30000)
+        assert client.open and len(bench.agent.spool) == 0
+        assert len(bench.turn(30000).sent("telemetry")) == 3
+
+
+def test_a_message_that_is_too_large_for_the_broker_does_not_break_the_link():
+    bench = Bench()
+    client = bench.turn()
+    client.too_large = 60
+    bench.turn(30000)
+    client.deliver("commands", {"id": "c1", "name": "none", "parameters": {}})
     bench.turn()
-    assert client.open and bench.agent.settings.entry == "http://entry.example"
-    assert client.sent("config/update")[-1] == {"version": 2, "interval": 90}
+    assert client.open and bench.turn() is client
+    assert len(bench.agent.spool) == 0
+    assert any("more than the broker takes" in line for line in log.lines())
+
+
+def test_a_version_counts_as_told_once_the_broker_has_it():
+    bench = Bench()
+    bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
+    MQTT.acknowledges = False
+    bench.turn()
+    MQTT.acknowledges = True
+    bench.start()
+    assert bench.turn().sent("update") == [{"firmware_version": "1.0.0"}]
+    bench.start()
+    assert bench.turn().sent("update") == []
+
+
+def test_another_registration_begins_with_the_versions_of_its_own():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 7, "interval": 60})
+    bench.turn()
+    bench.agent.settings.store(dict(CREDENTIALS, id=OTHER, version="1.0.0"))
+    bench.start()
+    client = bench.turn()
+    told = [message for topic, message, _ in client.published if topic.endswith("config/update")]
+    assert told == [{"version": 0, "interval": 60}]
+    client.deliver_to(OTHER, "config", {"version": 1, "interval": 90})
+    bench.turn()
+    assert bench.agent.config_version() == 1 and bench.configured[-1] == {"interval": 90}
+
+
+def test_a_subscription_that_is_refused_takes_nothing_from_the_others():
+    bench = Bench()
+    MQTT.refuse_subscription = MQTTException(0x87)
+    client = bench.turn()
+    assert client.open and client.sent("telemetry")
+
+
+def test_the_watchdog_is_fed_between_all_that_may_wait():
+    bench = Bench()
+    fed = []
+    real = bench.agent.feed
+    bench.agent.feed = lambda: fed.append(len(MQTT.made) and MQTT.made[-1].steps) or real()
+    bench.turn()
+    # connected, subscribed and asked for the snapshot
+    for steps in (1, 2, 3):
+        assert steps in fed, fed
+
+
+def test_links_that_break_soon_are_opened_less_and_less_often():
+    bench = Bench()
+    for _ in range(60):
+        client = bench.turn(1000)
+        if client:
+            client.broken = OSError(104)
+    assert 2 <= len(MQTT.made) <= 20
+    bench.turn(300000)
+    bench.turn(61000)
+    made = len(MQTT.made)
+    MQTT.made[-1].broken = OSError(104)
+    bench.turn()
+    bench.turn(1001)
+    assert len(MQTT.made) == made + 1
+
+
+def test_a_long_correlation_or_identifier_is_not_kept():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("commands", {"id": "c1", "name": "count"}, "v1/device/%s/x" % ID, b"x" * 129)
+    client.deliver("config", {"version": "9" * 65, "interval": 60}, "v1/device/%s/x" % ID, b"x")
+    bench.turn()
+    assert client.sent("x") == [] and len(client.sent("commands/update")) == 2
+
+
+def test_the_first_message_of_an_earlier_start_overrides_nothing():
+    bench = Bench(spool_hold=0)
+    MQTT.refuse = OSError(113)
+    bench.turn()
+    bench.start()
+    MQTT.refuse = None
+    client = bench.turn()
+    client = bench.turn(1000)
+    late, live = sorted(client.sent("telemetry"), key=lambda message: "override" in message)[:2]
+    assert "taken before a restart" in late["message"] and "override" not in late
+    assert live["override"] is True
+
+
+def test_what_is_declared_wrongly_is_told_at_once():
+    agent = Bench().agent
+    for wrong in (lambda: agent.sensor(len), lambda: agent.command(len), lambda: agent.config(len)):
+        assert "write @agent." in scratch.text_of(TypeError, wrong)
+    for field in (bool, int, (int, 5), (int, 9, 5), (dict, 1, 2), (), (int, "a", "b")):
+        assert "on=(int, low, high)" in scratch.text_of(ValueError, lambda: agent.command("x", on=field)(len))  # noqa: B023

@@ -7,12 +7,14 @@ class Device:
 
     def __init__(self):
         self.reports = []
+        self.linked = True
         self.runs = 0
         self.commands = Commands("commands", self.report)
         self.commands.add("count", self.count)
 
     def report(self, command_id, status, message):
         self.reports.append((command_id, status, message))
+        return self.linked
 
     def count(self, step=1):
         if step < 0:
@@ -28,6 +30,13 @@ def test_a_command_is_in_progress_and_then_done():
     device.commands.run_next()
     assert device.reports == [("1", "in_progress", ""), ("1", "done", "counted to 3")]
     assert not device.commands.pending()
+
+
+def test_a_command_that_had_begun_and_is_not_in_the_ledger_is_not_run_a_second_time():
+    device = Device()
+    device.commands.offer("1", "count", {}, None, True)
+    assert not device.commands.pending()
+    assert device.reports[0][:2] == ("1", "error") and "forgotten" in device.reports[0][2]
 
 
 def test_a_command_that_comes_again_is_answered_and_not_run():
@@ -78,6 +87,10 @@ def test_what_a_restart_decided_is_told_without_being_asked_and_once():
     device.commands.offer("1", "cut", {})
     scratch.text_of(KeyboardInterrupt, device.commands.run_next)
     later = Device()
+    later.linked = False
+    later.commands.tell_decided()
+    later.linked = True
+    later.reports.clear()
     later.commands.tell_decided()
     later.commands.tell_decided()
     assert later.reports == [("1", "error", "interrupted by a restart")]
@@ -229,3 +242,12 @@ def test_a_result_that_cannot_be_kept_is_told_all_the_same():
     device.commands.offer("1", "fill", {})
     device.commands.run_next()
     assert device.reports[-1] == ("1", "done", "filled")
+
+
+def test_a_second_handler_is_refused_but_one_that_is_built_in_can_be_replaced():
+    device = Device()
+    assert "already" in scratch.text_of(ValueError, device.commands.add, "count", device.count)
+    device.commands.add("ping", device.count)
+    device.commands.offer("1", "ping", {})
+    device.commands.run_next()
+    assert device.runs == 1

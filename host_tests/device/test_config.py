@@ -93,7 +93,7 @@ def test_undeclared_keys_are_given_back_as_they_came():
 def test_a_declaration_that_cannot_be_checked_is_refused():
     config = Config("config")
     for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
-        assert "x: (int" in scratch.text_of(ValueError, config.declare, print, {"x": field})
+        assert "x=(int" in scratch.text_of(ValueError, config.declare, print, {"x": field})
 
 
 def test_a_refusal_is_to_be_told_until_the_cloud_has_taken_it():
@@ -186,3 +186,31 @@ def test_a_full_flash_does_not_stop_a_trial_from_being_rolled_back():
     config.roll_back()
     assert product.applied[-1] == {"interval": 10} == config.values
     assert made()[1].version == 1
+
+
+def test_more_than_the_device_keeps_is_refused_before_it_is_applied():
+    product, config = made()
+    values = {"x%d" % number: "y" * 2000 for number in range(13)}
+    assert "bytes" in config.offer(1, values)[1]
+    assert product.applied == [] and config.values == {}
+    assert "bytes" in scratch.text_of(ValueError, config.change, values)
+
+
+def test_versions_of_another_registration_begin_again_and_the_values_stay():
+    product, config = made()
+    config.belong("a")
+    config.offer(5, {"interval": 60})
+    config.belong("a")
+    assert config.version == 5 and not config.untold
+    config.belong("b")
+    assert (config.version, config.values, config.untold) == (0, {"interval": 60}, True)
+    assert config.offer(1, {"interval": 30}) == ({"interval": 30}, None)
+    _, again = made()
+    again.belong("b")
+    assert again.version == 1
+
+
+def test_a_second_function_or_a_field_named_settings_is_refused():
+    product, config = made()
+    assert "already" in scratch.text_of(ValueError, config.declare, product.apply, {"x": (int, 1, 2)})
+    assert "otherwise" in scratch.text_of(ValueError, Config("other").declare, product.apply, {"settings": (int, 1, 2)})

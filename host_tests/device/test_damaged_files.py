@@ -13,11 +13,11 @@ from redpoll.flash.record import Record
 # every boot has an agent of its own
 HEAP = "512K"
 TIMEOUT = 60
-RECORDS = ("config", "commands", "health", "space", "spool/next")
+RECORDS = ("config", "commands", "health", "spool/next")
 
 
 class Kept(Bench):
-    """A bench that has lived: a configuration, a command, space information, and messages on flash. Each boot is another one."""
+    """A bench that has lived: a configuration, a command, and messages on flash. Each boot is another one."""
 
     def __init__(self):
         empty("spool")
@@ -27,7 +27,6 @@ class Kept(Bench):
         client.deliver("config", {"version": 3, "interval": 60})
         client.deliver("commands", {"id": "c1", "name": "count"})
         self.turn()
-        Record("space").save(4)
         client.broken = OSError(104)
         MQTT.refuse = OSError(113)
         self.turn()
@@ -94,7 +93,6 @@ def check(path, damaged):
     # the others are what they were
     assert path == "config" or agent.config_version() == before.config_version() + 1
     assert path == "health" or agent._health.starts == before._health.starts + 1
-    assert path == "space" or agent.space_version() == 4
     assert path == "commands" or agent._commands._ledger[0][0] == "c1"
     del log._lines[:]
     works(bench)
@@ -142,7 +140,6 @@ OTHERS = {
         [[1, "done", ""]], [["c1", ["done"], ""]], [["c1", "in_progress", ""], {}],
     ),
     "health": ([], 5, "x", None, True, {}, {"starts": "3"}, {"starts": None}, {"starts": -1}, {"starts": 3, "exception": [1]}),
-    "space": ([], {}, "4", None, True, 1.5, -1),
     "spool/next": (),
     "credentials": (
         [], 5, "x", None, True, {}, {"entry": "http://entry.example"}, dict(CREDENTIALS, id=5), dict(CREDENTIALS, access_key=None),

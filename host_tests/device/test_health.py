@@ -1,4 +1,4 @@
-from redpoll import port
+from redpoll import log, port
 from redpoll.health import Health
 
 
@@ -37,3 +37,24 @@ def test_readings_are_what_the_cloud_takes():
         assert readings["heap_free_bytes"] > 0
     for value in readings.values():
         assert isinstance(value, (int, str))
+
+
+def test_a_secret_at_the_cut_of_a_traceback_is_not_told_in_part():
+    log.hide("hunter2hunter2")
+    health = Health("health")
+    for before in range(380, 410):
+        try:
+            raise ValueError("hunter2hunter2" + "x" * before)
+        except ValueError as error:
+            health.keep(error)
+        assert "unter2" not in Health("health").ended_by
+
+
+def test_an_exception_that_the_full_flash_does_not_take_is_no_second_one():
+    health = Health("health")
+
+    def full(value):
+        raise OSError(28)
+
+    health._record.save = full
+    health.keep(ValueError("x"))

@@ -31,3 +31,9 @@ def test_an_object_is_asked_for_and_a_list_is_refused():
     assert loads_object(b'{"a": 1}') == {"a": 1}
     for data in (b"[]", b"1", b'"x"', b"null"):
         assert "must be a JSON object" in text_of(ValueError, loads_object, data)
+
+
+def test_more_values_than_a_device_needs_are_refused_before_they_take_the_heap():
+    assert len(loads(b"[" + b"0," * 511 + b"0]")) == 512
+    assert "512 values" in text_of(ValueError, loads, b"[" + b"0," * 2000 + b"0]")
+    assert loads(b'"' + b"," * 2000 + b'"')

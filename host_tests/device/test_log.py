@@ -28,3 +28,11 @@ def test_a_long_line_is_cut_and_old_lines_go():
 def test_a_percent_sign_without_values_is_just_that():
     log.info("100%")
     assert last().endswith("100%")
+
+
+def test_a_secret_in_use_stays_hidden_however_many_come():
+    for number in range(20):
+        log.hide("in use all the time")
+        log.hide("another secret %d" % number)
+    log.info("in use all the time")
+    assert "***" in last()

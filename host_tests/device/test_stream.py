@@ -183,3 +183,20 @@ def test_tls_needs_a_ca():
         stream.tls_context("-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----")
     with raises(ValueError):
         tls.umqtt_context({})
+
+
+def test_a_write_ends_at_its_deadline_also_while_a_little_goes_through():
+    class Slow:
+        def write(self, buf, off, n):
+            return 1
+
+    slow, peer = pair()
+    clock = Clock()
+    clock.install(stream)
+    slow.sock = Slow()
+    slow.write_timeout_ms = 5000
+    slow._wait_writable = clock.sleep_ms
+    with raises(OSError):
+        slow.send(bytes(4096), 0, 4096)
+    assert clock.now - Clock().now <= 5010
+    peer.close()

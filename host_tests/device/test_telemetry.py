@@ -1,5 +1,6 @@
 import json
 
+from redpoll import log
 from redpoll.clock import Clock
 from redpoll.telemetry import Telemetry, refusal
 from scratch import Ticks, text_of
@@ -169,3 +170,18 @@ def test_a_sensor_that_returns_no_dict_is_an_error():
 def test_an_interval_that_is_none_is_refused():
     assert text_of(ValueError, made, (fan, 0))
     assert text_of(ValueError, made, (fan, -1))
+
+
+def test_notices_that_come_together_are_told_together_and_without_secrets():
+    log.hide("hunter2hunter2")
+    _, telemetry = made((fan, 10))
+    for text in ("one", "x" * 195 + "hunter2hunter2", "three" * 100):
+        telemetry.notice(text)
+    told = message(telemetry)["message"]
+    assert told.startswith("one; xxx") and "hunt" not in told and len(told) <= 400
+
+
+def test_an_interval_is_changed_to_seconds_only():
+    _, telemetry = made((fan, 10))
+    for seconds in (0, -1, None, "5", True):
+        text_of(ValueError, telemetry.every, seconds)

@@ -1,14 +1,14 @@
 """Power cuts and damage: records, the spool and the whole agent on a real LittleFS in the VM, and on CPython's file system.
 
-A part of the cut points and of the damaged files each time; all of them with REDPOLL_LONG=1 in the environment (`pytest -s` shows
-what was tried).
+A part of the cut points and of the damaged files each time; all of them with REDPOLL_LONG=1 in the environment. What was tried is
+printed at the end of the run.
 """
 
 import contextlib
 import importlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,12 @@ from tools.vm import find_vm
 
 HERE = Path(__file__).resolve().parent
 DEVICE = HERE.parent / "device"  # where the cloud that is played to the agent lies
+Figure = Callable[[str], None]
 LONG = bool(os.environ.get("REDPOLL_LONG"))
 
 
-def on_vm(code: str, folder: Path, timeout: float = 600) -> str:
-    """What the VM prints; the test fails when it does not end well."""
+def on_vm(code: str, folder: Path, figure: Figure, timeout: float = 600) -> str:
+    """What the VM prints, which is a figure of the test; the test fails when it does not end well."""
     path = ":".join([*map(str, (HERE, DEVICE, ROOT / "tools" / "vm_side", FIRMWARE, LIB)), ".frozen"])
     command = [find_vm(), "-X", "heapsize=16M", "-c", code]
     ran = subprocess.run(
@@ -39,7 +40,9 @@ def on_vm(code: str, folder: Path, timeout: float = 600) -> str:
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
     # files that a cut left open are closed by the garbage collector, which says that it could not
-    print("\n".join(line for line in ran.stdout.splitlines() if line != "OSError: [Errno 5] EIO"))
+    for line in ran.stdout.splitlines():
+        if line != "OSError: [Errno 5] EIO":
+            figure(line)
     return ran.stdout
 
 
@@ -50,16 +53,20 @@ def on_vm(code: str, folder: Path, timeout: float = 600) -> str:
     [("flash", 256, 8), ("flash", 32, 60), ("agent", 256, 3), ("agent", 32, 5)],
     ids=["flash-rp2", "flash-esp32", "agent-rp2", "agent-esp32"],
 )
-def test_after_a_power_cut_littlefs_holds_a_valid_state(scenario: str, progsize: int, every: int, torn: bool, tmp_path: Path) -> None:
+def test_after_a_power_cut_littlefs_holds_a_valid_state(
+    scenario: str, progsize: int, every: int, torn: bool, tmp_path: Path, figure: Figure
+) -> None:
     """flash: every durable message, each record old or new. agent: nothing confirmed is lost, no command runs twice."""
     step = 1 if LONG else every
-    assert "all valid" in on_vm(f"import power_cut; power_cut.sweep('scenario_{scenario}', {progsize}, {torn}, {step}, 0)", tmp_path)
+    assert "all valid" in on_vm(
+        f"import power_cut; power_cut.sweep('scenario_{scenario}', {progsize}, {torn}, {step}, 0)", tmp_path, figure
+    )
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize("scenario_name", ["flash", "agent"])
-def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str, torn: bool, tmp_path: Path) -> None:
+def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str, torn: bool, tmp_path: Path, figure: Figure) -> None:
     with firmware():
         scenario = importlib.import_module(f"scenario_{scenario_name}").Scenario
         modules = [importlib.import_module(f"redpoll.flash.{name}") for name in ("record", "spool")]
@@ -86,7 +93,7 @@ def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str,
         changes, _ = live("whole", 0)
         cuts = range(1, changes + 1, 1 if LONG else 10)
         back = [live(str(n), n)[1] for n in cuts]
-        print(
+        figure(
             f"CPython's files, {'last write torn' if torn else 'unsynchronised data gone'}: {len(cuts)} of {changes} cut points tried, "
             f"each with a second cut in the recovery, all valid; "
             f"acknowledged messages that came again: {max(back)} at most, {sum(back) / len(back):.1f} on average"
@@ -95,20 +102,21 @@ def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str,
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
-def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tmp_path: Path) -> None:
+def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tmp_path: Path, figure: Figure) -> None:
     times = 20000 if LONG else 500
     if interpreter == "micropython":
-        on_vm(f"import fuzz_flash; fuzz_flash.run({times})", tmp_path)
+        on_vm(f"import fuzz_flash; fuzz_flash.run({times})", tmp_path, figure)
         return
     with firmware(), contextlib.chdir(tmp_path):
         fuzz = importlib.import_module("fuzz_flash")
         port = importlib.import_module("redpoll.port")
         port.sync = lambda file: file.flush()  # type: ignore[attr-defined]
+        fuzz.print = figure  # type: ignore[attr-defined]
         fuzz.run(times)
 
 
-def test_on_a_full_flash_the_oldest_messages_go_and_a_record_keeps_its_old_value(tmp_path: Path) -> None:
-    assert "flash full" in on_vm("import flash_full; flash_full.run()", tmp_path)
+def test_on_a_full_flash_the_oldest_messages_go_and_a_record_keeps_its_old_value(tmp_path: Path, figure: Figure) -> None:
+    assert "flash full" in on_vm("import flash_full; flash_full.run()", tmp_path, figure)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,10 @@ ENTRY = "http://entry.example"
 fw = SimpleNamespace()
 
 
+class Violation(BaseException):
+    """A handler is called that must not be. Not an Exception: the firmware would take it for the handler's error."""
+
+
 class PowerCut(BaseException):
     """The power is gone. Not an Exception: nothing in the firmware survives it."""
 
@@ -90,6 +94,8 @@ class Switch:
 
     def reset(self) -> None:
         self.full = False
+        # a save has failed since this life began
+        self.failed = False
         # saves until the cut, and whether the last one is still complete
         self.left: int | None = None
         self.complete = False
@@ -99,6 +105,7 @@ class Switch:
 
     def saving(self, record: Any, value: Any) -> None:
         if self.full:
+            self.failed = True
             raise OSError(28)
         cut = False
         if self.left is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from life_cycles import FINAL, START, Cloud, Folder, Life, PowerCut, explore, firmware, fw
+from life_cycles import FINAL, START, Cloud, Folder, Life, PowerCut, Violation, explore, firmware, fw
 
 __all__ = ["firmware"]
 INTERRUPTED = ("error", "interrupted by a restart")
@@ -44,10 +44,14 @@ class Product:
         return {**plain, "bounded": (self.bounded, {"ident": (str, 1, 64), "step": (int, 1, 9)})}
 
     def begin(self, ident: str) -> None:
-        assert self.busy is None, "one at a time"
         before, now = fw.switch.ledgers[self.ledger_path]
-        assert now[-1] == [ident, "in_progress", ""], "it is in the ledger before it runs"
-        assert ident not in [entry[0] for entry in before], "the ledger remembers it, and it is run again"
+        if self.busy is not None:
+            raise Violation(f"{ident} is run while {self.busy} is")
+        if now[-1] != [ident, "in_progress", ""]:
+            raise Violation(f"{ident} is run before it is in the ledger")
+        # while the flash is full, what it holds is not what the device remembers
+        if ident in self.runs and not fw.switch.failed and ident in [entry[0] for entry in before]:
+            raise Violation(f"{ident} is run again though the ledger remembers it")
         self.runs[ident] = self.runs.get(ident, 0) + 1
         self.may_be_told[ident] = {INTERRUPTED}
 
@@ -89,7 +93,7 @@ class Product:
         raise PowerCut
 
     def bounded(self, ident: str, step: int = 1) -> None:
-        raise AssertionError("its parameters were wrong")
+        raise Violation(f"{ident}: its parameters were wrong")
 
     def finish(self, commands: Any) -> None:
         """What the handler began has ended."""

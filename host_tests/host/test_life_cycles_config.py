@@ -117,8 +117,13 @@ class ConfigLife(Folder):
         calls = len(self.product.calls)
         own = self.config.untold and values in self.told and values != self.values
         same = values == self.values or own
-        refused = not same and bool(refusal or self.before is not None or not fits(values) or values.get("label") == "bad")
-        reached_apply = not same and not refusal and self.before is None and fits(values)
+        if not same and self.before is not None:
+            del self.versions[version]
+            assert self.config.offer(version, dict(values), refusal, trial) is None, "it waits for the end of the trial"
+            assert len(self.product.calls) == calls
+            return
+        refused = not same and bool(refusal or not fits(values) or values.get("label") == "bad")
+        reached_apply = not same and not refusal and fits(values)
         if same or refused:
             result = self.do(lambda: self.config.offer(version, dict(values), refusal, trial), version, self.values, self.before)
         else:

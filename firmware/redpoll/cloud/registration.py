@@ -27,6 +27,31 @@ def https_client(settings, url, headers=None):
     return HTTPClient(url, tls=tls, headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
 
 
+class _Call:
+    # one request to the cloud beside its adapter; making it blocks at most for the connect deadline
+
+    def __init__(self, settings, url, headers=None):
+        self._http = https_client(settings, url, headers)
+
+    def wait(self, ms):
+        """Wait for its answer, at most so long."""
+        self._http.wait(ms)
+        return True
+
+    def close(self):
+        """Give the connection back."""
+        self._http.close()
+
+
+class _DeviceCall(_Call):
+    # the same for a device that is registered
+
+    def __init__(self, settings):
+        known = settings.credentials
+        self._id = known["id"]
+        super().__init__(settings, known["hub_url"], {"Authorization": known["access_key"]})
+
+
 def learn_time(own_clock, response):
     """Set the clock by the Date header of a response while nobody else has."""
     if not own_clock.known():
@@ -38,18 +63,18 @@ def learn_time(own_clock, response):
 def explain(response):
     """What an error response says, for a person: its status and its "error" text."""
     try:
-        text = response.json().get("error", "")
-    except (ValueError, AttributeError):
+        text = jsonin.loads_object(response.body).get("error", "")
+    except ValueError:
         text = ""  # behind a proxy the body may be HTML (reference xyte §2)
-    return "%d %s" % (response.status, str(text)[:120])
+    return "%d %s" % (response.status, text[:120] if isinstance(text, str) else "")
 
 
-class Registration:
+class Registration(_Call):
     """POST {entry}/v1/devices (reference xyte §1). May block for the connect deadline when it is made."""
 
     def __init__(self, settings, own_clock, version):
+        super().__init__(settings, settings.entry)
         self._clock = own_clock
-        self._http = https_client(settings, settings.entry)
         body = settings.identity()
         body["firmware_version"] = version
         self._http.request("POST", "/v1/devices", json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -66,64 +91,43 @@ class Registration:
             raise OSError("registration: " + explain(response))
         return check_credentials(jsonin.loads_object(response.body))
 
-    def wait(self, ms):
-        """Wait for its answer, at most so long."""
-        self._http.wait(ms)
-        return True
 
-    def close(self):
-        """Give the connection back."""
-        self._http.close()
-
-
-class Check:
+class Check(_DeviceCall):
     """Does the cloud still know this device? Over MQTT nothing tells (reference xyte §3), over HTTPS 401 does."""
 
     def __init__(self, settings):
-        known = settings.credentials
-        self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
-        self._http.request("GET", "/v1/devices/" + known["id"])
+        super().__init__(settings)
+        self._http.request("GET", "/v1/devices/" + self._id)
 
     def poll(self):
         """None while it goes on, then False when the device was removed, True when it was not."""
         response = self._http.poll()
         return None if response is None else response.status != 401
 
-    def wait(self, ms):
-        """Wait for its answer, at most so long."""
-        self._http.wait(ms)
-        return True
 
-    def close(self):
-        """Give the connection back."""
-        self._http.close()
-
-
-class Dump:
+class Dump(_DeviceCall):
     """Upload lines of text as a file (POST /dumps, reference xyte §2); `finish(status, message)` is called at the end."""
 
     def __init__(self, settings, lines, finish):
-        known = settings.credentials
+        super().__init__(settings)
         self._finish = finish
-        self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
-        path = "/v1/devices/%s/dumps/text%%2Fplain/agent.log" % known["id"]
+        path = "/v1/devices/%s/dumps/text%%2Fplain/agent.log" % self._id
         self._http.request("POST", path, "\n".join(lines).encode(), {"Content-Type": "text/plain"})
 
     def poll(self):
         """Go on; True when it has ended."""
+        status = "error"
         try:
             response = self._http.poll()
+            if response is None:
+                return False
+            if response.status in (200, 201):
+                status = "done"
+                message = "uploaded"
+            else:
+                message = "dump: " + explain(response)
         except Exception as error:
-            self._end("error", "dump: %s" % (error or type(error).__name__))
-            return True
-        if response is None:
-            return False
-        if response.status in (200, 201):
-            self._end("done", "uploaded")
-        else:
-            self._end("error", "dump: " + explain(response))
-        return True
-
-    def _end(self, status, message):
+            message = "dump: %s" % (str(error) or type(error).__name__)
         self._http.close()
         self._finish(status, message)
+        return True

@@ -1,24 +1,39 @@
 # What the Xyte cloud says, the same over MQTT and HTTP -> neutral calls; and the messages that go back (seeds 000 and 001).
 import json
 
+from micropython import const
+
 from .. import log
 from ..clock import iso
 
 # of a configuration that carries its fields at top level, these are not fields
 _ABOUT_CONFIG = ("version", "last_updated", "device_id")
-_ABOUT_NESTED = ("name", "version", "last_updated", "config", "device_id")
+_VERSION_END = const(1 << 31)
+_LATE = b'{"message": "taken before a restart, nobody knows when", '
+_OVERRIDE = b', "override": true'
+
+
+def version_of(message, key):
+    """The whole number from 0 to 2^31 - 1 that the message has under this key, also one that is written as a text; else None."""
+    version = message.get(key)
+    if isinstance(version, str):
+        try:
+            version = int(version[:11])
+        except ValueError:
+            return None
+    if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < _VERSION_END:
+        return version
+    return None
 
 
 def deliver_config(handler, message):
     """Both shapes: fields under "config" (reference xyte §2) or beside "version" (seed 001)."""
-    version = message.get("version")
-    if isinstance(version, str) and version.isdigit():
-        version = int(version)
-    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 1 << 31:
-        log.warning("config: its version must be a whole number, not %r", version)
+    version = version_of(message, "version")
+    if version is None:
+        log.warning("config: its version must be a whole number, not %r", message.get("version"))
         return
     values = message.get("config")
-    if not isinstance(values, dict) or any(key not in _ABOUT_NESTED for key in message):
+    if not isinstance(values, dict):
         values = {key: value for key, value in message.items() if key not in _ABOUT_CONFIG}
     handler.on_config(version, values)
 
@@ -82,11 +97,14 @@ def license_update(license_id, state, error):
 def stamped(body, unix_ms, old):
     """A telemetry body (bytes of a JSON object) with its timestamp put in; `old`: it was taken before the last restart.
 
-    Without a known time (None) it goes as it is, and an old one says so: the cloud would take it for new.
+    An old one overrides nothing: the cloud may have newer readings by now. Without a known time (None) it goes as it is, and an old one
+    says so, because the cloud would take it for new.
     """
+    if old:
+        body = body.replace(_OVERRIDE, b"")
     if unix_ms is not None:
         return b'{"timestamp": "' + iso(unix_ms).encode() + b'", ' + body[1:]
-    return b'{"message": "taken before a restart, nobody knows when", ' + body[1:] if old else body
+    return _LATE + body[1:] if old else body
 
 
 def _action(license):

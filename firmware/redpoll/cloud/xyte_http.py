@@ -4,12 +4,15 @@ import json
 from micropython import const
 
 from .. import jsonin, log
+from ..net.http import HTTPError
 from . import xyte
 from .registration import explain, https_client, learn_time
 
 _QUEUE = const(16)
 _PAUSE_MS = const(10000)
 _QUIET_MS = const(1000)
+# a telemetry message for which the cloud answers so will be refused however often it comes
+_UNFIT = (400, 413, 422)
 
 
 class Adapter:
@@ -23,7 +26,7 @@ class Adapter:
         self._clock = clock
         self._handler = handler
         self._base = "/v1/devices/" + known["id"]
-        # [what it is, method, path, body, number of the telemetry message, id of the command or values told], in order
+        # (what it is, method, path, body, number of the telemetry message, id of the command or what is told), in order
         self._queue = []
         self._current = None
         self._not_before = 0
@@ -39,14 +42,8 @@ class Adapter:
 
     def poll(self):
         """Go on with the request under way, begin the next. Returns ms until it wants to be called. Raises when the link fails."""
-        if self._current:
-            response = self._http.poll()
-            if response is None:
-                return _QUIET_MS
-            current = self._current
-            self._current = None
-            learn_time(self._clock, response)
-            self._take(current, response)
+        if self._current and not self._go_on():
+            return _QUIET_MS
         now = self._clock.ms()
         if now < self._not_before:
             return self._not_before - now
@@ -60,6 +57,29 @@ class Adapter:
             headers["Idempotency-Key"] = "%010d" % key
         self._http.request(method, self._base + path, body, headers)
         return 0
+
+    def _go_on(self):
+        # True when the request under way has its answer
+        current = self._current
+        try:
+            response = self._http.poll()
+        except HTTPError as error:
+            self._current = None
+            self._failed(current, error, True)
+            return True
+        if response is None:
+            return False
+        self._current = None
+        learn_time(self._clock, response)
+        if response.status == 401:
+            self._handler.on_revoked()
+        elif response.status == 429:
+            self._pause(current, response)
+        elif current[0] == "telemetry":
+            self._take_telemetry(current[4], response)
+        else:
+            self._take(current, response)
+        return True
 
     def wait(self, ms):
         """Wait until something comes, at most so long. False when nothing is expected."""
@@ -76,10 +96,12 @@ class Adapter:
 
     def ready(self):
         """True when one more telemetry message can be taken."""
-        return not any(request[0] == "telemetry" for request in self._queue) and (not self._current or self._current[0] != "telemetry")
+        if len(self._queue) >= _QUEUE or self._current and self._current[0] == "telemetry":
+            return False
+        return not any(request[0] == "telemetry" for request in self._queue)
 
     def send_telemetry(self, number, unix_ms, body, old=False):
-        """Post one message from the spool; the handler's on_sent(number) tells when the cloud has it."""
+        """Post one message from the spool; the handler's on_sent(number, accepted) tells when the cloud has it, or never will."""
         self._add("telemetry", "POST", "/telemetry", xyte.stamped(body, unix_ms, old), number)
 
     def send_config(self, version, values):
@@ -96,12 +118,12 @@ class Adapter:
         self._add("report", "POST", "/licenses", xyte.license_update(license_id, state, error))
 
     def send_device(self, fields):
-        """Update Device, such as {"firmware_version": "1.0.1"}."""
-        self._add("report", "PUT", "", json.dumps(fields).encode())
+        """Update Device, such as {"firmware_version": "1.0.1"}; the handler's on_device_told(fields) tells when the cloud has it."""
+        self._add("device", "PUT", "", json.dumps(fields).encode(), fields)
 
     def send_setting(self, name, value):
         """Set Cloud Settings."""
-        self._add("report", "PUT", "/cloud_settings", json.dumps({"property": name, "value": value}).encode())
+        self._add("setting", "PUT", "/cloud_settings", json.dumps({"property": name, "value": value}).encode())
 
     def request_snapshot(self):
         """Ask for all that the cloud holds for the device."""
@@ -119,34 +141,55 @@ class Adapter:
             return
         self._queue.append((kind, method, path, body, key))
 
+    def _pause(self, request, response):
+        # the cloud wants less of this; what is limited for itself (Update Device, reference xyte §2) waits behind the others
+        log.info("%s %s: %s; pausing", request[1], request[2], explain(response))
+        self._not_before = self._clock.ms() + _PAUSE_MS
+        self._queue.insert(len(self._queue) if request[0] in ("device", "setting") else 0, request)
+
+    def _take_telemetry(self, number, response):
+        status = response.status
+        if status in _UNFIT:
+            log.warning("telemetry %d is dropped: %s", number, explain(response))
+            self._handler.on_sent(number, False)
+            return
+        reply = None
+        if status < 300:
+            try:
+                reply = jsonin.loads_object(response.body)
+            except ValueError:
+                pass  # whoever answered was not the cloud (a portal, a proxy)
+        if reply is None or reply.get("success", True) is not True:
+            raise OSError("telemetry: " + explain(response))
+        self._handler.on_sent(number)
+        self._obey(reply)
+
     def _take(self, request, response):
         kind, method, path, _, key = request
         status = response.status
-        if status == 401:
-            self._handler.on_revoked()
-        elif status == 429 or status >= 500:
-            if status >= 500:
-                raise OSError("%s %s: %s" % (method, path, explain(response)))
-            log.info("%s %s: %s; pausing", method, path, explain(response))
-            self._not_before = self._clock.ms() + _PAUSE_MS
-            self._queue.insert(0, request)
-        elif status == 404 and kind == "command":
+        if status == 404 and kind == "command":
             pass  # the queue is empty
         elif status >= 300:
-            log.warning("%s %s: %s", method, path or "/", explain(response))
-            if kind == "telemetry":
-                # the cloud will not take this message however often it comes
-                self._handler.on_sent(key)
+            self._failed(request, explain(response), status >= 500)
         elif method == "GET":
             self._deliver(kind, response)
-        elif kind == "telemetry":
-            self._handler.on_sent(key)
-            self._obey(response)
         elif kind == "told":
             self._taken(response, key)
+        elif kind == "device":
+            self._handler.on_device_told(key)
         elif kind == "result" and key != self._followed:
+            # there may be another; once each, so that two sides which disagree do not ask without end
             self._followed = key
             self._fetch("command")
+
+    def _failed(self, request, reason, passing):
+        # a request that got no useful answer, for a reason that may pass; the cloud asks again, or the agent tells it again
+        kind, method, path, _, _ = request
+        if kind == "telemetry":
+            raise OSError("telemetry: %s" % reason)
+        log.warning("%s %s: %s", method, path or "/", reason)
+        if passing and kind == "told":
+            self._handler.on_config_untold()
 
     def _deliver(self, kind, response):
         try:
@@ -168,20 +211,15 @@ class Adapter:
     def _taken(self, response, values):
         # Update Config answers with the version that the values now have
         try:
-            version = _number(jsonin.loads_object(response.body), "version")
+            version = xyte.version_of(jsonin.loads_object(response.body), "version")
         except ValueError:
             return
         if version:
             self._handler.on_config_taken(version, values)
 
-    def _obey(self, response):
+    def _obey(self, reply):
         # what the reply to telemetry asks of the device (seed 000, "Return Data")
-        try:
-            reply = jsonin.loads_object(response.body)
-        except ValueError as error:
-            log.warning("telemetry reply: %s; it is left alone", error)
-            return
-        version = _number(reply, "config_version")
+        version = xyte.version_of(reply, "config_version") or 0
         if version > self._handler.config_version():
             self._fetch("config")
         else:
@@ -190,13 +228,8 @@ class Adapter:
             self._fetch("command")
         if reply.get("new_licenses") is True:
             self._fetch("licenses")
-        space_version = _number(reply, "space_data_version")
+        space_version = xyte.version_of(reply, "space_data_version") or 0
         if space_version > self._handler.space_version():
             self._space_version = space_version
             self._fetch("space")
         xyte.deliver_firmware(self._handler, reply)
-
-
-def _number(reply, key):
-    value = reply.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -12,6 +12,12 @@ from . import xyte
 _ANSWER_MS = const(30000)
 _QUIET_MS = const(1000)
 _DIGITS = const(10)
+# ms for an acknowledgement or a write, under the 8388 after which the watchdog of an RP2040 bites
+_ACK_MS = const(7000)
+_REPLIES = const(16)
+_TOO_LARGE = const(0x95)
+# a message for which the broker answers so will be refused however often it comes: name, size, format (MQTT 5.0 §2.4)
+_UNFIT = (0x90, _TOO_LARGE, 0x99)
 _DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
 # what the cloud publishes; "command" is the newer generation of "commands" (reference xyte §3)
 _INBOUND = ("config", "commands", "license", "space_info", "firmware")
@@ -32,8 +38,8 @@ class Adapter:
         self._next_snapshot = 0
         # uptime by which something must have come after a `get`; None while nothing is owed
         self._answer_due = None
-        # packet identifier -> number of the telemetry message
-        self._telemetry = {}
+        # packet identifier -> number of the telemetry message, or what Update Device tells
+        self._awaited = {}
         # where the answer to a configuration, command or licence goes: its id -> (topic, correlation data)
         self._replies = {}
         if not known.get("mqtt_hub_url"):
@@ -58,6 +64,7 @@ class Adapter:
             ssl=tls,
             protocol=5,
             connect_timeout_ms=settings.connect_timeout * 1000,
+            ack_timeout_ms=_ACK_MS,
         )
         client.set_callback(self._on_message)
         client.on_ack = self._on_ack
@@ -65,14 +72,25 @@ class Adapter:
         self.denied = False
 
     def connect(self):
-        """Open the session, subscribe, ask for the snapshot. Raises OSError or MQTTException; blocks for the connect deadline."""
+        """Open the session, subscribe, ask for the snapshot. Raises OSError or MQTTException.
+
+        Each of the three blocks, at most for the connect deadline or 7 s; the watchdog is fed between them.
+        """
         try:
             # a clean session: what was missed is in the snapshot, what was not acknowledged is in the spool
             self._client.connect(True)
         except MQTTException as error:
             self.denied = getattr(error, "code", None) in _DENIED
             raise
-        self._client.subscribe([(self._prefix + name, 1) for name in _INBOUND])
+        self._handler.feed()
+        try:
+            self._client.subscribe([(self._prefix + name, 1) for name in _INBOUND])
+        except MQTTException as error:
+            if self._client.sock is None:
+                raise
+            # one that the broker does not allow takes nothing from the others
+            log.warning("not all subscriptions are granted: %s", error)
+        self._handler.feed()
         self.request_snapshot()
 
     def poll(self):
@@ -98,15 +116,20 @@ class Adapter:
 
     def ready(self):
         """True when one more telemetry message can be sent without waiting."""
-        return self._client.window_free > 1
+        # one place is for answers, unless the broker takes one message at a time
+        free = self._client.window_free
+        return free > 1 or free and not self._client.in_flight
 
     def send_telemetry(self, number, unix_ms, body, old=False):
-        """Publish one message from the spool; the handler's on_sent(number) tells when the cloud has it."""
+        """Publish one message from the spool; the handler's on_sent(number, accepted) tells when the cloud has it, or never will."""
         # the number in its fixed place: a message that comes twice can be told by it, and nothing is encoded anew
         self._numbered[-_DIGITS:] = b"%010d" % number
         body = xyte.stamped(body, unix_ms, old)
-        packet = self._client.publish(self._prefix + "telemetry", body, False, 1, self._numbered)
-        self._telemetry[packet] = number
+        packet = self._publish(self._prefix + "telemetry", body, self._numbered)
+        if packet:
+            self._awaited[packet] = number
+        else:
+            self._handler.on_sent(number, False)
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""
@@ -121,38 +144,56 @@ class Adapter:
         self._answer("license", license_id, xyte.license_update(license_id, state, error))
 
     def send_device(self, fields):
-        """Update Device, such as {"firmware_version": "1.0.1"}."""
-        self._publish("update", json.dumps(fields).encode())
+        """Update Device, such as {"firmware_version": "1.0.1"}; the handler's on_device_told(fields) tells when the cloud has it."""
+        packet = self._tell("update", json.dumps(fields).encode())
+        if packet:
+            self._awaited[packet] = fields
 
     def send_setting(self, name, value):
         """Set Cloud Settings."""
-        self._publish("cloud_settings/update", json.dumps({"property": name, "value": value}).encode())
+        self._tell("cloud_settings/update", json.dumps({"property": name, "value": value}).encode())
 
     def request_snapshot(self):
         """Ask for all that the cloud holds for the device; it comes as ordinary messages."""
         now = self._clock.ms()
-        self._publish("get", b"{}")
+        self._tell("get", b"{}")
         self._next_snapshot = now + self._snapshot_ms
         self._answer_due = now + self._answer_ms
 
-    def _publish(self, name, body):
-        self._client.publish(self._prefix + name, body, False, 1, self._user_encoded)
+    def _publish(self, topic, body, properties):
+        # the packet identifier, or None for a message that is larger than the broker takes
+        try:
+            return self._client.publish(topic, body, False, 1, properties)
+        except MQTTException as error:
+            if error.args[0] != _TOO_LARGE or self._client.sock is None:
+                raise
+            log.warning("%d bytes for %s are more than the broker takes; they are not sent", len(body), topic)
+            return None
+
+    def _tell(self, name, body):
+        return self._publish(self._prefix + name, body, self._user_encoded)
 
     def _answer(self, kind, key, body):
         topic, correlation = self._replies.get((kind, key), (None, None))
         if topic is None:
-            self._publish(kind + "/update", body)
+            self._tell(kind + "/update", body)
             return
         properties = self._user if correlation is None else self._user + [(mqtt5.CORRELATION_DATA, correlation)]
-        self._client.publish(topic, body, False, 1, properties)
+        self._publish(topic, body, properties)
 
     def _on_ack(self, packet, reason):
-        number = self._telemetry.pop(packet, None)
-        if reason >= 0x80:
+        awaited = self._awaited.pop(packet, None)
+        refused = reason >= 0x80
+        if refused:
             log.warning("the broker refused a message, reason 0x%02x", reason)
-        # a message that is refused for what it is would be refused again: it is not sent for ever
-        if number is not None:
-            self._handler.on_sent(number)
+        if isinstance(awaited, dict):
+            if not refused:
+                self._handler.on_device_told(awaited)
+        elif awaited is not None:
+            if refused and reason not in _UNFIT:
+                # a reason that may pass: the link waits, and the message comes again
+                raise OSError("refused, reason 0x%02x" % reason)
+            self._handler.on_sent(awaited, not refused)
 
     def _on_message(self, topic, payload):
         self._answer_due = None
@@ -188,7 +229,7 @@ class Adapter:
         topic = properties and mqtt5.get(properties, mqtt5.RESPONSE_TOPIC)
         if isinstance(key, str) and key.isdigit() and kind == "config":
             key = int(key)
-        if not isinstance(key, (str, int)):
+        if not isinstance(key, (str, int)) or isinstance(key, str) and len(key) > 64:
             return
         self._replies.pop((kind, key), None)
         if not topic:
@@ -198,7 +239,11 @@ class Adapter:
         if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
             log.warning("%s: its response topic is not one of this device; the usual one is used", kind)
             return
-        if len(self._replies) >= 16:
+        correlation = mqtt5.get(properties, mqtt5.CORRELATION_DATA)
+        if correlation and len(correlation) > 128:
+            log.warning("%s: its correlation data is longer than 128 bytes; the usual topic is used", kind)
+            return
+        if len(self._replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work
             self._replies.clear()
-        self._replies[(kind, key)] = (topic, mqtt5.get(properties, mqtt5.CORRELATION_DATA))
+        self._replies[(kind, key)] = (topic, correlation)

@@ -12,6 +12,8 @@ _BUFFER = const(1024)
 # a chunk's size line, with whatever extensions
 _LINE_MAX = const(256)
 _ROUNDS = const(16)
+# ms for the write when opening has taken nearly all
+_WRITE_LEAST = const(500)
 
 # what comes next from the server
 _IDLE = const(0)
@@ -37,17 +39,12 @@ class Response:
         self.headers = headers
         self.body = b""
 
-    def json(self):
-        """The body as JSON, or ValueError."""
-        import json
-
-        return json.loads(self.body)
-
 
 class HTTPClient:
     """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.stream.tls_context gives.
 
-    Nothing waits except opening the connection, at most connect_timeout_ms. timeout_ms is how long the server may stay silent.
+    Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both. timeout_ms is how long
+    the server may stay silent.
     """
 
     def __init__(self, base_url, tls=None, headers=None, max_body=8192, timeout_ms=15000, connect_timeout_ms=8000):
@@ -121,7 +118,8 @@ class HTTPClient:
             self._look()
         try:
             if self._stream is None:
-                self._stream = Stream(self.host, self.port, self._tls, self._connect_ms, self._timeout_ms)
+                self._stream = Stream(self.host, self.port, self._tls, self._connect_ms)
+            self._stream.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
             self._stream.write(self._message)
         except OSError as error:
             if not self._again(error):

@@ -139,7 +139,7 @@ class Stream(_port.Pollable):
         raise OSError(ECONNRESET)
 
     def send(self, buf, off, n):
-        """Write n bytes of buf from off on, all of them. OSError(ETIMEDOUT) after write_timeout_ms without progress."""
+        """Write n bytes of buf from off on, all of them. OSError(ETIMEDOUT) when that takes longer than write_timeout_ms."""
         try:
             done = self.sock.write(buf, off, n)
         except Exception as error:
@@ -170,10 +170,7 @@ class Stream(_port.Pollable):
             if left <= 0:
                 raise OSError(ETIMEDOUT)
             self._wait_writable(min(left, _SLICE_MS))
-            more = self._write_some(buf, off + done, n - done)
-            if more:
-                done += more
-                deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
+            done += self._write_some(buf, off + done, n - done)
 
     def _wait_writable(self, ms):
         # in a handshake there is always room to write, what is waited for is the other side's answer

@@ -1,0 +1,222 @@
+# A configuration that changes what the link depends on is on trial until the cloud was reached with it (DESIGN §3, config).
+from cloud_fakes import CREDENTIALS, HTTP, MQTT, Reply
+from mqtt_bench import Bench
+
+# the cloud played here shares the heap with the agent
+HEAP = "256K"
+NEW = "http://new.example"
+
+
+def moved(bench, version=1, **settings):
+    """The agent, connected, has got a configuration with these link settings."""
+    client = bench.turn()
+    client.deliver("config", {"version": version, "interval": 60, "settings": settings})
+    bench.turn()
+    return client
+
+
+def test_a_change_of_the_link_is_kept_once_the_cloud_was_reached_with_it():
+    bench = Bench()
+    old = moved(bench, keepalive=30)
+    assert not old.open and old.sent("config/update") == []
+    new = bench.turn(30000)
+    assert new is not old and new.settings["keepalive"] == 30
+    assert new.sent("config/update") == [{"version": 1, "interval": 60, "settings": {"keepalive": 30}}]
+    bench.start()
+    assert bench.turn().settings["keepalive"] == 30
+
+
+def test_a_change_that_does_not_reach_the_cloud_is_rolled_back_and_told():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example")
+    bench.turn(30000)
+    assert MQTT.made[-1].open is False
+    assert HTTP.requests[-1][:2] == ("POST", "/v1/devices")
+    bench.turn(31000)
+    client = bench.turn(300000)
+    assert client.open
+    assert client.sent("config/update") == [{"version": 1}]
+    bench.turn(30000)
+    assert any("rolled back" in m.get("message", "") for m in client.sent("telemetry"))
+    assert bench.agent.settings.entry == "http://entry.example"
+
+
+def test_a_restart_during_the_trial_rolls_back():
+    bench = Bench()
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    MQTT.acknowledges = True
+    bench.start()
+    client = bench.turn()
+    assert client.settings["keepalive"] == 60
+    assert client.sent("config/update") == [{"version": 1}]
+    assert bench.configured[-1] == {"interval": 60}
+
+
+def test_link_settings_that_cannot_be_used_are_refused_with_their_reasons():
+    bench = Bench()
+    for version, settings in enumerate(({"keepalive": 0}, {"entry": "x"}, {"sn": "other"}, {"transport": 5}, [1], "x")):
+        client = bench.turn()
+        client.deliver("config", {"version": version + 1, "interval": 60, "settings": settings})
+        bench.turn()
+        bench.turn(30000)
+        assert client.open
+        assert client.sent("config/update")[-1] == {"version": version + 1}
+        assert "refused: settings: " in client.sent("telemetry")[-1]["message"]
+    assert bench.configured == []
+
+
+def test_link_settings_are_taken_back_when_the_rest_is_refused():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 1, "interval": 1, "settings": {"keepalive": 30}})
+    bench.turn()
+    assert client.open
+    assert bench.agent.settings.keepalive == 60
+
+
+def test_the_values_on_trial_under_a_newer_version_do_not_begin_the_trial_again():
+    bench = Bench()
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    client = MQTT.made[-1]
+    client.deliver("config", {"version": 2, "interval": 60, "settings": {"keepalive": 30}})
+    bench.turn()
+    assert client.open and bench.agent.config_version() == 2 and client.sent("config/update") == []
+    client.acknowledge = True
+    bench.turn()
+    assert client.sent("config/update") == [{"version": 2, "interval": 60, "settings": {"keepalive": 30}}]
+
+
+def test_what_the_cloud_took_during_a_trial_that_failed_does_not_change_the_link():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example")
+    bench.agent.change_config(interval=90)
+    bench.agent._config.told()
+    bench.turn(61000)
+    client = bench.turn(300000)
+    assert client.open
+    client.deliver("config", {"version": 2, "interval": 90, "settings": {"entry": "http://nowhere.example"}})
+    bench.turn()
+    assert client.open and bench.agent.settings.entry == "http://entry.example"
+    assert client.sent("config/update")[-1] == {"version": 2, "interval": 90}
+
+
+def test_a_trial_need_not_wait_for_the_products_next_reading():
+    bench = Bench()
+    bench.agent.every(3600)
+    bench.turn(60000)
+    moved(bench, keepalive=30)
+    bench.turn(100)
+    assert not bench.agent._config.on_trial() and MQTT.made[-1].settings["keepalive"] == 30
+
+
+def test_a_message_that_is_refused_passes_no_trial():
+    bench = Bench(trial_timeout=60)
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    client = MQTT.made[-1]
+    client.reasons = [0x99] * 20
+    client.acknowledge = True
+    bench.turn(30000)
+    assert bench.agent._config.on_trial()
+    MQTT.acknowledges = True
+    bench.turn(31000)
+    assert bench.agent.settings.keepalive == 60
+
+
+def test_a_configuration_that_comes_during_a_trial_waits_for_its_end():
+    bench = Bench()
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    client = MQTT.made[-1]
+    client.deliver("config", {"version": 2, "interval": 90})
+    bench.turn()
+    assert bench.agent.config_version() == 1 and client.open
+    asked = len(client.sent("get"))
+    client.acknowledge = True
+    bench.turn()
+    assert client.sent("config/update") == [{"version": 1, "interval": 60, "settings": {"keepalive": 30}}]
+    assert len(client.sent("get")) == asked + 1
+    client.deliver("config", {"version": 2, "interval": 90})
+    bench.turn()
+    assert bench.agent.config_version() == 2 and bench.configured[-1] == {"interval": 90}
+
+
+def test_the_way_back_is_taken_at_once():
+    bench = Bench(trial_timeout=20)
+    bench.registration = OSError(113)
+    moved(bench, entry=NEW)
+    for _ in range(20):
+        bench.turn(1000)
+    # no matter how long the wait had grown on the way that failed
+    assert bench.turn().open and bench.agent.settings.entry == "http://entry.example"
+
+
+def test_after_a_move_to_another_cloud_its_versions_count():
+    bench = Bench()
+    bench.turn()
+    bench.registration = Reply(201, dict(CREDENTIALS, id="d-2"))
+    MQTT.made[-1].deliver("config", {"version": 7, "interval": 60, "settings": {"entry": NEW}})
+    bench.turn()
+    client = bench.turn(1000)
+    assert HTTP.requests[-1][:2] == ("POST", "/v1/devices")
+    told = [message for topic, message, _ in client.published if topic == "v1/device/d-2/config/update"]
+    assert told == [{"version": 0, "interval": 60, "settings": {"entry": NEW}}]
+    client.deliver_to("d-2", "config", {"version": 1, "interval": 90, "settings": {"entry": NEW}})
+    bench.turn()
+    assert bench.agent.config_version() == 1 and bench.configured[-1] == {"interval": 90}
+
+
+def test_after_a_way_back_the_versions_of_the_old_cloud_count():
+    bench = Bench(trial_timeout=20)
+    bench.turn()
+    MQTT.acknowledges = False
+    bench.registration = Reply(201, dict(CREDENTIALS, id="d-2"))
+    MQTT.made[-1].deliver("config", {"version": 7, "interval": 60, "settings": {"entry": NEW}})
+    for _ in range(22):
+        bench.turn(1000)
+    MQTT.acknowledges = True
+    client = bench.turn(300000)
+    assert client.client_id == "d-1" and bench.agent.config_version() == 7
+    client.deliver("config", {"version": 7, "interval": 60, "settings": {"entry": NEW}})
+    bench.turn()
+    assert client.open and bench.agent.settings.entry == "http://entry.example"
+
+
+def test_a_setting_that_only_looks_the_same_is_checked():
+    bench = Bench()
+    moved(bench, keepalive=30)
+    client = bench.turn(30000)
+    client.deliver("config", {"version": 2, "interval": 61, "settings": {"keepalive": 30.0}})
+    bench.turn()
+    bench.turn(30000)
+    assert "refused: settings: " in client.sent("telemetry")[-1]["message"]
+    assert bench.agent.settings.keepalive == 30
+
+
+def test_after_a_restart_a_setting_that_cannot_be_used_costs_that_setting_only():
+    bench = Bench()
+    moved(bench, keepalive=30, snapshot_every=60)
+    bench.turn(30000)
+    values = dict(bench.agent._config.values)
+    values["settings"] = {"keepalive": 30, "snapshot_every": "often", "unknown": 1}
+    bench.agent._config._record.save({"version": 1, "values": values})
+    bench.start()
+    assert bench.agent.settings.keepalive == 30 and bench.agent.settings.snapshot_every == 600
+
+
+def test_credentials_that_the_full_flash_did_not_take_survive_a_trial():
+    bench = Bench(registered=False)
+
+    def full(value):
+        raise OSError(28)
+
+    bench.agent.settings._record.save = full
+    bench.turn()
+    bench.turn(300000)
+    requests = len(HTTP.requests)
+    moved(bench, keepalive=30)
+    assert bench.turn(1000).open and len(HTTP.requests) == requests
