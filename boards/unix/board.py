@@ -70,7 +70,7 @@ def sensors():
         readings["load_1m"] = load
     uptime = _number(_text("/proc/uptime"), 0, 2147483647)
     if uptime is not None:
-        readings["uptime_s"] = int(uptime)
+        readings["host_uptime_s"] = int(uptime)
     _memory(readings)
     _disk(readings)
     _temperature(readings)

@@ -170,4 +170,6 @@ def describe(error):
     """An exception as a person wants to read it."""
     text = str(error)
     name = type(error).__name__
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and error.args[0] < 0:
+        return "the host name was not found (%s)" % text
     return text if name == "Refused" else "%s: %s" % (name, text) if text else name

@@ -127,6 +127,7 @@ class Settings:
         """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts. OSError when the flash fails."""
         stored = dict(credentials)
         stored["entry"] = self.entry
+        stored["sn"] = self.sn
         # they hold until the restart also when the flash is full
         self.credentials = self._usable(stored)
         self._record.save(stored)
@@ -141,6 +142,8 @@ class Settings:
         if not stored or stored.get("entry") != self.entry:
             return None
         log.hide(stored["access_key"])
+        if stored.get("sn", self.sn) != self.sn:
+            log.warning('the cloud knows this device by the "sn" %s; erase the flash to register it anew', _shown(stored["sn"]))
         return stored
 
     def state_path(self, name):
@@ -180,7 +183,9 @@ def _read(path):
         with open(path, "rb") as file:
             data = file.read()
     except OSError:
-        raise SettingsError('%s: missing. Write one with at least {"entry": "https://..."}; README, "Settings", lists the keys' % path)
+        raise SettingsError(
+            '%s: missing. Write one such as {"entry": "https://...", "sn": "A1"}; README, "Settings", lists the keys' % path
+        )
     try:
         return jsonin.loads_object(data)
     except ValueError as error:

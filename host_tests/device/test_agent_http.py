@@ -228,9 +228,12 @@ def test_a_rate_limit_of_one_call_does_not_hold_up_telemetry():
     bench.answers[("PUT", "")] = Reply(429, {"error": "once a minute"})
     bench.turn()
     bench.agent.update_device(name="hall 3")
-    for _ in range(7):
+    for _ in range(6):
         bench.turn(10000)
     assert len(bench.made("POST", "/telemetry")) == 3
+    del bench.answers[("PUT", "")]
+    bench.turn(300000)
+    assert len(bench.made("PUT", "")) == 2
 
 
 def test_the_version_is_told_again_until_the_cloud_has_it():

@@ -45,7 +45,7 @@ def test_the_readings_are_the_machines(board, tmp_path):
     disk = os.statvfs(tmp_path)
     readings = board.sensors()
     assert abs(readings.pop("disk_free_percent") - disk.f_bavail * 100 / disk.f_blocks) < 1
-    assert readings == {"load_1m": 0.52, "uptime_s": 12345, "memory_free_mb": 1953, "memory_free_percent": 25.0, "temperature_c": 48.2}
+    assert readings == {"load_1m": 0.52, "host_uptime_s": 12345, "memory_free_mb": 1953, "memory_free_percent": 25.0, "temperature_c": 48.2}
 
 
 def test_what_cannot_be_read_is_left_out(board, tmp_path):
@@ -74,7 +74,7 @@ def test_on_the_virtual_board_they_agree_with_proc(tmp_path):
         assert [line for line in virtual.lines if "LED" in line] == ["LED on", "LED off"]
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     total = int(memory["MemTotal"].split()[0])
-    assert abs(readings["uptime_s"] - float(Path("/proc/uptime").read_text().split()[0])) < 30
+    assert abs(readings["host_uptime_s"] - float(Path("/proc/uptime").read_text().split()[0])) < 30
     assert 0 < readings["memory_free_mb"] <= total >> 10
     assert 0 < readings["memory_free_percent"] <= 100
     assert 0 <= readings["load_1m"] < 10000

@@ -451,7 +451,23 @@ def test_an_unknown_path_or_method_is_answered_with_json(hub: HubProcess) -> Non
         assert answer.json()["error"]
 
 
+def test_a_board_with_the_wrong_entry_is_told_the_right_one(hub: HubProcess) -> None:
+    answer = httpx.post(f"{hub.url}/v1/devices", json={"sn": "x"})
+    assert answer.status_code == 404 and "/xyte" in answer.json()["error"]
+
+
 # ---- the operator
+
+
+def test_the_operator_key_may_come_as_a_bearer_token(hub: HubProcess) -> None:
+    answer = httpx.get(f"{hub.url}/activity", headers={"Authorization": f"Bearer {hub.operator_key}"})
+    assert answer.status_code == 200
+
+
+def test_the_sn_alone_names_a_device_that_is_the_only_one_with_it(hub: HubProcess, board: Board) -> None:
+    assert hub.operator.claim(sn=board.asked["sn"], space_id="lab")["id"] == board.id
+    with Board.registered(hub, sn=board.asked["sn"]), pytest.raises(HubError, match="give the mac too"):
+        hub.operator.claim(sn=board.asked["sn"], space_id="lab")
 
 
 def test_every_operator_call_needs_the_operator_key(hub: HubProcess, board: Board) -> None:

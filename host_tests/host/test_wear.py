@@ -1,10 +1,19 @@
 """The flash of the smallest board lasts ten years, with every setting (issue 3)."""
 
+import argparse
 from collections.abc import Callable
 
 import pytest
 
 from tools.bench import wear
+
+
+def test_days_that_are_none_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    wear.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--days", "0"])
+    assert "1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(300)

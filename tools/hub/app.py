@@ -79,9 +79,14 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, error.status)
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "Not Found: no such path"
+        if request.url.path.endswith("/v1/devices"):
+            detail = "Not Found: boards register at this hub's address with /xyte, which is their entry"
+    return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -55,7 +55,7 @@ class OperatorClient:
         name: str | None = None,
         space_id: str | int | None = None,
     ) -> dict[str, Any]:
-        """Take a registered device, named by cloud_id or by mac and sn, into a space; returns the device."""
+        """Take a registered device, named by cloud_id or by sn (and mac, where several have it), into a space; returns the device."""
         named = {"cloud_id": cloud_id, "mac": mac, "sn": sn, "name": name, "space_id": space_id}
         return self._object("POST", f"{_ORGANIZATION}/claim", {key: value for key, value in named.items() if value is not None})
 

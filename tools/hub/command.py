@@ -190,7 +190,13 @@ def _announce(settings: Settings, host: str, server: socket.socket, address: Bro
     temporary = settings.data / f"{READY_FILE}.new"
     temporary.write_text(json.dumps(ready))
     temporary.replace(settings.data / READY_FILE)
-    print(f"hub at {settings.public_url or url} (boards: {settings.public_url or url}/xyte), MQTT 5 at {address.url}", flush=True)
+    shown_url = settings.public_url or url
+    key = settings.data / KEY_FILE
+    kept = key.exists() and key.read_text().strip() == settings.operator_key
+    print(f"hub at {shown_url}, MQTT 5 at {address.url}")
+    print(f'  boards    "entry": "{shown_url}/xyte"')
+    print(f"  operator  {shown_url}/docs; the key for Authorization is {f'in {key}' if kept else 'the one you gave'}")
+    print(f"  activity  {shown_url}/activity?follow=1", flush=True)
 
 
 async def _sweep(hub: Hub) -> None:

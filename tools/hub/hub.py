@@ -108,10 +108,13 @@ class Hub:
         return self._gone.get(device_id, 0.0) > self.now() - _LATE_SECONDS
 
     def check_operator(self, key: str | None) -> None:
-        """Raises NotAuthorized unless it is the operator's key; compared in constant time."""
-        given = sha256((key or "").encode()).digest()
+        """Raises NotAuthorized unless it is the operator's key, bare or after "Bearer"; compared in constant time."""
+        given = sha256((key or "").removeprefix("Bearer ").encode()).digest()
         if not hmac.compare_digest(given, self._operator_key_hash):
-            raise NotAuthorized("Not authorized: this needs the operator key in the Authorization header")
+            raise NotAuthorized(
+                "Not authorized: this needs the operator key in the Authorization header; the hub keeps it in operator.key in its "
+                "--data directory, unless it was started with --operator-key"
+            )
 
     def _committed(self, unit: Unit) -> None:
         for item in unit.activities:

@@ -11,6 +11,8 @@ from .registration import explain, https_client, learn_time
 _QUEUE = const(16)
 _PAUSE_MS = const(10000)
 _QUIET_MS = const(1000)
+# Update Device has a limit of its own, by the hour (reference xyte §2)
+_LIMITED_MS = const(300000)
 # a telemetry message for which the cloud answers so will be refused however often it comes
 _UNFIT = (400, 413, 422)
 
@@ -30,6 +32,9 @@ class Adapter:
         self._queue = []
         self._current = None
         self._not_before = 0
+        # what the cloud takes only so often, and the uptime when it is tried again
+        self._limited = []
+        self._limited_until = 0
         # the command whose result was followed by a look for the next one
         self._followed = None
         # the version that the space information being fetched has
@@ -47,6 +52,9 @@ class Adapter:
         now = self._clock.ms()
         if now < self._not_before:
             return self._not_before - now
+        if self._limited and now >= self._limited_until:
+            self._queue += self._limited
+            self._limited = []
         if not self._queue:
             return _QUIET_MS
         self._current = self._queue.pop(0)
@@ -91,6 +99,7 @@ class Adapter:
     def close(self):
         """Close the connection and forget what was not sent."""
         self._queue.clear()
+        self._limited.clear()
         self._current = None
         self._http.close()
 
@@ -142,10 +151,15 @@ class Adapter:
         self._queue.append((kind, method, path, body, key))
 
     def _pause(self, request, response):
-        # the cloud wants less of this; what is limited for itself (Update Device, reference xyte §2) waits behind the others
-        log.info("%s %s: %s; pausing", request[1], request[2], explain(response))
+        # the cloud wants less of this; what has a limit of its own does not hold up the rest
+        log.info("%s %s: %s; later", request[1], request[2] or "/", explain(response))
+        if request[0] in ("device", "setting"):
+            if len(self._limited) < _QUEUE:
+                self._limited.append(request)
+            self._limited_until = self._clock.ms() + _LIMITED_MS
+            return
         self._not_before = self._clock.ms() + _PAUSE_MS
-        self._queue.insert(len(self._queue) if request[0] in ("device", "setting") else 0, request)
+        self._queue.insert(0, request)
 
     def _take_telemetry(self, number, response):
         status = response.status

@@ -84,7 +84,9 @@ def register(unit: Unit, body: dict[str, Any]) -> Credentials:
     if not firmware.is_known_model(unit.db, hardware_key):
         raise NotFound("Model not found")
     if _find_registered(unit.db, cloud_id, mac, sn) is not None:
-        raise Invalid("Device is already registered")
+        raise Invalid(
+            "Device is already registered: this sn and mac, or this cloud_id, is taken. Delete that device, or give this one another sn"
+        )
     if parent_id is not None and (not is_device_id(parent_id) or find_device(unit.db, parent_id) is None):
         raise Invalid("Invalid parent_id: no such device")
     made = Credentials(str(uuid.uuid4()), secrets.token_hex(16))
@@ -148,9 +150,9 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
     space_id = body.get("space_id", "default")
     space_id = text(str(space_id) if isinstance(space_id, int) else space_id, "space_id", required=True)
     assert space_id is not None
-    if cloud_id is None and (mac is None or sn is None):
-        raise Invalid("Name the device by its cloud_id, or by its mac and sn")
-    device = _find_registered(unit.db, cloud_id, mac, sn)
+    if cloud_id is None and sn is None:
+        raise Invalid("Name the device by its cloud_id, or by its sn, where another has the same sn also by its mac")
+    device = _find_alone(unit.db, sn) if cloud_id is None and mac is None else _find_registered(unit.db, cloud_id, mac, sn)
     if device is None:
         raise NotFound("Device not found: it has not registered, or not with this cloud_id, mac and sn")
     space = ensure_space(unit.db, space_id)
@@ -220,6 +222,14 @@ def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
 def space_info(device: Device, space: Space) -> dict[str, Any]:
     """What a claimed device may know about its space; empty while it is unclaimed."""
     return {} if device.space_version == 0 else {"name": space.name, **space.info}
+
+
+def _find_alone(db: Connection, sn: str | None) -> Device | None:
+    """The only device with this sn. Raises Invalid when there are several."""
+    rows = db.execute(select(tables.devices).where(tables.devices.c.sn == sn).limit(2)).all()
+    if len(rows) > 1:
+        raise Invalid("Several devices have this sn: give the mac too")
+    return to_device(rows[0]) if rows else None
 
 
 def _find_registered(db: Connection, cloud_id: str | None, mac: str | None, sn: str | None) -> Device | None:

@@ -75,7 +75,7 @@ class OperatorFacet:
         return JSONResponse({"items": await self._hub.store.read(work)})
 
     async def claim(self, request: Request) -> JSONResponse:
-        """Take a registered device, named by cloud_id or by mac and sn, into a space."""
+        """Take a registered device, named by cloud_id or by sn (and mac, where several have it), into a space."""
         body = await wire.read_object(request)
         return await self._device(lambda unit: devices.claim(unit, body))
 

@@ -1,0 +1,74 @@
+"""`make run`: what it shows, what it promises, and how it ends."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.paths import ROOT
+
+PROMISES = (
+    "yes  the board registered: ",
+    "yes  at least 3 telemetry messages were acknowledged: ",
+    "yes  the configuration was applied and confirmed: version 1 set, 1 confirmed",
+    "yes  the command blink is done: done blinked 3 times",
+    "yes  the command ping is done: done pong",
+)
+OTHER_PRODUCT = """
+from redpoll import Agent
+
+agent = Agent()
+
+
+@agent.sensor(every=2)
+def level():
+    return {"level": 5}
+
+
+agent.run()
+"""
+
+
+def start(*options: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tools.cli", "run", *map(str, options)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+
+
+def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_either_transport() -> None:
+    runs = [start("--for", 25, "--transport", transport) for transport in ("mqtt", "http")]
+    for run in runs:
+        output = run.communicate(timeout=100)[0]
+        assert run.returncode == 0, output
+        for promise in PROMISES:
+            assert promise in output
+        for event in ("deviceCreated", "clientConnected", "upstreamMessage", "downstreamMessage", "deviceUpdated", "console"):
+            assert event in output
+        assert "load_1m=" in output, "what was measured is shown"
+
+
+def test_another_product_is_judged_by_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(OTHER_PRODUCT)
+    run = start("--for", 15, "--main", tmp_path / "main.py")
+    output = run.communicate(timeout=100)[0]
+    assert run.returncode == 0, output
+    assert "level=5" in output and "blink" not in output.rpartition("yes  the board registered")[2]
+    assert "20 s are enough" in output
+
+
+def test_what_did_not_happen_is_said_with_the_boards_last_lines(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print('this is all')\nraise ValueError('no sensor on the bus')\n")
+    run = start("--for", 30, "--main", tmp_path / "main.py")
+    output = run.communicate(timeout=100)[0]
+    assert run.returncode == 1, output
+    assert "NO   the board registered: no device in the hub" in output
+    assert "NO   the board kept running" in output
+    assert "this is all" in output and "no sensor on the bus" in output
+
+
+@pytest.mark.parametrize("seconds", ["abc", "0", "-5", "nan"])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    run = start(f"--for={seconds}")
+    output = run.communicate(timeout=60)[0]
+    assert run.returncode == 2
+    assert f"seconds such as 40, not '{seconds}'" in output
