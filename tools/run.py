@@ -94,9 +94,7 @@ def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> N
     console.print(f"  broker   {hub.mqtt_url}")
     console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
     if args.seconds is not None and args.seconds < ENOUGH:
-        console.print(
-            f"  note     {NEEDED_MESSAGES} messages, {INTERVAL} s apart, and all the rest may take longer than that; {ENOUGH} s are enough"
-        )
+        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart may take longer; {ENOUGH} s are enough")
     console.print()
 
 
@@ -175,8 +173,8 @@ class View:
         if self.done:
             return
         line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<18}  ", style), what, style=line_style)
-        # a file or a pipe has no width
-        self._console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=not self._console.is_terminal)
+        cut = self._console.is_terminal  # a file or a pipe has no width
+        self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
 
 
 @dataclass

@@ -30,7 +30,7 @@ def test_a_fresh_board_registers_and_its_measurements_arrive(hub: HubProcess, ma
     messages = eventually(lambda: m if len(m := history(hub, device)) >= 3 else None, what="three messages")
     state = hub.operator.telemetry(device["id"])
     assert state["status"] == "online"
-    assert state["telemetries"]["uptime_s"] > 0
+    assert state["telemetries"]["host_uptime_s"] > 0
     assert messages[0]["timestamp"].endswith("Z")
     assert board.running
 
