@@ -1,15 +1,8 @@
 # The agent over HTTPS polling, against a cloud that the test plays (seed 000).
-import json
-
-import scratch
 from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
-from redpoll.agent import Agent
-from redpoll.clock import Clock
-from redpoll.cloud import registration
+from product_bench import ProductBench
 from redpoll.net.http import HTTPError
-from scratch import Ticks
 
-registration.HTTPClient = HTTP
 BASE = "/v1/devices/" + ID
 QUIET = {
     "config_version": 0, "command": False, "info_version": 0, "new_licenses": False, "latest_fw_version": None,
@@ -17,38 +10,13 @@ QUIET = {
 }  # fmt: skip
 
 
-class Bench:
-    """An agent with a fan sensor and a `count` command; `answers` is {(method, path below the device): Reply or a list of them}."""
+class Bench(ProductBench):
+    """`answers` is {(method, path below the device): Reply or a list of them}, `reply` what is answered to telemetry."""
 
     def __init__(self):
-        HTTP.requests = []
-        HTTP.serve = self.serve
         self.reply = dict(QUIET)
         self.answers = {}
-        self.ticks = Ticks()
-        self.counted = 0
-        self.configured = []
-        values = {"entry": "http://entry.example", "sn": "A1", "hardware_key": "hk", "transport": "http"}
-        scratch.write("settings.json", json.dumps(values))
-        self.again()
-        self.agent.settings.store(dict(CREDENTIALS, version="1.0.0"))
-
-    def again(self):
-        """Start, also after a restart."""
-        self.agent = agent = Agent("settings.json", version="1.0.0", clock=Clock(self.ticks, lambda: None))
-
-        @agent.sensor(every=30)
-        def fan():
-            return {"fan_speed": 100.5}
-
-        @agent.command("count")
-        def count(step=1):
-            self.counted += step
-            return "counted"
-
-        @agent.config(interval=(int, 5, 3600))
-        def apply(config):
-            self.configured.append(config)
+        super().__init__(transport="http")
 
     def serve(self, method, path, body):
         if path == "/v1/devices":
@@ -241,10 +209,10 @@ def test_the_version_is_told_again_until_the_cloud_has_it():
     bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
     bench.answers[("PUT", "")] = Reply(500)
     bench.turn()
-    bench.again()
+    bench.start()
     del bench.answers[("PUT", "")]
     bench.turn()
-    bench.again()
+    bench.start()
     bench.turn()
     assert bench.made("PUT", "") == [{"firmware_version": "1.0.0"}] * 2
 

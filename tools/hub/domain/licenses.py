@@ -27,7 +27,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from tools.hub import tables, times
-from tools.hub.domain.model import Device, is_pushed_to, mapping, push, tell, text
+from tools.hub.domain.model import Device, instant, is_pushed_to, mapping, push, tell, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import Unit
 
@@ -91,7 +91,7 @@ def add(unit: Unit, device: Device, body: dict[str, Any], sign: Sign) -> License
     if unit.db.execute(count).scalar_one() >= LICENSES_MAX:
         raise Invalid(f"the device has {LICENSES_MAX} licences already")
     made = str(uuid.uuid4())
-    fields, expires_at = _fields(body.get("fields")), _time(body.get("expires_at"))
+    fields, expires_at = _fields(body.get("fields")), instant(body.get("expires_at"), "expires_at")
     values = _signed(unit, device, made, name, fields, expires_at, sign)
     start = {"id": made, "device_id": device.id, "name": name, "action": "add", "state": "pending", "offered": True, "held": False}
     unit.db.execute(insert(tables.licenses).values(**start, **values, created_at=unit.now, updated_at=unit.now))
@@ -102,7 +102,7 @@ def renew(unit: Unit, device: Device, license_id: str, body: dict[str, Any], sig
     """Sign a licence anew; `expires_at` and `fields` stay as they are where the body does not have them. Raises NotFound, Invalid."""
     old = get(unit.db, device.id, license_id)
     fields = _fields(body["fields"]) if "fields" in body else old.fields
-    expires_at = _time(body["expires_at"]) if "expires_at" in body else old.expires_at
+    expires_at = instant(body["expires_at"], "expires_at") if "expires_at" in body else old.expires_at
     values = _signed(unit, device, old.id, old.name, fields, expires_at, sign)
     _change(unit, old, {"action": "update" if old.held else "add", **_again(device), **values})
     return _offer(unit, device, old.id)
@@ -235,17 +235,6 @@ def _fields(value: object) -> dict[str, Any]:
         if item is not None and not isinstance(item, str | int | float | bool):
             raise Invalid(f'Invalid fields: "{name[:64]}" must be a text, number, boolean or null')
     return fields
-
-
-def _time(value: object) -> float | None:
-    if value is None:
-        return None
-    try:
-        if isinstance(value, str):
-            return times.parse(value)
-    except ValueError:
-        pass
-    raise Invalid("Invalid expires_at: it must be an ISO 8601 time such as 2027-01-31T12:00:00Z")
 
 
 def _of(device_id: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from tools.hub import tables
+from tools.hub import tables, times
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import Happening, Push, Unit
 
@@ -150,6 +150,21 @@ def mapping(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Invalid(f"Invalid {name}: it must be an object")
     return value
+
+
+def instant(value: object, name: str) -> float | None:
+    """The value, an ISO 8601 time, as Unix seconds; None when it is absent.
+
+    Raises Invalid.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            return times.parse(value)
+    except ValueError:
+        pass
+    raise Invalid(f"Invalid {name}: it must be an ISO 8601 time such as 2027-01-31T12:00:00.000Z")
 
 
 def whole(value: object, name: str) -> int | None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware, licenses, state
-from tools.hub.domain.model import Device, change_device
+from tools.hub.domain.model import Device, change_device, instant
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
 
@@ -60,7 +60,7 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
     if override is not None and not isinstance(override, bool):
         raise Invalid("override must be true or false")
     values = _checked(values)
-    taken_at = _timestamp(body.get("timestamp"))
+    taken_at = instant(body.get("timestamp"), "timestamp")
     if status is not None:
         values["status"] = status  # seed 000: injected into the telemetries
     order = device.state_order or state.first_order(device.state, device.telemetry_at)
@@ -167,14 +167,3 @@ def _problem(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isfinite(value) and abs(value) <= _FLOAT32_MAX else "must be a 32 bit float"
     return "must be string, number or boolean"
-
-
-def _timestamp(value: object) -> float | None:
-    if value is None:
-        return None
-    try:
-        if isinstance(value, str):
-            return times.parse(value)
-    except ValueError:
-        pass
-    raise Invalid("timestamp must be an ISO 8601 time such as 2022-01-01T01:00:00.000Z")
