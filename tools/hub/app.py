@@ -1,7 +1,7 @@
 """The ASGI application: the facets joined, errors as JSON, and the activity feed over HTTP."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -74,9 +74,19 @@ def _line(item: Activity | int) -> bytes:
     return wire.encoded({"lost": item} if isinstance(item, int) else item.as_json()) + b"\n"
 
 
-async def _refused(_request: Request, error: Exception) -> JSONResponse:
+# vendors whose errors have another body than ours: (status, text) -> answer
+ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {}
+
+
+def _error(request: Request, status: int, text: str) -> JSONResponse:
+    """The answer in the words of the vendor whose prefix the path has."""
+    vendor = ERROR_BODIES.get("/" + request.url.path.split("/")[1])
+    return JSONResponse({"error": text}, status) if vendor is None else vendor(status, text)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
-    return JSONResponse({"error": str(error)}, error.status)
+    return _error(request, error.status, str(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -86,9 +96,11 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         detail = "Not Found: no such path"
         if request.url.path.endswith("/v1/devices"):
             detail = "Not Found: boards register at this hub's address with /xyte, which is their entry"
-    return JSONResponse({"error": detail}, error.status_code, headers=error.headers)
+    answer = _error(request, error.status_code, detail)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.scope.get("route", "?"), exc_info=error)
-    return JSONResponse({"error": "The hub failed; its log says why"}, 500)
+    return _error(request, 500, "The hub failed; its log says why")
