@@ -1,75 +1,19 @@
 """net.mqtt against Mosquitto and rumqttd, on both interpreters; and the trial that clients usually fail: a broker that is killed."""
 
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from brokers import BROKERS, wait_for_port
+from interpreters import INTERPRETERS, run
 
-from tools.hub.broker import _CONFIG, _LISTENER, PACKET_MAX, free_port
-from tools.hub.process import MosquittoProcess, find_mosquitto
-from tools.paths import FIRMWARE, LIB, ROOT
-from tools.vm import find_vm
+from tools.hub.broker import free_port
 
 WALK = Path(__file__).with_name("mqtt_walk.py")
-SHIM = ROOT / "host_tests" / "shim"
-INTERPRETERS = ("cpython", "micropython")
-BROKERS = ("embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")))
 WALKS = ("flows", "oversize", "retained", "will", "resumed", "takeover", "properties")
-
-
-def command(interpreter: str, *arguments: str, heap: str = "400K") -> tuple[list[str], dict[str, str]]:
-    """How to run a script with the firmware's modules on one of the interpreters."""
-    if interpreter == "cpython":
-        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, FIRMWARE, LIB)))}
-    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{FIRMWARE}:{LIB}:.frozen"}
-
-
-def run(interpreter: str, *arguments: str, heap: str = "400K") -> str:
-    line, env = command(interpreter, *arguments, heap=heap)
-    ran = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, int]]:
-    """rumqttd; its port for each protocol level."""
-    ports = {4: free_port(), 5: free_port()}
-    config = tmp_path_factory.mktemp("rumqttd") / "rumqttd.toml"
-    listeners = (_LISTENER.format(version=f"v{level}", host="127.0.0.1", port=port, packet_max=PACKET_MAX) for level, port in ports.items())
-    config.write_text(_CONFIG + "".join(listeners))
-    line = [sys.executable, "-m", "tools.hub.rumqttd", str(config)]
-    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT)
-    try:
-        for port in ports.values():
-            wait_for_port(port)
-        yield ports
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def mosquitto() -> Iterator[dict[int, int]]:
-    broker = MosquittoProcess().start()
-    yield {4: broker.port, 5: broker.port}
-    broker.stop()
-
-
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)

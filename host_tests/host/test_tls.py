@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_mqtt_brokers import INTERPRETERS, run
+from interpreters import INTERPRETERS, run
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed (it makes the certificates)")
 

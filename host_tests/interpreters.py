@@ -1,0 +1,85 @@
+"""Scripts that import the firmware, as processes of their own: on CPython with the shim, and on the MicroPython VM."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tools.paths import FIRMWARE, LIB, ROOT
+from tools.vm import find_vm
+
+INTERPRETERS = ("cpython", "micropython")
+SHIM = ROOT / "host_tests" / "shim"
+
+
+def command(interpreter: str, *arguments: str, heap: str = "400K") -> tuple[list[str], dict[str, str]]:
+    """How to run a script with the firmware's modules on one of the interpreters."""
+    if interpreter == "cpython":
+        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, FIRMWARE, LIB)))}
+    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{FIRMWARE}:{LIB}:.frozen"}
+
+
+def run(interpreter: str, *arguments: str, heap: str = "400K") -> str:
+    """Run a script to its end, which must be a good one -> what it printed."""
+    line, env = command(interpreter, *arguments, heap=heap)
+    ran = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+class Script:
+    """A script that answers each line of JSON on its standard input with one on its standard output."""
+
+    def __init__(self, interpreter: str, path: Path, heap: str = "400K") -> None:
+        line, env = command(interpreter, str(path), heap=heap)
+        self._process = subprocess.Popen(line, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None and self._process.stdin is not None
+        self._output, self._input = self._process.stdout, self._process.stdin
+        self._selector.register(self._output, selectors.EVENT_READ)
+        self._said = b""
+
+    def ask(self, seconds: float = 30, **question: Any) -> Any:
+        """Its answer; the test fails when there is none after so many seconds, or when the script ends."""
+        self.tell(**question)
+        return self.answer(seconds)
+
+    def tell(self, **question: Any) -> None:
+        """Ask, without waiting for the answer."""
+        self._input.write(json.dumps(question).encode() + b"\n")
+        self._input.flush()
+
+    def answer(self, seconds: float = 30) -> Any:
+        """The answer to what was told."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._said:
+            assert self._selector.select(max(0.0, deadline - time.monotonic())), f"no answer for {seconds:g} s: {self._said!r}"
+            part = os.read(self._output.fileno(), 65536)
+            assert part, f"the script has ended: {self._said.decode(errors='replace')}"
+            self._said += part
+        line, _, self._said = self._said.partition(b"\n")
+        try:
+            return json.loads(line)
+        except ValueError:
+            # a traceback: what follows belongs to it
+            raise AssertionError((line + b"\n" + self._said + self._rest()).decode(errors="replace")) from None
+
+    def _rest(self) -> bytes:
+        try:
+            return self._process.communicate(timeout=5)[0]
+        except subprocess.TimeoutExpired:
+            return b""
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        self._input.close()
+        self._output.close()
