@@ -281,7 +281,7 @@ def test_a_board_that_polls_over_http_is_not_pushed_to(board: Board, mqtt: MqttB
 def test_a_session_is_told_when_it_is_up_and_when_it_is_down(board: Board) -> None:
     with MqttBoard(board):
         up = wait_for(lambda: board.activities("clientConnected"))
-        assert up[0]["data"] == {"transport": "mqtt"}
+        assert up[0]["data"] == {"transport": "mqtt", "id": "client_id"}
         assert board.hub.operator.device(board.id)["online"] is True
     down = wait_for(lambda: board.activities("clientDisconnected"))
     assert down[0]["data"] == {"transport": "mqtt", "reason": "disconnected"}

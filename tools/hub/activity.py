@@ -11,14 +11,22 @@ upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config,
                        that is what it is: a message that came from a device's side. It has a deviceId when the topic names a known device.
                        `duplicate` with the message's number when the hub had it already and has only answered it.
 downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware)
-clientConnected        transport
+clientConnected        transport, id (how the device said who it is: access_key, or client_id when it gave no more than its name)
 clientDisconnected     transport, reason
 deviceCreated          name, model
 deviceUpdated          by (device or operator), changed, version (of a configuration), license and action (of a licence)
 deviceMoved            fromCollectionId, space
 deviceRemoved          by
 firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmwareCurrent: version
+firmwareRequested      id (of the file), version; `refused` when the hub does not hold it
+firmwareStateChange    nothing raises it yet: it comes with the update events of firmware updates
 blobUpload             bytes, id, filename
+imeiMismatch           imsi, imei, knownImei;  imsiMismatch: imsi, imei, knownImsi; both newDeviceId when it came with a registration
+ciotConnect            imsi, imei
+gatewayConnected       transport, id;  gatewayDisconnected: transport, reason;  gatewayConfigUpdate: as downstreamMessage
+gatewayCommError       reason, and transport of the session that broke off, or kind (register) of the call for a child that was refused
+gatewayUpstreamMessage, gatewayDownstreamMessage   as upstreamMessage and downstreamMessage, with the child's deviceId
+gatewayDeviceUpdate    change (deviceCreated, deviceUpdated, deviceMoved, deviceRemoved) and what that has, with the child's deviceId
 """
 
 import asyncio
@@ -77,20 +85,28 @@ class Activity:
     collection_id: str
     device_id: str | None = None
     data: dict[str, str] = field(default_factory=dict)
+    gateway_id: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Seed 003's envelope and our `seq`; what is absent is left out."""
+    def envelope(self) -> dict[str, Any]:
+        """Seed 003's; what is absent is left out."""
         made: dict[str, Any] = {"collectionId": self.collection_id}
         if self.data:
             made["data"] = self.data
         if self.device_id is not None:
             made["deviceId"] = self.device_id
-        return {**made, "event": self.event, "time": times.plain(self.at), "seq": self.seq}
+        made["event"] = self.event
+        if self.gateway_id is not None:
+            made["gatewayId"] = self.gateway_id
+        return {**made, "time": times.plain(self.at)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Seed 003's envelope and our `seq`."""
+        return {**self.envelope(), "seq": self.seq}
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which activities someone wants; None is all."""
+    """Which activities someone wants; None is all. A gateway's include those of the devices behind it."""
 
     device_id: str | None = None
     event: str | None = None
@@ -98,7 +114,7 @@ class Filter:
 
     def takes(self, activity: Activity) -> bool:
         return (
-            self.device_id in (None, activity.device_id)
+            self.device_id in (None, activity.device_id, activity.gateway_id)
             and self.event in (None, activity.event)
             and self.collection_id in (None, activity.collection_id)
         )
@@ -165,11 +181,18 @@ class ActivityFeed:
         self._next = int(clock() * 1_000_000)  # so that numbers go on growing after a restart
         self._subscriptions: set[Subscription] = set()
 
-    def emit(self, event: str, collection_id: str, device_id: str | None = None, data: dict[str, str] | None = None) -> Activity:
+    def emit(
+        self,
+        event: str,
+        collection_id: str,
+        device_id: str | None = None,
+        data: dict[str, str] | None = None,
+        gateway_id: str | None = None,
+    ) -> Activity:
         """Tell everyone. The event is one of seed 003's 24."""
         if event not in EVENTS:
             raise ValueError(f"{event!r} is not one of the events of seed 003")
-        activity = Activity(self._next, event, self._clock(), collection_id, device_id, data or {})
+        activity = Activity(self._next, event, self._clock(), collection_id, device_id, data or {}, gateway_id)
         self._next += 1
         self._ring.append(activity)
         log.info("%s %s %s", event, device_id or "-", json.dumps(activity.data))

@@ -107,6 +107,13 @@ class Hub:
         """Whether the device's session ended moments ago, so that a message of it which is still on its way is no sign of life."""
         return self._gone.get(device_id, 0.0) > self.now() - _LATE_SECONDS
 
+    def tell_sent(self, push: Push, size: int) -> None:
+        """A push of so many bytes is on its way to its device over MQTT."""
+        data = {"bytes": str(size), "transport": "mqtt", "kind": "command" if push.kind == "commands" else push.kind}
+        self.activities.emit("downstreamMessage", push.collection_id, push.device_id, data)
+        for item in push.mirrored:
+            self.activities.emit(item.event, item.collection_id, item.device_id, data, item.gateway_id)
+
     def check_operator(self, key: str | None) -> None:
         """Raises NotAuthorized unless it is the operator's key, bare or after "Bearer"; compared in constant time."""
         given = sha256((key or "").removeprefix("Bearer ").encode()).digest()
@@ -118,7 +125,7 @@ class Hub:
 
     def _committed(self, unit: Unit) -> None:
         for item in unit.activities:
-            self.activities.emit(item.event, item.collection_id, item.device_id, item.data)
+            self.activities.emit(item.event, item.collection_id, item.device_id, item.data, item.gateway_id)
         if self._push is not None:
             for push in unit.pushes:
                 self._push(push)

@@ -36,6 +36,7 @@ class Happening:
     device_id: str | None
     collection_id: str
     data: dict[str, str]
+    gateway_id: str | None = None
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Push:
     collection_id: str
     kind: str
     body: dict[str, Any]
+    mirrored: list[Happening] = field(default_factory=list)  # what sending it is for gateways (domain/gateways.py)
 
 
 @dataclass

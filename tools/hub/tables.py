@@ -59,7 +59,12 @@ devices = Table(
     Column("created_at", Float, nullable=False),
     Column("state_order", JSON),  # when each key of the state was set: domain/state.py
     Column("kept_messages", Integer),  # how many rows of `telemetry` are this device's
+    Column("imsi", String(16)),  # of its SIM card and modem, out of its details: domain/cellular.py
+    Column("imei", String(16)),
     Index("devices_by_mac", "mac", "sn"),
+    Index("devices_by_parent", "parent_id"),
+    Index("devices_by_imsi", "imsi"),
+    Index("devices_by_imei", "imei"),
     Index("devices_by_presence", "online", "seen_at"),
 )
 
@@ -75,6 +80,7 @@ telemetry = Table(
     Column("telemetries", JSON, nullable=False),  # as this one message had them
     Column("override", Boolean, nullable=False),
     Column("number", BigInteger),  # the device's own number of the message; null where it gave none
+    Column("transport", String(8)),  # that brought it: http or mqtt
     Index("telemetry_by_device", "device_id", "seq"),
     Index("telemetry_by_number", "device_id", "number", unique=True),  # nulls are distinct
 )

@@ -5,14 +5,14 @@ import hmac
 import re
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from tools.hub import tables
-from tools.hub.domain import dumps, firmware
+from tools.hub.domain import cellular, dumps, firmware, gateways
 from tools.hub.domain.model import (
     Device,
     Space,
@@ -29,7 +29,7 @@ from tools.hub.domain.model import (
     to_device,
     whole,
 )
-from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, TooMany
+from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refused, TooMany
 from tools.hub.store import Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
@@ -67,6 +67,17 @@ def authenticate(db: Connection, device_id: str, access_key: str) -> Device:
 
 def register(unit: Unit, body: dict[str, Any]) -> Credentials:
     """Take a new device in. Raises Invalid (also when it is already registered) and NotFound for an unknown model."""
+    parent_id = body.get("parent_id")
+    parent = find_device(unit.db, parent_id) if isinstance(parent_id, str) and is_device_id(parent_id) else None
+    try:
+        return _register(unit, body, parent)
+    except Refused as refused:
+        if parent is not None:
+            gateways.comm_error(unit, parent, str(refused), kind="register")
+        raise
+
+
+def _register(unit: Unit, body: dict[str, Any], parent: Device | None) -> Credentials:
     sn = text(body.get("sn"), "SN", required=True)
     hardware_key = text(body.get("hardware_key"), "hardware_key", required=True)
     version = text(body.get("firmware_version"), "firmware_version", required=True)
@@ -83,23 +94,29 @@ def register(unit: Unit, body: dict[str, Any]) -> Credentials:
         raise Invalid("Invalid cloud_id: it must be 16 to 64 ASCII letters and digits")
     if not firmware.is_known_model(unit.db, hardware_key):
         raise NotFound("Model not found")
-    if _find_registered(unit.db, cloud_id, mac, sn) is not None:
+    sim = cellular.identity(details)
+    known = _find_registered(unit.db, cloud_id, mac, sn)
+    if known is not None:
+        cellular.compare(unit, **sim, known=known)
         raise Invalid(
             "Device is already registered: this sn and mac, or this cloud_id, is taken. Delete that device, or give this one another sn"
         )
-    if parent_id is not None and (not is_device_id(parent_id) or find_device(unit.db, parent_id) is None):
+    if parent_id is not None and parent is None:
         raise Invalid("Invalid parent_id: no such device")
+    if parent is not None:
+        gateways.adopted(unit, parent)
     made = Credentials(str(uuid.uuid4()), secrets.token_hex(16))
     unit.db.execute(
         insert(tables.devices).values(
             id=made.id, key_hash=hash_key(made.access_key), name=name, sn=sn, mac=mac and mac.lower(), cloud_id=cloud_id,
             hardware_key=hardware_key, sub_model=sub_model, firmware_version=version, details=details, parent_id=parent_id,
             collection_id=home_collection(unit.db), space_version=0, info_version=0, config={}, config_version=0,
-            config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False, created_at=unit.now,
+            config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False, created_at=unit.now, **sim,
         )
     )  # fmt: skip
     device = get_device(unit.db, made.id)
     tell(unit, "deviceCreated", device, name=device.name, model=hardware_key)
+    cellular.registered(unit, device)
     firmware.check(unit, device, version)
     return made
 
@@ -118,6 +135,9 @@ def update_device(unit: Unit, device: Device, body: dict[str, Any]) -> None:
             changes[key] = text(body[key], key)
     if body.get("details") is not None:
         changes["details"] = mapping(body["details"], "details")
+        sim = cellular.identity(changes["details"])
+        changes.update(sim)
+        cellular.compare(unit, **sim, known=device)
     for key in ("space_version", "config_version"):
         if body.get(key) is not None:
             changes[f"device_{key}"] = whole(body[key], key)
@@ -180,13 +200,25 @@ def rename(unit: Unit, device: Device, name: object) -> None:
 
 def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
     """Forget the device and all that belongs to it, the dumps below `data` too; its key is worth nothing from now on."""
+    if device.online:
+        tell(unit, "clientDisconnected", device, reason="device removed")
+    tell(unit, "deviceRemoved", device, by=by)
     dumps.forget(unit, device, data)
     for table in (tables.telemetry, tables.commands, tables.licenses):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
-    if device.online:
-        tell(unit, "clientDisconnected", device, reason="device removed")
-    tell(unit, "deviceRemoved", device, by=by)
+    _let_children_go(unit, device, by)
+    parent = None if device.parent_id is None else find_device(unit.db, device.parent_id)
+    if parent is not None:
+        gateways.left(unit, parent)
+
+
+def _let_children_go(unit: Unit, gateway: Device, by: str) -> None:
+    children = tables.devices.c.parent_id == gateway.id
+    rows = unit.db.execute(select(tables.devices).where(children)).all()
+    unit.db.execute(update(tables.devices).where(children).values(parent_id=None))
+    for row in rows:
+        tell(unit, "deviceUpdated", replace(to_device(row), parent_id=None), by=by, changed="parent_id")
 
 
 def list_devices(db: Connection, limit: int, offset: int) -> list[Device]:

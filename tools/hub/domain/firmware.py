@@ -62,6 +62,13 @@ def check(unit: Unit, device: Device, version: str) -> None:
     _judge(unit, device, version)
 
 
+def requested(unit: Unit, device: Device, file_id: str, **data: str) -> None:
+    """The device asks for a file: firmwareRequested when that is its model's latest firmware."""
+    newest = latest(unit.db, device.hardware_key)
+    if newest.file_id == file_id:
+        tell(unit, "firmwareRequested", device, id=file_id, version=newest.version or "", **data)
+
+
 def push_if_different(unit: Unit, device: Device) -> None:
     """Seed 001: a firmware event only when the device's version is not the latest."""
     newest = latest(unit.db, device.hardware_key)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from tools.hub import tables, times
+from tools.hub.domain import gateways
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import Happening, Push, Unit
 
@@ -49,6 +50,8 @@ class Device:
     created_at: float
     state_order: dict[str, Any] | None
     kept_messages: int | None
+    imsi: str | None
+    imei: str | None
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,9 @@ def home_collection(db: Connection) -> str:
 
 
 def tell(unit: Unit, event: str, device: Device, **data: str) -> None:
-    """Note one activity about the device."""
-    unit.activities.append(Happening(event, device.id, device.collection_id, data))
+    """Note one activity about the device, and what it is for gateways."""
+    happening = Happening(event, device.id, device.collection_id, data)
+    unit.activities += [happening, *gateways.mirrored(unit.db, happening, device)]
 
 
 def is_pushed_to(device: Device) -> bool:
@@ -125,7 +129,9 @@ def is_pushed_to(device: Device) -> bool:
 def push(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> None:
     """Have the device sent something now, if it is one to be pushed to."""
     if is_pushed_to(device):
-        unit.pushes.append(Push(device.id, device.collection_id, kind, body))
+        data = {"kind": "command" if kind == "commands" else kind}
+        sending = Happening("downstreamMessage", device.id, device.collection_id, data)
+        unit.pushes.append(Push(device.id, device.collection_id, kind, body, gateways.mirrored(unit.db, sending, device)))
 
 
 def text(value: object, name: str, *, required: bool = False, limit: int = NAME_MAX) -> str | None:

@@ -10,11 +10,18 @@ from typing import Any
 from sqlalchemy import select
 
 from tools.hub import tables
+from tools.hub.domain import gateways
 from tools.hub.domain.model import Device, change_device, find_device, tell, to_device
 from tools.hub.store import Unit
 
+# how a device said who it is, the `id` of clientConnected (seed 003 shows "certificate")
+KEY = "access_key"
+NAME = "client_id"  # only its name, in the MQTT session or topic
 
-def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, alive: bool = True) -> Device:
+_CLEAN = "disconnected"  # the session ended with DISCONNECT (broker.py, sessions.py)
+
+
+def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, alive: bool = True, proof: str = KEY) -> Device:
     """An authenticated call or message came; returns the device as it is then.
 
     `speaks` False: over a side channel (files, dumps), which says nothing about the transport.
@@ -26,7 +33,7 @@ def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, ali
         values["transport"] = transport
     change_device(unit.db, device.id, values)
     if online and not device.online:
-        tell(unit, "clientConnected", device, transport=transport)
+        tell(unit, "clientConnected", device, transport=transport, id=proof)
     return replace(device, online=online, seen_at=unit.now, transport=transport if speaks else device.transport)
 
 
@@ -34,13 +41,15 @@ def session_up(unit: Unit, device_id: str) -> None:
     """The broker has let a client in that bears this device's id."""
     device = find_device(unit.db, device_id)
     if device is not None:
-        seen(unit, device, "mqtt")
+        seen(unit, device, "mqtt", proof=NAME)
 
 
 def session_down(unit: Unit, device_id: str, reason: str) -> None:
     """The broker has lost the client that bears this device's id."""
     device = find_device(unit.db, device_id)
     if device is not None and device.online and device.transport == "mqtt":
+        if reason != _CLEAN:
+            gateways.comm_error(unit, device, reason, transport="mqtt")
         _gone(unit, device, reason)
 
 

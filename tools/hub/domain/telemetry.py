@@ -84,6 +84,7 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
             "telemetries": values,
             "override": bool(override),
             "number": number,
+            "transport": device.transport,
         },
     )
 

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, licenses, presence, telemetry
+from tools.hub.domain import commands, configuration, devices, dumps, firmware, licenses, presence, telemetry
 from tools.hub.domain.model import Device, find_device, find_space, get_device, tell
 from tools.hub.errors import Malformed, NotFound, Refused
 from tools.hub.facets import xyte_shapes as shapes
@@ -186,8 +186,10 @@ class DeviceFacet:
     async def get_file(self, device_id: str, file_id: str, request: Request) -> JSONResponse:
         """Get File: 404, there is none."""
 
-        def handle(_unit: Unit, _device: Device) -> None:
-            raise NotFound(f"File not found: {file_id[:36]}")
+        def handle(unit: Unit, device: Device) -> None:
+            refused = NotFound(f"File not found: {file_id[:36]}")
+            firmware.requested(unit, device, file_id, refused=str(refused))
+            raise refused
 
         return await self._give(device_id, request, "", handle, speaks=False)
 
@@ -311,8 +313,10 @@ class DeviceFacet:
     def _tell_refused(self, unit: Unit, device_id: str, kind: str, size: int, refused: Refused) -> None:
         known = find_device(unit.db, device_id) if devices.is_device_id(device_id) else None
         data = {"bytes": str(size), "transport": "http", "kind": kind, "refused": str(refused)}
-        collection = self._hub.home if known is None else known.collection_id
-        unit.activities.append(Happening("upstreamMessage", None if known is None else known.id, collection, data))
+        if known is None:
+            unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))
+        else:
+            tell(unit, "upstreamMessage", known, **data)
 
 
 async def _body(request: Request, limit: int) -> tuple[bytes, Refused | None]:

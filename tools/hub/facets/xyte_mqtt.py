@@ -193,7 +193,8 @@ class XyteMqtt:
         kind, size = KINDS[incoming.end], str(len(incoming.payload))
         try:
             device = self._who(unit, incoming)
-            device = presence.seen(unit, device, "mqtt", alive=not self._hub.has_just_gone(device.id))
+            proof = presence.KEY if incoming.values("access_key") else presence.NAME
+            device = presence.seen(unit, device, "mqtt", alive=not self._hub.has_just_gone(device.id), proof=proof)
             body = wire.decode_object(incoming.payload) if incoming.payload else {}
             if kind == "telemetry":
                 _telemetry(unit, device, body, incoming.values("message_id"))
@@ -201,9 +202,11 @@ class XyteMqtt:
                 _HANDLERS[kind](unit, device, body)
         except Refused as refused:
             known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
-            collection = self._hub.home if known is None else known.collection_id
             data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
-            unit.activities.append(Happening("upstreamMessage", None if known is None else known.id, collection, data))
+            if known is None:
+                unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))
+            else:
+                tell(unit, "upstreamMessage", known, **data)
         else:
             tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind, **unit.marks)
 
@@ -247,8 +250,7 @@ class XyteMqtt:
             await client.publish(topic, payload, qos=1, retain=False, properties=properties)
         finally:
             self._pushing.release()
-        data = {"bytes": str(len(payload)), "transport": "mqtt", "kind": "command" if item.kind == "commands" else item.kind}
-        self._hub.activities.emit("downstreamMessage", item.collection_id, item.device_id, data)
+        self._hub.tell_sent(item, len(payload))
 
 
 def outgoing(item: Push, now: float) -> tuple[str, bytes, Properties]:
