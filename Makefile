@@ -36,6 +36,7 @@ size: setup  ## bytes of bytecode per firmware module, as a board stores them
 
 bench: setup  ## measurements; `redpoll bench --help` lists them
 	@$(BIN)/redpoll bench wear
+	@$(BIN)/redpoll bench mqtt
 
 clean:  ## remove everything that make made, .venv included
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

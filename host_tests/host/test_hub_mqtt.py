@@ -6,6 +6,8 @@ import queue
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import pytest
 from hub_support import Board, MqttBoard, body_of, wait_for
 
 from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.rumqttd import PANICKED
+from tools.paths import ROOT
 
 BROKERS = ["embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed"))]
 
@@ -375,6 +379,19 @@ def test_the_embedded_broker_is_started_again_when_it_dies(tmp_path: Path) -> No
         with MqttBoard(board) as mqtt:
             mqtt.send("telemetry", {"telemetries": {"a": 2}})
             wait_for(lambda: state_of(board) == {"a": 2})
+
+
+def test_a_panic_of_the_embedded_broker_ends_it_and_is_shown() -> None:
+    code = """
+import os, threading
+from tools.hub.rumqttd import exit_on_panic
+exit_on_panic()
+os.write(2, b"all is well\\nthread 'v5' (1) panicked at broker.rs:544:40:\\n")
+threading.Event().wait()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == PANICKED
+    assert "all is well" in ran.stderr and "panicked" in ran.stderr
 
 
 def test_a_packet_over_the_brokers_limit_costs_only_its_sender(board: Board, mqtt: MqttBoard) -> None:

@@ -98,6 +98,12 @@ def parse_broker(text: str) -> BrokerChoice:
     return BrokerChoice(address=BrokerAddress(host, port or (8883 if tls else 1883), tls, username, password))
 
 
+def configuration(host: str, port: int, port_311: int) -> str:
+    """rumqttd's, with a listener for MQTT 5 and one for MQTT 3.1.1: it speaks one of them on each."""
+    levels = (("v5", port), ("v4", port_311))
+    return _CONFIG + "".join(_LISTENER.format(version=version, host=host, port=at, packet_max=PACKET_MAX) for version, at in levels)
+
+
 class EmbeddedBroker:
     """rumqttd in a child process that is started again when it dies and goes when the hub goes."""
 
@@ -129,11 +135,7 @@ class EmbeddedBroker:
         beside = self.port + 1
         self.port_311 = beside if self._wanted_port and beside < 65536 and _is_free(self._host, beside) else free_port(self._host)
         config = self._folder / "rumqttd.toml"
-        config.write_text(
-            _CONFIG
-            + _LISTENER.format(version="v5", host=self._host, port=self.port, packet_max=PACKET_MAX)
-            + _LISTENER.format(version="v4", host=self._host, port=self.port_311, packet_max=PACKET_MAX)
-        )
+        config.write_text(configuration(self._host, self.port, self.port_311))
         await self._spawn(config)
         self._watch = asyncio.create_task(self._keep(config))
 

@@ -6,6 +6,9 @@ made and turns into lines on standard output, one JSON object each:
 
     {"up": "client id"}     the first session of this client is there
     {"down": "client id", "clean": true}   the last one is gone; clean: it ended with DISCONNECT
+
+rumqttd 0.20 panics when a client vanishes in a flood of messages; the listener that it happens to then refuses everybody, while the
+process lives on. So it ends when it says on standard error that it panicked, and the hub starts it again.
 """
 
 import json
@@ -22,6 +25,7 @@ from iotcore import IotCoreBroker
 _SESSION = re.compile(r'incoming_(connect|disconnect); client_id="([0-9A-Za-z_.:-]{1,128})"')
 _ROUTER = "rumqttd.router.routing"
 _SPANS = "tracing.span"
+PANICKED = 70  # exit status
 
 
 class Sessions:
@@ -66,6 +70,23 @@ class _SessionLog(logging.Logger):
             print(json.dumps(happened), flush=True)
 
 
+def exit_on_panic() -> None:
+    """Pass standard error on, line by line, and end the process at a panic's."""
+    reading, writing = os.pipe()
+    shown = os.fdopen(os.dup(2), "wb", buffering=0)
+    os.dup2(writing, 2)
+    os.close(writing)
+
+    def pass_on() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                shown.write(line)
+                if b" panicked at " in line:
+                    os._exit(PANICKED)
+
+    threading.Thread(target=pass_on, daemon=True).start()
+
+
 def _exit_with_the_hub() -> None:
     try:
         sys.stdin.buffer.read()
@@ -80,6 +101,7 @@ def main() -> None:
         logger = _SessionLog(name, logging.INFO)
         logger.propagate = False
         logging.Logger.manager.loggerDict[name] = logger
+    exit_on_panic()
     threading.Thread(target=_exit_with_the_hub, daemon=True).start()
     IotCoreBroker(config_path=sys.argv[1]).run_forever()
 

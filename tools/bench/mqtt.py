@@ -1,0 +1,286 @@
+"""MQTT clients side by side on the MicroPython VM, in one run: rate, allocation, heap, bytes on the wire, smallest heap."""
+
+import argparse
+import contextlib
+import datetime
+import ipaddress
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench import peers
+from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
+from tools.paths import BUILD
+from tools.vm import find_vm
+
+HEAP = "512K"
+RESULTS = BUILD / "bench.json"
+# name: (what it is, messages of a rate at QoS 1, the same at QoS 0, whether it is one of ours, modules on the board)
+CLIENTS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "umqtt": ("umqtt.simple 1.3.4", 30, ("lib/umqtt/simple",)),
+    "umqtt-nodelay": ("umqtt.simple, TCP_NODELAY", 4000, ("lib/umqtt/simple",)),
+    "chumicro": ("chumicro-mqtt 0.30.3", 4000, ("peers/chumicro_mqtt/*", "peers/chumicro_sockets/*", "peers/chumicro_timing/*")),
+    "chumicro-nodelay": ("chumicro-mqtt, TCP_NODELAY", 4000, ()),
+    "redpoll-1": ("Redpoll, stop and wait", 8000, ()),
+    "redpoll": (
+        "Redpoll, window of 16",
+        20000,
+        ("lib/umqtt/simple", "firmware/redpoll/net/mqtt", "firmware/redpoll/net/mqtt5", "firmware/redpoll/net/stream"),
+    ),
+    "redpoll-311": (
+        "Redpoll, 3.1.1, window of 16",
+        20000,
+        ("lib/umqtt/simple", "firmware/redpoll/net/mqtt", "firmware/redpoll/net/stream"),
+    ),
+    "bare-1": ("bare loop, stop and wait", 8000, ()),
+    "bare": ("bare loop, window of 16", 20000, ()),
+}
+# whose smallest heap is looked for, and the vm_side/smallest module that does it: nothing but the client, with a window of 4
+SMALLEST = {"umqtt-nodelay": "umqtt", "chumicro": "chumicro", "redpoll-311": "redpoll_311", "redpoll": "redpoll"}
+# whose memory is looked at: how a socket is set does not change it
+MEMORY = ("umqtt-nodelay", "chumicro", "redpoll-1", "redpoll", "redpoll-311")
+_PROTOCOL_5 = ("redpoll-1", "redpoll", "bare", "bare-1")
+_TLS_SLOWER = 2  # fewer messages, so that a run stays short
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `redpoll bench mqtt`."""
+    parser.add_argument("--repeats", type=int, default=5, help="of each rate; the median counts (5)")
+    parser.add_argument("--only", choices=("rates", "memory", "heap"), help="one part of it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the tables, write build/bench.json. Returns 0."""
+    if find_mosquitto() is None:
+        print("redpoll bench mqtt: mosquitto is not installed (apt install mosquitto)", file=sys.stderr)
+        return 2
+    bench = Bench(peers.bytecode())
+    console = Console(width=max(150, Console().width))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        ca, listener = certificates(folder)
+        plain = stack.enter_context(MosquittoProcess())
+        secure = stack.enter_context(MosquittoProcess(listener=listener))
+        embedded = stack.enter_context(EmbeddedProcess(folder))
+        ports = {
+            "Mosquitto": lambda _: (plain.port, ""),
+            "Mosquitto, TLS": lambda _: (secure.port, str(ca)),
+            "embedded rumqttd": lambda name: (embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311, ""),
+        }
+        if args.only in (None, "rates"):
+            for qos in (1, 0):
+                for broker, place in ports.items():
+                    bench.rates(broker, place, qos, args.repeats)
+                console.print(bench.table_of_rates(qos, tuple(ports)))
+        if args.only in (None, "memory"):
+            bench.memory(plain.port)
+        if args.only in (None, "heap"):
+            bench.smallest(plain.port)
+        if args.only != "rates":
+            console.print(bench.table_of_memory())
+    bench.save()
+    return 0
+
+
+class Bench:
+    """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: value}}."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.found: dict[str, dict[str, Any]] = {name: {} for name in CLIENTS}
+
+    def rates(self, broker: str, place: Callable[[str], tuple[int, str]], qos: int, repeats: int) -> None:
+        """Messages/s of each client at this broker, the clients by turns; and the CPU time of a message."""
+        all_rates: dict[str, list[float]] = {name: [] for name in CLIENTS}
+        cpu: dict[str, list[float]] = {name: [] for name in CLIENTS}
+        for _ in range(repeats):
+            for name in CLIENTS:
+                port, ca = place(name)
+                n = CLIENTS[name][1]
+                n = CLIENTS["bare"][1] if qos == 0 else n if name == "umqtt" else n // (_TLS_SLOWER if ca else 1)
+                for _ in range(2):
+                    # rumqttd may have panicked over the last client that left (see tools/hub/rumqttd.py)
+                    with contextlib.suppress(subprocess.CalledProcessError):
+                        done, seconds = self._measure(name, port, ca, "rate", n, qos)
+                        all_rates[name].append(done["rate"])
+                        cpu[name].append(seconds * 1e6 / n)
+                        break
+                    port, ca = place(name)
+        for name, values in all_rates.items():
+            if values:
+                key = f"{broker}, QoS {qos}"
+                spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+                self.found[name][key] = spread | {"cpu_us": statistics.median(cpu[name])}
+
+    def memory(self, port: int) -> None:
+        """Bytes allocated by a publish, the heap after import, connection and 10,000 messages; bytes on the wire."""
+        for name in CLIENTS:
+            if name not in MEMORY:
+                continue
+            n = 10000
+            figures = self._measure(name, port, "", "memory", n, 1)[0]
+            few, more = 100, 400
+            figures["wire"] = (self._wire(name, port, more) - self._wire(name, port, few)) / (more - few)
+            figures["mpy"] = sum(file.stat().st_size for module in CLIENTS[name][2] for file in peers.target("").glob(f"{module}.mpy"))
+            figures["messages"] = n
+            self.found[name]["memory"] = figures
+
+    def smallest(self, port: int) -> None:
+        """KB of the smallest heap in which connect, subscribe and 500 messages at QoS 1 pass."""
+        for name, module in SMALLEST.items():
+            low, high = 4, 256
+            while high - low > 1:
+                middle = (low + high) // 2
+                try:
+                    self._run(f"import small_{module}; small_{module}.run({port})", f"{middle}K")
+                    high = middle
+                except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                    low = middle
+            self.found[name]["smallest_kb"] = high
+
+    def _wire(self, name: str, port: int, n: int) -> int:
+        with relay(port) as (relayed, count):
+            self._measure(name, relayed, "", "rate", n, 1)
+            return count()
+
+    def _measure(self, name: str, port: int, ca: str, what: str, n: int, qos: int) -> tuple[dict[str, float], float]:
+        # (what it printed, seconds of CPU of the process)
+        code = f"import mqtt_bench; mqtt_bench.run({name!r}, {port}, {ca!r}, {what!r}, {n}, {qos})"
+        before = os.times()
+        output = self._run(code, HEAP)
+        after = os.times()
+        seconds = after.children_user + after.children_system - before.children_user - before.children_system
+        done: dict[str, float] = json.loads(output.splitlines()[-1])
+        return done, seconds
+
+    def _run(self, code: str, heap: str) -> str:
+        command = [str(find_vm()), "-X", f"heapsize={heap}", "-c", code]
+        ran = subprocess.run(command, env={"MICROPYPATH": self._path}, capture_output=True, text=True, timeout=60, check=True)
+        return ran.stdout
+
+    def table_of_rates(self, qos: int, brokers: tuple[str, ...]) -> Table:
+        """Messages/s: median, smallest and largest, and how much of the bare loop's rate the median is."""
+        table = Table(
+            title=f"QoS {qos}: messages/s, 138 bytes of JSON encoded for each; median (min-max, in thousands), part of the bare loop"
+        )
+        table.add_column("client", no_wrap=True)
+        for broker in brokers:
+            table.add_column(broker, justify="right", no_wrap=True)
+        table.add_column("CPU us/message", justify="right")
+        for name, (title, *_) in CLIENTS.items():
+            row = []
+            for broker in brokers:
+                figures = self.found[name].get(f"{broker}, QoS {qos}")
+                bare = self.found["bare"].get(f"{broker}, QoS {qos}")
+                if figures is None or bare is None:
+                    row.append("fails")
+                    continue
+                spread = f"({figures['min'] / 1000:.1f}-{figures['max'] / 1000:.1f})"
+                row.append(f"{figures['median']:,.0f} {spread:>13} {figures['median'] / bare['median']:>4.0%}")
+            cpu = self.found[name].get(f"{brokers[0]}, QoS {qos}", {}).get("cpu_us")
+            # of a client that takes seconds for a few messages it is mostly its start
+            table.add_row(title, *row, "" if cpu is None or name == "umqtt" else f"{cpu:,.1f}")
+        return table
+
+    def table_of_memory(self) -> Table:
+        """Memory, wire and code."""
+        table = Table(title="QoS 1 on the 64-bit VM, .mpy: bytes")
+        headings = ("client", "allocated per\npublish", "heap after\nimport", "after 100\nmessages", "after 10,000\nmessages")
+        for heading in (*headings, "on the wire\nper message", ".mpy", "smallest heap\nKB"):
+            table.add_column(heading, justify="left" if heading == "client" else "right")
+        for name, (title, *_) in CLIENTS.items():
+            figures = self.found[name].get("memory", {})
+            smallest = self.found[name].get("smallest_kb")
+            if not figures and smallest is None:
+                continue
+            keys = ("allocated", "imported", "after_100", "after", "wire", "mpy")
+            row = [f"{figures[key]:,.0f}" if figures.get(key) is not None else "" for key in keys]
+            if not figures.get("mpy"):
+                row[-1] = ""
+            table.add_row(title, *row, "" if smallest is None else str(smallest))
+        return table
+
+    def save(self) -> None:
+        """Add the figures to build/bench.json."""
+        RESULTS.parent.mkdir(exist_ok=True)
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        old = kept.get("mqtt", {})
+        kept["mqtt"] = {name: old.get(name, {}) | figures for name, figures in self.found.items()}
+        RESULTS.write_text(json.dumps(kept, indent=1))
+
+
+@contextlib.contextmanager
+def relay(port: int) -> Iterator[tuple[int, Callable[[], int]]]:
+    """A port that passes one connection on, and a function that gives the bytes that went through, both ways."""
+    passed = [0]
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                passed[0] += len(data)
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            near = server.accept()[0]
+            far = socket.create_connection(("127.0.0.1", port))
+            with near, far:
+                for end in (near, far):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                back = threading.Thread(target=pump, args=(far, near), daemon=True)
+                back.start()
+                pump(near, far)
+                back.join(5)
+
+    def count() -> int:
+        thread.join(10)
+        return passed[0]
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server.getsockname()[1], count
+    finally:
+        server.close()
+
+
+def certificates(folder: Path) -> tuple[Path, str]:
+    """A CA in DER, and the lines that give a Mosquitto listener a certificate of it for localhost."""
+    now = datetime.datetime.now(datetime.UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench CA")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = []
+    for number, subject in enumerate((issuer, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))):
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(keys[number].public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=2))
+        builder = builder.add_extension(x509.BasicConstraints(ca=number == 0, path_length=None), critical=True)
+        builder = builder.add_extension(names, critical=False) if number else builder
+        made.append(builder.sign(keys[0], hashes.SHA256()))
+    encoding, private = serialization.Encoding, serialization.PrivateFormat
+    ca = folder / "ca.der"
+    ca.write_bytes(made[0].public_bytes(encoding.DER))
+    (folder / "server.pem").write_bytes(made[1].public_bytes(encoding.PEM))
+    (folder / "server.key").write_bytes(keys[1].private_bytes(encoding.PEM, private.PKCS8, serialization.NoEncryption()))
+    # Mosquitto gives up root's rights before it reads the key
+    user = "user root\n" if os.geteuid() == 0 else ""
+    return ca, f"{user}certfile {folder}/server.pem\nkeyfile {folder}/server.key\n"

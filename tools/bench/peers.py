@@ -1,0 +1,37 @@
+"""What users of MicroPython take today, from PyPI, compiled as a board has it: the other side of every comparison."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.bytecode import compile_tree
+from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+
+PINNED = (
+    "chumicro-mqtt==0.30.3",
+    "chumicro-sockets==0.21.3",
+    "chumicro-timing==0.8.4",
+    "chumicro-config==0.7.7",
+    "chumicro-msgpack==0.2.7",
+)
+
+
+def bytecode() -> str:
+    """MICROPYPATH with our modules, umqtt.simple, the peers and tools/vm_side, all .mpy. Fetches the peers that are missing."""
+    sources = BUILD / "peers" / "source"
+    stamp = BUILD / "peers" / "pinned"
+    if not stamp.exists() or stamp.read_text() != " ".join(PINNED):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(sources)]
+        subprocess.run([*command, "--upgrade", *PINNED], check=True, stderr=subprocess.DEVNULL)
+        stamp.write_text(" ".join(PINNED))
+    ours = ROOT / "tools" / "vm_side"
+    folders = {FIRMWARE: "firmware", LIB: "lib", sources: "peers", ours: "vm_side", ours / "smallest": "vm_side/smallest"}
+    for source, name in folders.items():
+        # some of a peer's modules are for another Python
+        compile_tree(source, target(name), name, keep_going=True)
+    return ":".join([*(str(target(name)) for name in folders.values()), ".frozen"])
+
+
+def target(name: str) -> Path:
+    """Where the bytecode of one of these folders is."""
+    return BUILD / "bench" / name
