@@ -178,7 +178,8 @@ class ActivityFeed:
     def __init__(self, ring: int = RING, clock: Callable[[], float] = time.time) -> None:
         self._ring: deque[Activity] = deque(maxlen=ring)
         self._clock = clock
-        self._next = int(clock() * 1_000_000)  # so that numbers go on growing after a restart
+        self._started = clock()
+        self._next = self._first = int(self._started * 1_000_000)  # so that numbers go on growing after a restart
         self._subscriptions: set[Subscription] = set()
 
     def emit(
@@ -200,10 +201,24 @@ class ActivityFeed:
             subscription.offer(activity)
         return activity
 
-    def recent(self, since: int | None = None, wanted: Filter | None = None) -> Iterable[Activity]:
-        """What the ring still has with a number greater than `since`, oldest first."""
+    def recent(self, since: int | None = None, wanted: Filter | None = None, last: int | None = None) -> Iterable[Activity]:
+        """What the ring still has with a number greater than `since`, oldest first; no more than the `last` so many."""
         wanted = wanted or Filter()
-        return [item for item in self._ring if (since is None or item.seq > since) and wanted.takes(item)]
+        found = [item for item in self._ring if (since is None or item.seq > since) and wanted.takes(item)]
+        return found if last is None else found[max(0, len(found) - last) :]
+
+    def missed(self, since: int | None) -> dict[str, Any] | None:
+        """What cannot be told any more to one who saw the number `since` last, as it is told; None when all can, or for 0, nothing seen.
+
+        `{"lost": n}`: n activities, of whatever device or event, have left the ring. `{"lost": null, "restarted": time}`: the hub was
+        started after that, and nobody knows what the one before it told last.
+        """
+        if not since:
+            return None
+        if since < self._first:
+            return {"lost": None, "restarted": times.plain(self._started)}
+        oldest = self._ring[0].seq if self._ring else self._next
+        return {"lost": oldest - since - 1} if oldest - since > 1 else None
 
     def subscribe(self, wanted: Filter | None = None, size: int = QUEUE) -> Subscription:
         subscription = Subscription(wanted or Filter(), size)

@@ -39,26 +39,35 @@ async def _health() -> JSONResponse:
 
 def _activity_of(hub: Hub) -> Any:
     async def activity(request: Request) -> StreamingResponse:
-        """Activities as JSON lines: what the ring has, then with `follow=1` what comes. `since` (a seq), `deviceId`, `event` filter.
+        """Activities as JSON lines: what the ring has, then with `follow=1` what comes.
 
-        A line `{"lost": n}` says that the reader was too slow for n activities; an empty line is a keepalive.
+        `since` (a seq) and `last` (how many) bound the first; `deviceId`, `event`, `collectionId` filter both. With `follow=1` a line
+        `{"lost": n}` says that the reader was too slow for n activities, or is back too late for them; `{"lost": null, "restarted": time}`
+        that the hub was started since and nobody knows how many it were; an empty line is a keepalive.
         """
         hub.check_operator(wire.authorization(request))
         query = request.query_params
-        since = query.get("since")
-        if since is not None and not (since.isascii() and since.isdigit() and len(since) <= 19):
-            raise Invalid("since must be the seq of an activity")
         wanted = Filter(query.get("deviceId"), query.get("event"), query.get("collectionId"))
-        lines = _lines(hub, int(since) if since else None, wanted, query.get("follow") == "1")
+        since = _number(query.get("since"), "since must be the seq of an activity")
+        last = _number(query.get("last"), "last must be a number")
+        lines = _lines(hub, since, last, wanted, query.get("follow") == "1")
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     return activity
 
 
-async def _lines(hub: Hub, since: int | None, wanted: Filter, follow: bool) -> AsyncIterator[bytes]:
+def _number(text: str | None, otherwise: str) -> int | None:
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise Invalid(otherwise)
+    return int(text) if text else None
+
+
+async def _lines(hub: Hub, since: int | None, last: int | None, wanted: Filter, follow: bool) -> AsyncIterator[bytes]:
     subscription = hub.activities.subscribe(wanted) if follow else None
     try:
-        yield b"".join(_line(activity) for activity in hub.activities.recent(since, wanted))
+        missed = hub.activities.missed(since) if follow else None
+        before = [] if missed is None else [wire.encoded(missed) + b"\n"]
+        yield b"".join([*before, *(_line(activity) for activity in hub.activities.recent(since, wanted, last))])
         while subscription is not None:
             try:
                 item = await subscription.next(KEEPALIVE_SECONDS)

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--operator-key", help="key of the operator's calls (default: REDPOLL_OPERATOR_KEY, else one made and kept)")
     parser.add_argument("--lenient", action="store_true", help="take MQTT messages without user properties")
     parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
+    parser.add_argument("--keepalive", type=float, default=15.0, metavar="SECONDS", help="between pings on a web socket (default 15)")
     parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
     parser.add_argument("--share", metavar="GROUP", help="take a share of the messages, when several hubs use one broker and database")
     parser.add_argument(
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.what == "license-key":
             _make_folder(args.data)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _names_a_web_socket(record))
             print(_signer(args).public_pem(), end="")
             return 0
         choice = parse_broker(args.broker)
@@ -172,8 +174,17 @@ def _config(hub: Hub) -> uvicorn.Config:
     )
 
 
+        ws_ping_interval=hub.settings.keepalive,
+        ws_ping_timeout=hub.settings.keepalive,
+        ws_max_size=64 * 1024,  # what a client of the Span feed says is one small object
+        ws_per_message_deflate=False,  # it would cost some 300 KB of each connection
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: the hub stops its parts in its own order."""
+
+def _names_a_web_socket(record: logging.LogRecord) -> bool:
+    """uvicorn logs the address of each web socket, and the address may have a token in it."""
+    return "WebSocket" in str(record.msg)
+
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -239,8 +250,9 @@ def _open_listener(host: str, port: int) -> socket.socket:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    if not args.offline_after > 0:
-        raise StartError("--offline-after: the seconds must be more than 0")
+    for option, seconds in (("--offline-after", args.offline_after), ("--keepalive", args.keepalive)):
+        if not seconds > 0:
+            raise StartError(f"{option}: the seconds must be more than 0")
     public = urlsplit(args.public_url or "http://any")
     if public.scheme not in ("http", "https") or not public.hostname:
         raise StartError(f"--public-url {args.public_url}: write an http:// or https:// address")
@@ -257,6 +269,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
         share_group=args.share,
+        keepalive=args.keepalive,
     )  # fmt: skip
 
 

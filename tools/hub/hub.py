@@ -17,6 +17,7 @@ from tools.hub.domain.model import home_collection
 from tools.hub.errors import NotAuthorized
 from tools.hub.signer import Signer
 from tools.hub.store import Push, Store, Unit
+from tools.hub.tokens import Tokens
 
 log = logging.getLogger("redpoll.hub")
 
@@ -38,6 +39,7 @@ class Settings:
     offline_after: float = 180.0  # seconds of silence
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
 
+    keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
     @property
     def operator_key_hash(self) -> bytes:
         return sha256(self.operator_key.encode()).digest()
@@ -57,6 +59,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
 
+        self.tokens = Tokens(settings.operator_key)
     async def open(self) -> None:
         self.store.open()
         self.home = await self.store.write(lambda unit: home_collection(unit.db))
