@@ -74,10 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the hub until SIGINT or SIGTERM, or print its licence key. Returns 0, or 2 when it could not."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _names_a_web_socket(record))
     try:
         if args.what == "license-key":
             _make_folder(args.data)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not _names_a_web_socket(record))
             print(_signer(args).public_pem(), end="")
             return 0
         choice = parse_broker(args.broker)
@@ -171,20 +171,20 @@ def _config(hub: Hub) -> uvicorn.Config:
         lifespan="off",
         timeout_graceful_shutdown=3,
         timeout_keep_alive=75,
-    )
-
-
         ws_ping_interval=hub.settings.keepalive,
         ws_ping_timeout=hub.settings.keepalive,
         ws_max_size=64 * 1024,  # what a client of the Span feed says is one small object
         ws_per_message_deflate=False,  # it would cost some 300 KB of each connection
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the hub stops its parts in its own order."""
+    )
+
 
 def _names_a_web_socket(record: logging.LogRecord) -> bool:
     """uvicorn logs the address of each web socket, and the address may have a token in it."""
     return "WebSocket" in str(record.msg)
 
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the hub stops its parts in its own order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -266,10 +266,10 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
     database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
     return Settings(
+        keepalive=args.keepalive,
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
         share_group=args.share,
-        keepalive=args.keepalive,
     )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ class Settings:
     lenient: bool = False  # take MQTT messages without user properties
     offline_after: float = 180.0  # seconds of silence
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
-
     keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
+
     @property
     def operator_key_hash(self) -> bytes:
         return sha256(self.operator_key.encode()).digest()
@@ -58,8 +58,8 @@ class Hub:
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
-
         self.tokens = Tokens(settings.operator_key)
+
     async def open(self) -> None:
         self.store.open()
         self.home = await self.store.write(lambda unit: home_collection(unit.db))
