@@ -6,7 +6,7 @@ from binascii import crc32
 from . import jsonin, log, port
 from .fields import kept
 from .flash.record import Record
-from .net.stream import parse_url
+from .net.url import parse_url
 
 # name: (default, smallest, largest)
 _NUMBERS = {

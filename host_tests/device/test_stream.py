@@ -4,6 +4,7 @@ from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 import usocket
 from fakes import Clock, Wire
 from redpoll.net import adopted, stream, tls
+from redpoll.net.url import parse_url
 from redpoll.port import ticks_diff, ticks_ms
 from support import raises
 
@@ -40,7 +41,7 @@ def test_urls_are_taken_apart():
         ("http://h?q=1", ("http", "h", 80, "/?q=1")),
         ("http://h/http://x:99999", ("http", "h", 80, "/http://x:99999")),
     ):
-        assert stream.parse_url(url) == parts
+        assert parse_url(url) == parts
 
 
 def test_bad_urls_are_refused_without_repeating_them():
@@ -65,7 +66,7 @@ def test_bad_urls_are_refused_without_repeating_them():
         "http://secret/\u00e9",
     ):
         with raises(ValueError) as caught:
-            stream.parse_url(url)
+            parse_url(url)
         assert "secret" not in str(caught.value)
 
 

@@ -6,7 +6,8 @@ from micropython import const
 from .. import jsonin, log
 from ..net import mqtt5
 from ..net.mqtt import MQTTClient, MQTTException
-from ..net.stream import parse_url, tls_context
+from ..net.stream import tls_context
+from ..net.url import parse_url
 from . import xyte
 
 _ANSWER_MS = const(30000)

@@ -4,7 +4,8 @@ from errno import ECONNRESET, ETIMEDOUT
 from micropython import const
 
 from ..port import ticks_diff, ticks_ms
-from .stream import Stream, parse_url
+from .stream import Stream
+from .url import parse_url
 
 # the status line and all header fields together; also what one poll() reads at a time
 _HEAD_MAX = const(4096)

@@ -1,44 +1,43 @@
 # MQTT 5.0 properties and reason codes. A 3.1.1 session never loads this module.
+from micropython import const
+
 from .mqtt import MQTTException, _frame
 
-# property identifiers (MQTT 5.0 §2.2.2.2)
-PAYLOAD_FORMAT_INDICATOR = 1
-MESSAGE_EXPIRY_INTERVAL = 2
-CONTENT_TYPE = 3
-RESPONSE_TOPIC = 8
-CORRELATION_DATA = 9
-SUBSCRIPTION_IDENTIFIER = 11
-SESSION_EXPIRY_INTERVAL = 17
-ASSIGNED_CLIENT_IDENTIFIER = 18
-SERVER_KEEP_ALIVE = 19
-AUTHENTICATION_METHOD = 21
-AUTHENTICATION_DATA = 22
-REQUEST_PROBLEM_INFORMATION = 23
-WILL_DELAY_INTERVAL = 24
-REQUEST_RESPONSE_INFORMATION = 25
-RESPONSE_INFORMATION = 26
-SERVER_REFERENCE = 28
-REASON_STRING = 31
-RECEIVE_MAXIMUM = 33
-TOPIC_ALIAS_MAXIMUM = 34
-TOPIC_ALIAS = 35
-MAXIMUM_QOS = 36
-RETAIN_AVAILABLE = 37
-USER_PROPERTY = 38
-MAXIMUM_PACKET_SIZE = 39
-WILDCARD_SUBSCRIPTION_AVAILABLE = 40
-SUBSCRIPTION_IDENTIFIER_AVAILABLE = 41
-SHARED_SUBSCRIPTION_AVAILABLE = 42
-
-# subscription options, to be or-ed to the QoS (MQTT 5.0 §3.8.3.1)
-NO_LOCAL = 4
-RETAIN_AS_PUBLISHED = 8
-RETAIN_IF_NEW = 16
-RETAIN_NEVER = 32
+# Property identifiers (MQTT 5.0 §2.2.2.2) and, in the last line, subscription options to be or-ed to the QoS (§3.8.3.1). They are read as
+# mqtt5.USER_PROPERTY and so on; as one text they take a third of the heap that names of the module take.
+_NAMES = (
+    " "
+    "PAYLOAD_FORMAT_INDICATOR=1 MESSAGE_EXPIRY_INTERVAL=2 CONTENT_TYPE=3 RESPONSE_TOPIC=8 CORRELATION_DATA=9 "
+    "SUBSCRIPTION_IDENTIFIER=11 SESSION_EXPIRY_INTERVAL=17 ASSIGNED_CLIENT_IDENTIFIER=18 SERVER_KEEP_ALIVE=19 "
+    "AUTHENTICATION_METHOD=21 AUTHENTICATION_DATA=22 REQUEST_PROBLEM_INFORMATION=23 WILL_DELAY_INTERVAL=24 "
+    "REQUEST_RESPONSE_INFORMATION=25 RESPONSE_INFORMATION=26 SERVER_REFERENCE=28 REASON_STRING=31 RECEIVE_MAXIMUM=33 "
+    "TOPIC_ALIAS_MAXIMUM=34 TOPIC_ALIAS=35 MAXIMUM_QOS=36 RETAIN_AVAILABLE=37 USER_PROPERTY=38 MAXIMUM_PACKET_SIZE=39 "
+    "WILDCARD_SUBSCRIPTION_AVAILABLE=40 SUBSCRIPTION_IDENTIFIER_AVAILABLE=41 SHARED_SUBSCRIPTION_AVAILABLE=42 "
+    "NO_LOCAL=4 RETAIN_AS_PUBLISHED=8 RETAIN_IF_NEW=16 RETAIN_NEVER=32 "
+)
+_SESSION_EXPIRY_INTERVAL = const(17)
+_ASSIGNED_CLIENT_IDENTIFIER = const(18)
+_SERVER_KEEP_ALIVE = const(19)
+_REASON_STRING = const(31)
+_RECEIVE_MAXIMUM = const(33)
+_TOPIC_ALIAS_MAXIMUM = const(34)
+_TOPIC_ALIAS = const(35)
+_MAXIMUM_QOS = const(36)
+_RETAIN_AVAILABLE = const(37)
+_USER_PROPERTY = const(38)
+_MAXIMUM_PACKET_SIZE = const(39)
 
 # how each identifier's value looks: 1, 2, 4 bytes, v variable byte integer, b binary, s string, p string pair, . unknown
 _TYPES = ".14s....sb.v.....4s2.sb141s.s..s.22211p4111"
 _MALFORMED = "malformed properties"
+
+
+def __getattr__(name):
+    at = _NAMES.find(" " + name + "=")
+    if at < 0 or name[0] == "_":
+        raise AttributeError(name)
+    at += len(name) + 2
+    return int(_NAMES[at : _NAMES.find(" ", at)])
 
 
 def encode(properties):
@@ -148,7 +147,7 @@ def get(properties, identifier, default=None):
 def get_user(properties, name, default=None):
     """The first value of the user property with this name."""
     for key, value in properties or ():
-        if key == USER_PROPERTY and value[0] == name:
+        if key == _USER_PROPERTY and value[0] == name:
             return value[1]
     return default
 
@@ -158,9 +157,9 @@ def connect_block(client, clean, max_packet, receive_maximum):
     expiry = client.session_expiry
     if expiry is None:
         expiry = 0 if clean else 0xFFFFFFFF
-    found = [(RECEIVE_MAXIMUM, receive_maximum), (MAXIMUM_PACKET_SIZE, max_packet)]
+    found = [(_RECEIVE_MAXIMUM, receive_maximum), (_MAXIMUM_PACKET_SIZE, max_packet)]
     if expiry:
-        found.append((SESSION_EXPIRY_INTERVAL, expiry))
+        found.append((_SESSION_EXPIRY_INTERVAL, expiry))
     more = client.connect_properties
     if more:
         found.extend(more.items() if isinstance(more, dict) else more)
@@ -182,18 +181,18 @@ def on_connack(client, buf, start, end):
     if buf[start + 1]:
         _closed(client, buf[start + 1], found)
     client.connack_properties = found
-    client.server_keep_alive = get(found, SERVER_KEEP_ALIVE)
+    client.server_keep_alive = get(found, _SERVER_KEEP_ALIVE)
     if client.server_keep_alive is not None:
         client._set_keep_alive(client.server_keep_alive)
-    client.assigned_client_id = get(found, ASSIGNED_CLIENT_IDENTIFIER)
+    client.assigned_client_id = get(found, _ASSIGNED_CLIENT_IDENTIFIER)
     if client.assigned_client_id:
         client.client_id = client.assigned_client_id
-    client.receive_maximum = get(found, RECEIVE_MAXIMUM, 65535) or 1
+    client.receive_maximum = get(found, _RECEIVE_MAXIMUM, 65535) or 1
     client._limit = min(client._window, client.receive_maximum)
-    client.maximum_packet_size = get(found, MAXIMUM_PACKET_SIZE, 0)
-    client.maximum_qos = get(found, MAXIMUM_QOS, 2)
-    client.retain_available = get(found, RETAIN_AVAILABLE, 1) == 1
-    client.topic_alias_maximum = min(get(found, TOPIC_ALIAS_MAXIMUM, 0), client.topic_aliases)
+    client.maximum_packet_size = get(found, _MAXIMUM_PACKET_SIZE, 0)
+    client.maximum_qos = get(found, _MAXIMUM_QOS, 2)
+    client.retain_available = get(found, _RETAIN_AVAILABLE, 1) == 1
+    client.topic_alias_maximum = min(get(found, _TOPIC_ALIAS_MAXIMUM, 0), client.topic_aliases)
     client._aliases = {} if client.topic_alias_maximum else None
 
 
@@ -203,7 +202,7 @@ def on_disconnect(client, buf, start, end):
 
 
 def _closed(client, code, found):
-    client._dead(MQTTException(code, get(found, REASON_STRING) or "refused by the server"))
+    client._dead(MQTTException(code, get(found, _REASON_STRING) or "refused by the server"))
 
 
 def check_offer(client, qos, retain):
@@ -236,7 +235,7 @@ def send_aliased(client, packet, start):
     _put(short, "b", topic)
     short.extend(packet[end:block])
     _put(short, "v", size + 3)
-    short.append(TOPIC_ALIAS)
+    short.append(_TOPIC_ALIAS)
     _put(short, "2", number)
     short.extend(packet[after:])
     client._send(short, _frame(short, packet[start]))

@@ -1,37 +1,8 @@
-# MicroPython's unix port: the virtual board, and the tests on the real VM.
-import gc
+# MicroPython's unix port, the virtual board and the tests on the real VM: what every program with a connection uses.
 import io
-import sys
-import time
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # noqa: F401
 
-import machine
-
 HARDWARE = "redpoll-unix"
-
-
-def wall_ms():
-    """Milliseconds since 1970 UTC, or None while the chip does not know the time. Here the host knows."""
-    return time.time_ns() // 1000000
-
-
-def unique_id():
-    """The chip's own bytes, or None where it has none (then settings.json has to name the device)."""
-    read = getattr(machine, "unique_id", None)
-    return read() if read else None
-
-
-def free_heap():
-    """Bytes that the Python heap has free, garbage not counted."""
-    return gc.mem_free()
-
-
-def print_exception(error, file=None):
-    """Write the traceback of a caught exception."""
-    if file is None:
-        sys.print_exception(error)
-    else:
-        sys.print_exception(error, file)
 
 
 def sync(file):
@@ -51,62 +22,3 @@ def open_socket(family, kind, proto):
     import socket
 
     return socket.socket(family, kind, proto)
-
-
-def tls_client(authorities, certificate, key):
-    """An SSLContext that verifies; each argument a list of (PEM label, DER bytes), the last two may be None."""
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = ssl.CERT_REQUIRED
-    for _, der in authorities:
-        context.load_verify_locations(cadata=der)
-    if certificate:
-        context.load_cert_chain(certificate[0][1], key[0][1])
-    return context
-
-
-def tls_wrap(context, sock, host):
-    """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
-    import ssl
-
-    if context.verify_mode != ssl.CERT_REQUIRED:
-        raise ValueError("an SSLContext that does not verify the server is not used")
-    return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-
-
-def reset():
-    """Restart the board. Where there is none (a test on the bare VM), the program ends."""
-    restart = getattr(machine, "reset", None)
-    if restart:
-        restart()
-    raise SystemExit("reset")
-
-
-def reset_cause():
-    """Why the board started: "power_on", "hard_reset", "watchdog", "deep_sleep", "soft_reset"; None where nothing tells (the bare VM)."""
-    read = getattr(machine, "reset_cause", None)
-    if not read:
-        return None
-    cause = read()
-    for name, value in (
-        ("power_on", machine.PWRON_RESET),
-        ("hard_reset", machine.HARD_RESET),
-        ("watchdog", machine.WDT_RESET),
-        ("deep_sleep", machine.DEEPSLEEP_RESET),
-        ("soft_reset", machine.SOFT_RESET),
-    ):
-        if cause == value:
-            return name
-    return None
-
-
-def largest_block():
-    """Bytes of the largest piece that the heap can still give; None where the port cannot tell."""
-    return None
-
-
-def watchdog(timeout_ms):
-    """Something with feed(): the board restarts when it is not called for so long. None where there is none."""
-    kind = getattr(machine, "WDT", None)
-    return kind(timeout=timeout_ms) if kind else None
