@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from tools.hub import wire
 from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, Refused
-from tools.hub.facets import xyte, xyte_operator
+from tools.hub.facets import kapua, xyte, xyte_operator
 from tools.hub.hub import Hub
 
 log = logging.getLogger("redpoll.hub.http")
@@ -24,6 +24,7 @@ def make_app(hub: Hub) -> FastAPI:
     app = FastAPI(title="Redpoll hub", description="A local stand-in for device clouds.", redirect_slashes=False)
     app.include_router(xyte_operator.router(hub))
     app.include_router(xyte.router(hub))
+    app.include_router(kapua.router(hub))
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
     app.add_api_route("/health", _health, methods=["GET"], tags=["hub"])
     app.add_exception_handler(Refused, _refused)

@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
     parser.add_argument("--keepalive", type=float, default=15.0, metavar="SECONDS", help="between pings on a web socket (default 15)")
     parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
+    parser.add_argument(
+        "--kapua-fold", action="store_true", help="Kapua: show the notifications of an ended operation in its log only, as Kapua does"
+    )
     parser.add_argument("--share", metavar="GROUP", help="take a share of the messages, when several hubs use one broker and database")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when standard input ends, so that no hub outlives its starter"
@@ -269,7 +272,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         keepalive=args.keepalive,
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
-        share_group=args.share,
+        share_group=args.share, kapua_fold=args.kapua_fold,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class Settings:
     public_url: str | None = None  # what boards reach it by, when that is not what they asked for
     lenient: bool = False  # take MQTT messages without user properties
     offline_after: float = 180.0  # seconds of silence
+    kapua_fold: bool = False  # what the Kapua facet shows of operations that have ended
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
     keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
 

@@ -144,3 +144,46 @@ dumps = Table(
     Column("created_at", Float, nullable=False),
     Index("dumps_by_device", "device_id"),
 )
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # random, 63 bits
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("number", BigInteger, nullable=False),  # what the device knows it by
+    Column("command_id", String(36)),  # null: the device began it, or another wire than a command
+    Column("resource", String(255), nullable=False),
+    Column("properties", JSON, nullable=False),
+    Column("status", String(16), nullable=False),  # RUNNING, COMPLETED, FAILED
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("operations_by_device", "device_id", "number", unique=True),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # random, 63 bits
+    Column("operation_id", ForeignKey("operations.id", ondelete="CASCADE"), nullable=False),
+    Column("sent_at", Float, nullable=False),  # the device's, else when it was received
+    Column("created_at", Float, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("resource", String(255), nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("message", Text),
+    Index("notifications_by_operation", "operation_id", "sent_at"),
+)
+
+# who may ask by an access token: of each token only the hash is here
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("refresh_hash", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("refresh_expires_at", Float, nullable=False),
+)

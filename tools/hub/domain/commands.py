@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from tools.hub import tables
+from tools.hub.domain import operations
 from tools.hub.domain.model import Device, mapping, push, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import Unit
@@ -55,6 +56,7 @@ def queue(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         )
     )  # fmt: skip
     command = get(unit.db, device.id, made)
+    operations.follow(unit, device, command, reported=False)
     if len(unfinished(unit.db, device.id)) == 1:
         send(unit, device, command)
     return command
@@ -81,9 +83,11 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         .where(tables.commands.c.id == command.id)
         .values(status=status, message=message and message[:MESSAGE_MAX], updated_at=unit.now)
     )
+    changed = get(unit.db, device.id, command.id)
+    operations.follow(unit, device, changed, reported=True)
     if status in _FINISHED:
         push_next(unit, device)
-    return get(unit.db, device.id, command.id)
+    return changed
 
 
 def current(db: Connection, device_id: str) -> Command | None:

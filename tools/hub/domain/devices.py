@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from tools.hub import tables
-from tools.hub.domain import cellular, dumps, firmware, gateways
+from tools.hub.domain import cellular, dumps, firmware, gateways, operations
 from tools.hub.domain.model import (
     Device,
     Space,
@@ -204,6 +204,7 @@ def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
         tell(unit, "clientDisconnected", device, reason="device removed")
     tell(unit, "deviceRemoved", device, by=by)
     dumps.forget(unit, device, data)
+    operations.forget(unit, device)
     for table in (tables.telemetry, tables.commands, tables.licenses):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
@@ -225,6 +226,16 @@ def list_devices(db: Connection, limit: int, offset: int) -> list[Device]:
     """Devices in the order of their registration."""
     query = select(tables.devices).order_by(tables.devices.c.created_at, tables.devices.c.id).limit(limit).offset(offset)
     return [to_device(row) for row in db.execute(query)]
+
+
+def find_by_number(db: Connection, number: int) -> Device | None:
+    """The device whose id has this number (domain/operations.py), which lacks the id's first bit."""
+    if not 0 <= number < 2**63:
+        return None
+    digits = [f"{number | top:016x}" for top in (0, 2**63)]
+    starts = [tables.devices.c.id.startswith(f"{text[:8]}-{text[8:12]}-{text[12:]}-") for text in digits]
+    row = db.execute(select(tables.devices).where(or_(*starts)).order_by(tables.devices.c.created_at).limit(1)).one_or_none()
+    return None if row is None else to_device(row)
 
 
 def ensure_space(db: Connection, space_id: str) -> Space:
