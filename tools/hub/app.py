@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from tools.hub import wire
 from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, Refused
-from tools.hub.facets import kapua, xyte, xyte_operator
+from tools.hub.facets import kapua, span, span_shapes, xyte, xyte_operator
 from tools.hub.hub import Hub
 
 log = logging.getLogger("redpoll.hub.http")
@@ -25,6 +25,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.include_router(xyte_operator.router(hub))
     app.include_router(xyte.router(hub))
     app.include_router(kapua.router(hub))
+    app.include_router(span.router(hub))
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
     app.add_api_route("/health", _health, methods=["GET"], tags=["hub"])
     app.add_exception_handler(Refused, _refused)
@@ -85,7 +86,7 @@ def _line(item: Activity | int) -> bytes:
 
 
 # vendors whose errors have another body than ours: (status, text) -> answer
-ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {}
+ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {span.PREFIX: span_shapes.error}
 
 
 def _error(request: Request, status: int, text: str) -> JSONResponse:

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the hub until SIGINT or SIGTERM, or print its licence key. Returns 0, or 2 when it could not."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not _names_a_web_socket(record))
+    logging.getLogger("uvicorn.error").addFilter(_is_fit_for_the_log)
     try:
         if args.what == "license-key":
             _make_folder(args.data)
@@ -181,9 +181,10 @@ def _config(hub: Hub) -> uvicorn.Config:
     )
 
 
-def _names_a_web_socket(record: logging.LogRecord) -> bool:
-    """uvicorn logs the address of each web socket, and the address may have a token in it."""
-    return "WebSocket" in str(record.msg)
+def _is_fit_for_the_log(record: logging.LogRecord) -> bool:
+    """uvicorn logs the address of each web socket, which may have a token in it, and takes each that is refused for an error of ours."""
+    message = str(record.msg)
+    return "WebSocket" not in message and not message.startswith("ASGI callable returned without completing handshake")
 
 
 class _Server(uvicorn.Server):

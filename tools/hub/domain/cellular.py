@@ -55,11 +55,16 @@ def compare(unit: Unit, imsi: str | None, imei: str | None, known: Device | None
             tell(unit, "imsiMismatch", device, **said, knownImsi=device.imsi or "")
 
 
-def set_by_operator(unit: Unit, device: Device, changes: dict[str, str]) -> None:
-    """Set imsi and imei; an empty text clears, which is what seed 003 tells a person to do about a mismatch. Raises Invalid."""
-    for name, value in changes.items():
-        if value and not _DIGITS.fullmatch(value):
+def checked(given: dict[str, Any]) -> dict[str, str]:
+    """imsi and imei as a person gave them. Raises Invalid."""
+    for name, value in given.items():
+        if not isinstance(value, str) or (value and not _DIGITS.fullmatch(value)):
             raise Invalid(f"Invalid {name}: it must be 5 to 16 digits, or empty to clear it")
+    return given
+
+
+def set_by_operator(unit: Unit, device: Device, changes: dict[str, str]) -> None:
+    """Set imsi and imei, checked; an empty text clears, which is what seed 003 tells a person to do about a mismatch."""
     details = {name: value for name, value in device.details.items() if name not in changes}
     details.update({name: value for name, value in changes.items() if value})
     change_device(unit.db, device.id, {"details": details, **{name: value or None for name, value in changes.items()}})

@@ -180,17 +180,25 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
     changes: dict[str, Any] = {}
     if name is not None and name != device.name:
         changes.update(name=name, info_version=device.info_version + 1)
-    if moved:
-        changes.update(collection_id=space.id, space_version=device.space_version + 1)
     if changes:
         change_device(unit.db, device.id, changes)
     claimed = get_device(unit.db, device.id)
     if moved:
-        tell(unit, "deviceMoved", claimed, fromCollectionId=device.collection_id, space=space.name)
-        push(unit, claimed, "space_info", space_info(claimed, space))
-    elif changes:
+        return move(unit, claimed, space)
+    if changes:
         tell(unit, "deviceUpdated", claimed, by="operator", changed="name")
     return claimed
+
+
+def move(unit: Unit, device: Device, space: Space) -> Device:
+    """Put the device into another space; it is told. Raises Invalid for the home of the unclaimed, where there is no way back to."""
+    if space.space_id is None:
+        raise Invalid("A claimed device cannot be unclaimed: delete it, and it registers anew")
+    change_device(unit.db, device.id, {"collection_id": space.id, "space_version": device.space_version + 1})
+    moved = get_device(unit.db, device.id)
+    tell(unit, "deviceMoved", moved, fromCollectionId=device.collection_id, space=space.name)
+    push(unit, moved, "space_info", space_info(moved, space))
+    return moved
 
 
 def rename(unit: Unit, device: Device, name: object) -> None:
@@ -236,6 +244,25 @@ def find_by_number(db: Connection, number: int) -> Device | None:
     starts = [tables.devices.c.id.startswith(f"{text[:8]}-{text[8:12]}-{text[12:]}-") for text in digits]
     row = db.execute(select(tables.devices).where(or_(*starts)).order_by(tables.devices.c.created_at).limit(1)).one_or_none()
     return None if row is None else to_device(row)
+
+
+def devices_in(db: Connection, collection_id: str) -> list[Device]:
+    """The devices of one space, in the order of their registration."""
+    query = select(tables.devices).where(tables.devices.c.collection_id == collection_id)
+    return [to_device(row) for row in db.execute(query.order_by(tables.devices.c.created_at, tables.devices.c.id))]
+
+
+def list_spaces(db: Connection) -> list[Space]:
+    """All spaces, the home of the unclaimed among them."""
+    return [Space(row.id, row.space_id, row.name, row.info) for row in db.execute(select(tables.spaces).order_by(tables.spaces.c.id))]
+
+
+def add_space(unit: Unit, name: object) -> Space:
+    """A new space; the operator calls it by its collection id. Raises Invalid."""
+    made = new_collection_id()
+    space = Space(made, made, text(name, "name") or f"Collection {made}", {})
+    unit.db.execute(insert(tables.spaces).values(id=space.id, space_id=space.space_id, name=space.name, info=space.info))
+    return space
 
 
 def ensure_space(db: Connection, space_id: str) -> Space:

@@ -95,7 +95,10 @@ def get_device(db: Connection, device_id: str) -> Device:
 
 
 def find_space(db: Connection, collection_id: str) -> Space:
-    row = db.execute(select(tables.spaces).where(tables.spaces.c.id == collection_id)).one()
+    """The space with this collection id. Raises NotFound."""
+    row = db.execute(select(tables.spaces).where(tables.spaces.c.id == collection_id)).one_or_none()
+    if row is None:
+        raise NotFound("Collection not found")
     return Space(row.id, row.space_id, row.name, row.info)
 
 

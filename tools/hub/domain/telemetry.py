@@ -14,9 +14,10 @@ and the device's may differ, the time of such a message counts as LEEWAY ago whe
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware, licenses, state
@@ -123,6 +124,39 @@ def history(db: Connection, device_id: str, limit: int, before: int | None, offs
         }
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message as a device sent it, as far as it is kept: not the bytes, but what they said."""
+
+    seq: int
+    received_at: float
+    transport: str | None
+    body: dict[str, Any]
+
+
+def inbox(db: Connection, device_id: str, limit: int, between: tuple[float, float] | None, before: int | None) -> list[Received]:
+    """The messages of a device, newest first: those received within these two times, or those older than the `seq` `before`."""
+    rows = tables.telemetry.c
+    query = select(tables.telemetry).where(rows.device_id == device_id)
+    if between is not None:
+        query = query.where(rows.received_at >= between[0], rows.received_at <= between[1])
+    if before is not None:
+        query = query.where(rows.seq < before)
+    return [_to_received(row) for row in db.execute(query.order_by(rows.seq.desc()).limit(limit))]
+
+
+def _to_received(row: Row[Any]) -> Received:
+    values = dict(row.telemetries)
+    body: dict[str, Any] = {"timestamp": times.iso(row.timestamp), "telemetries": values}
+    if row.status is not None:
+        body["status"] = values.pop("status")  # it was injected
+    if row.message is not None:
+        body["message"] = row.message
+    if row.override:
+        body["override"] = True
+    return Received(row.seq, row.received_at, row.transport, body)
 
 
 def _place(taken_at: float | None, now: float, newest: int) -> int:
