@@ -8,6 +8,7 @@ _WIDTH = const(200)
 
 _lines = []
 _secrets = []
+_once = []
 _start = port.ticks_ms()
 _seconds = 0
 
@@ -35,6 +36,16 @@ def redact(text):
 def info(form, *values):
     """Write one line: `form % values`, cut at 200 characters, control characters struck out."""
     _write("", form, values)
+
+
+def once(form, *values):
+    """The same as info, unless it was said already since the start: what every new connection would say again."""
+    said = (form, values)
+    if said not in _once:
+        if len(_once) >= 8:
+            _once.pop(0)
+        _once.append(said)
+        info(form, *values)
 
 
 def warning(form, *values):

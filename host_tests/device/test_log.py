@@ -36,3 +36,10 @@ def test_a_secret_in_use_stays_hidden_however_many_come():
         log.hide("another secret %d" % number)
     log.info("in use all the time")
     assert "***" in last()
+
+
+def test_what_every_connection_would_say_again_is_said_once():
+    for _ in range(3):
+        for number in range(4):
+            log.once("host %d: not encrypted", number)
+    assert len([line for line in log.lines() if "not encrypted" in line]) == 4

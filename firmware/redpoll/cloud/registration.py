@@ -23,7 +23,7 @@ def https_client(settings, url, headers=None):
     if url.startswith("https:"):
         tls = tls_context(settings.ca or None)
     else:
-        log.info("%s: not encrypted", url)
+        log.once("%s: not encrypted", url)
     return HTTPClient(url, tls=tls, headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
 
 

@@ -50,7 +50,7 @@ class Adapter:
         if scheme == "mqtts":
             tls = tls_context(settings.ca or None)
         else:
-            log.info("%s: not encrypted", known["mqtt_hub_url"])
+            log.once("%s: not encrypted", known["mqtt_hub_url"])
         self._user = [(mqtt5.USER_PROPERTY, ("device_id", known["id"])), (mqtt5.USER_PROPERTY, ("access_key", known["access_key"]))]
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)

@@ -145,6 +145,9 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._pending = []
         self._limit = window
+        # all that changes is set here, so that the instance does not grow when the heap is full of other things
+        self.in_flight = 0
+        self.session_present = False
         self._set_keep_alive(keepalive)
         self._forget_link()
 
