@@ -43,21 +43,13 @@ class Script:
         self._selector.register(self._output, selectors.EVENT_READ)
         self._said = b""
 
-    def ask(self, seconds: float = 30, **question: Any) -> Any:
+    def ask(self, within: float, **question: Any) -> Any:
         """Its answer; the test fails when there is none after so many seconds, or when the script ends."""
-        self.tell(**question)
-        return self.answer(seconds)
-
-    def tell(self, **question: Any) -> None:
-        """Ask, without waiting for the answer."""
         self._input.write(json.dumps(question).encode() + b"\n")
         self._input.flush()
-
-    def answer(self, seconds: float = 30) -> Any:
-        """The answer to what was told."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + within
         while b"\n" not in self._said:
-            assert self._selector.select(max(0.0, deadline - time.monotonic())), f"no answer for {seconds:g} s: {self._said!r}"
+            assert self._selector.select(max(0.0, deadline - time.monotonic())), f"no answer for {within:g} s: {self._said!r}"
             part = os.read(self._output.fileno(), 65536)
             assert part, f"the script has ended: {self._said.decode(errors='replace')}"
             self._said += part

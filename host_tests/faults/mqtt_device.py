@@ -1,0 +1,153 @@
+# ruff: noqa: UP031
+# Runs on MicroPython and on CPython: a device that reports and listens over whatever network it is given. It answers each line of
+# JSON on its standard input, {"do": name of a function, ...}, with one on its standard output.
+import gc
+import json
+import sys
+
+from redpoll.net.mqtt import MQTTClient, MQTTException
+from redpoll.port import sleep_ms, ticks_diff, ticks_ms
+
+
+class Watch:
+    """Calls things, and knows how long the longest of each name took."""
+
+    def __init__(self):
+        self.longest = {}
+
+    def __call__(self, call, *args):
+        started = ticks_ms()
+        try:
+            return call(*args)
+        finally:
+            took = ticks_diff(ticks_ms(), started)
+            name = call.__name__
+            self.longest[name] = max(took, self.longest.get(name, 0))
+
+
+def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepalive=20, patience=20, echo=True):
+    """One session: subscribe to a topic, publish numbers there, at each QoS in turn, until all were acknowledged and (echo) came back.
+
+    Whatever breaks it connects again. -> errors met, numbers that came back, calls' longest times, sessions that the broker forgot.
+    """
+    got, errors = [], []
+    watch = Watch()
+    client = MQTTClient(
+        name,
+        "127.0.0.1",
+        port,
+        keepalive=keepalive,
+        protocol=level,
+        window=3,
+        connect_timeout_ms=deadline_ms,
+        ack_timeout_ms=deadline_ms,
+    )
+    client.set_callback(lambda topic, msg: got.append(number_of(msg)))
+    number = forgotten = 0
+    subscribed = done = False
+    started = ticks_ms()
+    while not done and ticks_diff(ticks_ms(), started) < patience * 1000:
+        try:
+            if client.sock is None and not watch(client.connect, False) and subscribed:
+                forgotten += 1
+                subscribed = False
+            if not subscribed:
+                watch(client.subscribe, topic, max(qos))
+                subscribed = True
+            while number < count:
+                watch(client.publish, topic, b"%d" % number, False, qos[number % len(qos)])
+                number += 1
+                watch(client.poll, 0)
+            watch(client.flush)
+            if not echo or all(one in got for one in range(count)):
+                watch(client.disconnect)
+                done = True
+            else:
+                watch(client.poll, 50)
+        except (OSError, MQTTException) as error:
+            errors.append([isinstance(error, MQTTException), error.args[0]])
+            del errors[20:]
+            client.close()
+            sleep_ms(5)
+    client.close()
+    return {"done": done, "got": got, "errors": errors, "longest": watch.longest, "forgotten": forgotten, "accepted": number}
+
+
+def report(port, level, name, topic, count, heap_at=()):
+    """Publish so many numbered messages at QoS 1, whatever breaks. -> errors met, what the heap holds when so many are acknowledged."""
+    client = MQTTClient(name, "127.0.0.1", port, keepalive=20, protocol=level, window=16)
+    number = errors = 0
+    heap = []
+    while number < count:
+        try:
+            if client.sock is None:
+                client.connect(False)
+            while number < count:
+                client.publish(topic, b"%d" % number, False, 1)
+                number += 1
+                if number in heap_at:
+                    break
+            client.flush()
+            if number in heap_at and len(heap) < heap_at.index(number) + 1:
+                heap.append(allocated())
+        except (OSError, MQTTException):
+            errors += 1
+            sleep_ms(20)
+    while client.in_flight:
+        try:
+            if client.sock is None:
+                client.connect(False)
+            client.flush()
+        except (OSError, MQTTException):
+            sleep_ms(20)
+    client.disconnect()
+    return {"errors": errors, "heap": heap}
+
+
+def allocated():
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0  # CPython has no such figure
+
+
+def listen(port, level, name, keepalive, seconds):
+    """Connect and wait for messages. -> how long it took to notice that nothing comes any more, and how that was said."""
+    client = MQTTClient(name, "127.0.0.1", port, keepalive=keepalive, protocol=level, window=2)
+    client.connect()
+    return noticed(client, seconds, client.poll, 100)
+
+
+def speak(port, level, name, keepalive, seconds, qos, size):
+    """Connect and publish without a pause. -> as listen."""
+    client = MQTTClient(name, "127.0.0.1", port, keepalive=keepalive, protocol=level, window=2)
+    client.connect()
+    return noticed(client, seconds, client.publish, "speak", bytes(size), False, qos)
+
+
+def noticed(client, seconds, call, *args):
+    started = ticks_ms()
+    try:
+        while ticks_diff(ticks_ms(), started) < seconds * 1000:
+            call(*args)
+            client.poll(0)
+    except OSError as error:
+        return {"noticed": ticks_diff(ticks_ms(), started), "error": error.args[0], "closed": client.sock is None}
+    return {"noticed": None}
+
+
+def number_of(msg):
+    try:
+        return int(msg)
+    except ValueError:
+        return -1  # nothing of ours: the network made it up
+
+
+def main():
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        question = json.loads(line)
+        print(json.dumps(globals()[question.pop("do")](**question)))
+
+
+main()
