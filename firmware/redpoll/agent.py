@@ -179,6 +179,7 @@ class Agent:
         told["spool_dropped"] = self.spool.dropped
         told["spool_damaged"] = self.spool.damaged
         told["link_failures"] = self._link.failures
+        told["inbound_dropped"] = self._link.dropped()
         return told
 
     def feed(self):

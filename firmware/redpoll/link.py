@@ -31,6 +31,8 @@ class Link:
         # uptime when the session began
         self._since = 0
         self.failures = 0
+        # inbound messages that earlier sessions could not take
+        self._dropped = 0
 
     def poll(self):
         """Do what is due. Returns ms until it wants to be called. Blocks only to open a connection."""
@@ -57,6 +59,10 @@ class Link:
         """A round trip with the cloud was completed. In a session that has lasted, the next failure starts with a short wait again."""
         if self._clock.ms() - self._since >= _STABLE_MS:
             self._backoff.reset()
+
+    def dropped(self):
+        """Inbound messages that were too large to take, since the start."""
+        return self._dropped + (self.adapter.dropped() if self.adapter else 0)
 
     def doubt(self):
         """The cloud stays silent. Unless that was looked into lately, ask over HTTPS whether it still knows this device."""
@@ -157,6 +163,7 @@ class Link:
         adapter = self.adapter
         if adapter:
             self.adapter = None
+            self._dropped += adapter.dropped()
             adapter.close()
             self._handler.on_link(None)
 

@@ -80,6 +80,7 @@ class MQTT:
         # connect, subscribe, publish: how many were called so far
         self.steps = 0
         self.open = False
+        self.dropped = 0
         self.properties = None
         self.on_ack = None
         self.window_free = 8

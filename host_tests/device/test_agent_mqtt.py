@@ -344,6 +344,16 @@ def test_a_full_flash_does_not_end_the_loop():
     assert MQTT.made[-1].open
 
 
+def test_what_was_too_large_to_take_is_counted_over_all_sessions():
+    bench = Bench()
+    bench.turn().dropped = 2
+    MQTT.made[-1].broken = OSError(104)
+    bench.turn()
+    bench.turn(300000).dropped = 1
+    bench.turn(60000)
+    assert MQTT.made[-1].sent("telemetry")[-1]["telemetries"]["inbound_dropped"] == 3
+
+
 def test_health_is_told_every_minute():
     bench = Bench()
     client = bench.turn()

@@ -41,6 +41,7 @@ class Adapter:
         self._space_version = None
         self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
         self.denied = False
+        self._dropped = 0
 
     def connect(self):
         """Nothing to open: the connection is made for the first request."""
@@ -73,6 +74,7 @@ class Adapter:
             response = self._http.poll()
         except HTTPError as error:
             self._current = None
+            self._dropped += 1
             self._failed(current, error, True)
             return True
         if response is None:
@@ -102,6 +104,10 @@ class Adapter:
         self._limited.clear()
         self._current = None
         self._http.close()
+
+    def dropped(self):
+        """How many replies were larger than the client takes, or no HTTP."""
+        return self._dropped
 
     def ready(self):
         """True when one more telemetry message can be taken."""

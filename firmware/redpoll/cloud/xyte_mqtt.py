@@ -115,6 +115,10 @@ class Adapter:
         """End the session; harmless when it is gone already."""
         self._client.close()
 
+    def dropped(self):
+        """How many messages were larger than the client takes."""
+        return self._client.dropped
+
     def ready(self):
         """True when one more telemetry message can be sent without waiting."""
         # one place is for answers, unless the broker takes one message at a time
