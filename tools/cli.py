@@ -8,6 +8,7 @@ from collections.abc import Sequence
 # name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
 COMMANDS = {
     "run": ("tools.run", "a hub, one board and a live view of both"),
+    "watch": ("tools.watch", "what happens in a hub, as it happens"),
     "hub": ("tools.hub.command", "the stand-in cloud"),
     "bench": ("tools.bench.command", "measurements, such as how long a board's flash lasts"),
     "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),

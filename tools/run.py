@@ -1,8 +1,6 @@
 """`redpoll run`: a hub, one board, and a live view of what happens between them, from registration to a finished command."""
 
 import argparse
-import contextlib
-import re
 import shutil
 import threading
 import time
@@ -19,6 +17,7 @@ from tools.board.errors import BoardError
 from tools.board.process import Board
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess, ProcessError
+from tools.live_view import View
 from tools.paths import BUILD, ROOT
 from tools.vm import NoMicroPython
 
@@ -96,85 +95,6 @@ def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> N
     if args.seconds is not None and args.seconds < ENOUGH:
         console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart may take longer; {ENOUGH} s are enough")
     console.print()
-
-
-class View:
-    """Prints each activity of the hub, and each line of the board's console, as one line."""
-
-    STYLES = {
-        "upstreamMessage": "cyan",
-        "downstreamMessage": "magenta",
-        "deviceCreated": "green",
-        "clientConnected": "green",
-        "clientDisconnected": "yellow",
-        "firmwareUpdateRequired": "yellow",
-    }
-
-    def __init__(self, console: Console, operator: OperatorClient) -> None:
-        self._console = console
-        self._operator = operator
-        self._names: dict[str, str] = {}
-        # set when nothing more is to be printed
-        self.done = False
-
-    def header(self) -> None:
-        """The names of the columns."""
-        self._print("when", "device", "event", "", "what", "bold")
-
-    def follow(self) -> None:
-        """Print activities as they happen, until the hub ends."""
-        # a closed client raises RuntimeError: the run is over, which the main thread knows too
-        with contextlib.suppress(HubError, httpx.TransportError, RuntimeError):
-            for activity in self._operator.follow():
-                self.show(activity)
-
-    def show(self, activity: dict[str, Any]) -> None:
-        """One activity (seed 003): when, device, event, what."""
-        if "lost" in activity:
-            self._print("", "", "", "", f"{activity['lost']} activities were missed", "yellow")
-            return
-        event = activity["event"]
-        data = dict(activity.get("data") or {})
-        size = data.pop("bytes", None)
-        data.pop("transport", None)  # it is in the heading
-        kind = data.pop("kind", None)
-        words = [kind] if kind else []
-        words += [f"{size} bytes"] if size else []
-        words += [f"{key}={value}" for key, value in data.items()]
-        if kind == "telemetry" and "refused" not in data:
-            words += self._readings(activity["deviceId"])
-        self._print(activity["time"][11:], self._name(activity.get("deviceId")), event, self.STYLES.get(event, ""), "  ".join(words))
-
-    def console_line(self, line: str) -> None:
-        """One line of the board's own console."""
-        # the log's own time is that of the first column
-        self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", re.sub(r"^\[ *[\d.]+\] ", "", line), "dim")
-
-    def _readings(self, device_id: str) -> list[str]:
-        # an activity tells that a message came, not what it said; this is the newest one
-        try:
-            newest = self._operator.history(device_id, limit=1)
-        except HubError:
-            return []
-        readings = newest[0]["telemetries"] if newest else {}
-        return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings.items() if value != ""]
-
-    def _name(self, device_id: str | None) -> str:
-        if device_id is None:
-            return "-"
-        if device_id not in self._names:
-            try:
-                self._names[device_id] = self._operator.device(device_id)["name"]
-            except HubError:
-                return device_id[:8]  # removed meanwhile
-        return self._names[device_id]
-
-    def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
-        if self.done:
-            return
-        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<18}  ", style), what, style=line_style)
-        cut = self._console.is_terminal  # a file or a pipe has no width
-        self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
 
 
 @dataclass

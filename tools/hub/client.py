@@ -1,7 +1,7 @@
 """The operator as a client of a hub: what a script, a test or `redpoll run` does with it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -133,16 +133,28 @@ class OperatorClient:
         _check(answer)
         return [json.loads(line) for line in answer.text.splitlines() if line]
 
-    def follow(self, since: int | None = None, device_id: str | None = None, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """What the ring has after `since` and then what happens, until the hub stops; `{"lost": n}` when this reader was too slow.
+    def follow(
+        self,
+        since: int | None = None,
+        device_id: str | None = None,
+        event: str | None = None,
+        last: int | None = None,
+        on_open: Callable[[], None] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """What the ring has after `since`, or the `last` so many of it, and then what happens, until the hub stops.
+
+        `{"lost": n}` when this reader was too slow for n, or came back too late for them; `{"lost": None, "restarted": time}` when the hub
+        was started after `since`. `on_open` is called when the hub has answered.
 
         The keepalive comes every 15 s, so a hub that died unseen raises httpx.ReadTimeout after a minute.
         """
-        query = {**_query(since, device_id, event), "follow": "1"}
+        query = {**_query(since, device_id, event), "follow": "1"} | ({} if last is None else {"last": str(last)})
         with self._http.stream("GET", "/activity", params=query, timeout=httpx.Timeout(10, read=60)) as answer:
             if answer.status_code != 200:
                 answer.read()
             _check(answer)
+            if on_open is not None:
+                on_open()
             for line in answer.iter_lines():
                 if line:
                     yield json.loads(line)

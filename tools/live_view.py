@@ -1,0 +1,119 @@
+"""The live view: activities of a hub as a person wants to read them, one line each. `redpoll run` and `redpoll watch` show it."""
+
+import calendar
+import contextlib
+import re
+import time
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+from tools.hub.client import HubError, OperatorClient
+
+_FRESH_SECONDS = 5.0
+_STYLES = {
+    "upstreamMessage": "cyan",
+    "downstreamMessage": "magenta",
+    "deviceCreated": "green",
+    "clientConnected": "green",
+    "clientDisconnected": "yellow",
+    "firmwareUpdateRequired": "yellow",
+    "imeiMismatch": "yellow",
+    "imsiMismatch": "yellow",
+    "gatewayConnected": "green",
+    "gatewayDisconnected": "yellow",
+    "gatewayCommError": "red",
+}
+
+
+class View:
+    """Prints each activity of the hub, and each line of a board's console, as one line."""
+
+    def __init__(self, console: Console, operator: OperatorClient) -> None:
+        self._console = console
+        self._operator = operator
+        self._names: dict[str, str] = {}
+        # set when nothing more is to be printed
+        self.done = False
+
+    def header(self) -> None:
+        """The names of the columns."""
+        self._print("when", "device", "event", "", "what", "bold")
+
+    def follow(self) -> None:
+        """Print activities as they happen, until the hub ends."""
+        # a closed client raises RuntimeError: the run is over, which the main thread knows too
+        with contextlib.suppress(HubError, httpx.TransportError, RuntimeError):
+            for activity in self._operator.follow():
+                self.show(activity)
+
+    def show(self, activity: dict[str, Any]) -> None:
+        """One activity (seed 003): when, device, event, what. Or what was missed before the next one."""
+        if "lost" in activity:
+            self.note(missed(activity), "yellow")
+            return
+        event = activity["event"]
+        data = dict(activity.get("data") or {})
+        size = data.pop("bytes", None)
+        data.pop("transport", None)  # it is in the heading
+        if event in ("clientConnected", "gatewayConnected"):
+            data.pop("id", None)  # how it said who it is: every board does it in the same way
+        kind = data.pop("kind", None)
+        words = [kind] if kind else []
+        words += [f"{size} bytes"] if size else []
+        words += [f"{key}={value}" for key, value in data.items()]
+        device_id, gateway_id = activity.get("deviceId"), activity.get("gatewayId")
+        if device_id is not None and gateway_id is not None:
+            words.append(f"gateway={self._name(gateway_id)}")
+        if event == "upstreamMessage" and kind == "telemetry" and "refused" not in data and device_id is not None:
+            words += self._readings(device_id) if _is_fresh(activity["time"]) else []
+        self._print(activity["time"][11:], self._name(device_id or gateway_id), event, _STYLES.get(event, ""), "  ".join(words))
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """A line that is no activity."""
+        self._print("", "", "", "", text, style)
+
+    def console_line(self, line: str) -> None:
+        """One line of the board's own console."""
+        # the log's own time is that of the first column
+        self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", re.sub(r"^\[ *[\d.]+\] ", "", line), "dim")
+
+    def _readings(self, device_id: str) -> list[str]:
+        # an activity tells that a message came, not what it said; this is the newest one
+        try:
+            newest = self._operator.history(device_id, limit=1)
+        except (HubError, httpx.TransportError):
+            return []
+        readings = newest[0]["telemetries"] if newest else {}
+        return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings.items() if value != ""]
+
+    def _name(self, device_id: str | None) -> str:
+        if device_id is None:
+            return "-"
+        if device_id not in self._names:
+            try:
+                self._names[device_id] = self._operator.device(device_id)["name"]
+            except (HubError, httpx.TransportError):
+                return device_id[:8]  # removed meanwhile, or the hub is away
+        return self._names[device_id]
+
+    def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
+        if self.done:
+            return
+        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<18}  ", style), what, style=line_style)
+        cut = self._console.is_terminal  # a file or a pipe has no width
+        self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
+
+
+def _is_fresh(when: str) -> bool:
+    """Whether the newest reading is that of an activity of this time: not when it is told again, later."""
+    return abs(time.time() - calendar.timegm(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) < _FRESH_SECONDS
+
+
+def missed(gap: dict[str, Any]) -> str:
+    """What `{"lost": n}`, or `{"lost": null, "restarted": time}`, means."""
+    if gap["lost"] is None:
+        return f"the hub was restarted at {gap['restarted']}; what it told last before may be missing here"
+    return f"{gap['lost']} activities were missed"
