@@ -1,0 +1,111 @@
+"""A proxy between MQTT clients and a broker that sees packets: it counts them, loses one, or holds some back."""
+
+import contextlib
+import select
+import socket
+import threading
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
+UP, DOWN = "up", "down"  # to the broker, to the client
+_QUIET_SECONDS = 0.03
+
+
+class Proxy:
+    """Forwards to `broker` on a port of its own.
+
+    `lose=(direction, packet type)`: the first packet like that is not forwarded, both sides' connections end instead; whatever comes
+    after it passes. `hold`: acknowledgements in that direction wait until nothing else has come for a moment, so that the sender of
+    the messages fills its window.
+    """
+
+    def __init__(self, broker: int, lose: tuple[str, int] | None = None, hold: str = "") -> None:
+        self._broker = broker
+        self._lose = lose
+        self._hold = hold
+        # packets that were forwarded, in their order: (direction, first byte, the whole packet)
+        self.seen: list[tuple[str, int, bytes]] = []
+        # the packet that was not
+        self.lost = b""
+        # most messages of one direction that waited for their acknowledgement
+        self.most: Counter[str] = Counter()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def published(self) -> list[tuple[bytes, bool]]:
+        """What was forwarded from clients as PUBLISH at QoS 1 and 2: (packet without its first byte, DUP)."""
+        return [(packet[1:], bool(first & 8)) for way, first, packet in self.seen if way == UP and first >> 4 == PUBLISH and first & 6]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._connection, args=(client,), daemon=True).start()
+
+    def _connection(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._broker)) as broker:
+            ways = {client: (UP, broker), broker: (DOWN, client)}
+            rest = {client: b"", broker: b""}
+            held: list[tuple[socket.socket, str, bytes]] = []
+            waiting: Counter[str] = Counter()
+            for sock in ways:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                readable = select.select(list(ways), [], [], _QUIET_SECONDS if held else None)[0]
+                if not readable:
+                    for target, way, packet in held:
+                        self._forward(target, way, packet, waiting)
+                    held.clear()
+                for sock in readable:
+                    way, target = ways[sock]
+                    data = sock.recv(65536)
+                    if not data:
+                        return
+                    packets, rest[sock] = split(rest[sock] + data)
+                    for packet in packets:
+                        if self._lose == (way, packet[0] >> 4):
+                            self._lose = None
+                            self.lost = packet
+                            return
+                        if way == self._hold and PUBACK <= packet[0] >> 4 <= PUBCOMP and packet[0] >> 4 != PUBREL:
+                            held.append((target, way, packet))
+                        else:
+                            self._forward(target, way, packet, waiting)
+
+    def _forward(self, target: socket.socket, way: str, packet: bytes, waiting: Counter[str]) -> None:
+        kind = packet[0] >> 4
+        self.seen.append((way, packet[0], packet))
+        if kind == PUBLISH and packet[0] & 6:
+            waiting[way] += 1
+            self.most[way] = max(self.most[way], waiting[way])
+        elif kind in (PUBACK, PUBCOMP):
+            waiting[DOWN if way == UP else UP] -= 1
+        target.sendall(packet)
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """Bytes of a connection -> the complete packets, and what is left."""
+    packets = []
+    while True:
+        size = shift = 0
+        for at in range(1, min(5, len(data))):
+            size |= (data[at] & 127) << shift
+            shift += 7
+            if data[at] < 128:
+                break
+        else:
+            return packets, data
+        end = at + 1 + size
+        if len(data) < end:
+            return packets, data
+        packets.append(data[:end])
+        data = data[end:]
