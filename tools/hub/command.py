@@ -28,6 +28,7 @@ from tools.hub import sessions
 from tools.hub.app import make_app
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, parse_broker
 from tools.hub.domain import presence
+from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
 from tools.hub.signer import Signer
@@ -40,6 +41,7 @@ LICENSE_KEY_FILE = "license.key"
 LOCK_FILE = "hub.lock"
 SESSION_FILE = "mqtt.session"
 _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
+_KURA_SECONDS = 3.0  # how long it then waits for its second connection
 _held: list[IO[str]] = []  # lock files, open until the process ends
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 
@@ -114,6 +116,10 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         mqtt_task = asyncio.create_task(mqtt.run())
         stack.push_async_callback(_cancel, mqtt_task)
         await _until_ready(mqtt, mqtt_task, address, stopping)
+        kura = KuraMqtt(hub, mqtt.watcher, dollar=choice.address is not None)
+        stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
+        with contextlib.suppress(TimeoutError):  # the hub does without it
+            await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
         http = _Server(_config(hub))
         http_task = asyncio.create_task(http.serve([server]))
         sweep_task = asyncio.create_task(_sweep(hub))

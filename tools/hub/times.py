@@ -33,6 +33,11 @@ def parse(text: str) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     seconds = moment.timestamp()
-    if not 0 <= seconds < _END:
+    if not is_writable(seconds):
         raise ValueError("not a time that the hub can write")
     return seconds
+
+
+def is_writable(seconds: float) -> bool:
+    """Whether it is a time from 1970 to 9999."""
+    return 0 <= seconds < _END

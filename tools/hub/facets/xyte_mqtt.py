@@ -5,11 +5,8 @@ cloud_settings/update, get}` and the newer `command/update`; none of these is a 
 `v1/device/ID/{config, commands, license, space_info, firmware}` at QoS 1, not retained, the first three with Response Topic and
 Correlation Data: the id of the command or licence; for a configuration its version, as the reference names none.
 
-Every message must carry the user properties device_id and access_key (seed 001), the device_id being the topic's. One that does not is
-refused, which the device does not get to know (the protocol has no error channel) and the activity feed does. `--lenient` takes messages
-without the properties; wrong ones are refused all the same.
-
-The user property message_id of a telemetry message is its number, if it has one: a message that comes twice is stored once.
+Who is believed to have sent a message is in mqtt_sender.py. The user property message_id of a telemetry message is its number, if it has
+one: a message that comes twice is stored once.
 
 Each licence is a message of its own, an object as in seed 001.
 
@@ -21,7 +18,6 @@ import logging
 import secrets
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Any
 
 import aiomqtt
@@ -30,13 +26,15 @@ from paho.mqtt.properties import Properties
 
 from tools.hub import wire
 from tools.hub.broker import BrokerAddress
-from tools.hub.domain import commands, configuration, devices, firmware, licenses, presence, telemetry
-from tools.hub.domain.model import Device, find_device, find_space, push, tell
-from tools.hub.errors import Malformed, NotAuthorized, Refused
+from tools.hub.domain import commands, configuration, devices, firmware, licenses, telemetry
+from tools.hub.domain.model import Device, find_space, push
+from tools.hub.errors import Malformed
+from tools.hub.facets import mqtt_sender
 from tools.hub.facets import xyte_shapes as shapes
+from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.hub import Hub
 from tools.hub.mqtt_client import Client
-from tools.hub.store import Happening, Push, Unit
+from tools.hub.store import Push, Unit
 
 log = logging.getLogger("redpoll.hub.mqtt")
 
@@ -65,20 +63,6 @@ def subscriptions(share_group: str | None) -> list[str]:
     """What the hub subscribes to; with a group, several hubs share the messages."""
     before = f"$share/{share_group}/" if share_group else ""
     return [f"{before}{ROOT}/+/{end}" for end in KINDS]
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """One message from a device's side, before anything about it is believed."""
-
-    device_id: str  # the topic's
-    end: str  # what follows in the topic
-    payload: bytes
-    properties: tuple[tuple[str, str], ...]
-
-    def values(self, name: str) -> set[str]:
-        """What the user properties of this name say."""
-        return {value for key, value in self.properties if key == name}
 
 
 class XyteMqtt:
@@ -155,7 +139,7 @@ class XyteMqtt:
             timeout=_TIMEOUT,
             tls_context=ssl.create_default_context() if self._address.tls else None,
             logger=_quiet,
-            on_undecodable=self._tell_undecodable,
+            on_undecodable=lambda size: mqtt_sender.tell_undecodable(self._hub, size),
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             **more,
         )
@@ -190,44 +174,16 @@ class XyteMqtt:
             self._working.release()
 
     def _work(self, unit: Unit, incoming: Incoming) -> None:
-        kind, size = KINDS[incoming.end], str(len(incoming.payload))
-        try:
-            device = self._who(unit, incoming)
-            proof = presence.KEY if incoming.values("access_key") else presence.NAME
-            device = presence.seen(unit, device, "mqtt", alive=not self._hub.has_just_gone(device.id), proof=proof)
+        kind = KINDS[incoming.end]
+
+        def handle(device: Device) -> None:
             body = wire.decode_object(incoming.payload) if incoming.payload else {}
             if kind == "telemetry":
                 _telemetry(unit, device, body, incoming.values("message_id"))
             else:
                 _HANDLERS[kind](unit, device, body)
-        except Refused as refused:
-            known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
-            data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
-            if known is None:
-                unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))
-            else:
-                tell(unit, "upstreamMessage", known, **data)
-        else:
-            tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind, **unit.marks)
 
-    def _who(self, unit: Unit, incoming: Incoming) -> Device:
-        """The device that sent it. Raises NotAuthorized."""
-        ids, keys = incoming.values("device_id"), incoming.values("access_key")
-        if self._hub.settings.lenient and not ids and not keys:
-            device = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
-            if device is None:
-                raise NotAuthorized()
-            return device
-        for name, values in (("device_id", ids), ("access_key", keys)):
-            if len(values) != 1:
-                raise NotAuthorized(f"Not authorized: {'no' if not values else 'more than one'} user property {name}")
-        if ids != {incoming.device_id}:
-            raise NotAuthorized("Not authorized: the user property device_id is not the topic's device")
-        return devices.authenticate(unit.db, incoming.device_id, keys.pop())
-
-    def _tell_undecodable(self, size: int) -> None:
-        data = {"bytes": str(size), "transport": "mqtt", "kind": "unknown", "refused": "The packet cannot be decoded"}
-        self._hub.activities.emit("upstreamMessage", self._hub.home, None, data)
+        mqtt_sender.take(self._hub, unit, incoming, kind, handle)
 
     # ---- to devices
 
