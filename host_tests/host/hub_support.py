@@ -128,5 +128,39 @@ class MqttBoard:
         return message
 
 
+class KapuaClient:
+    """A Kapua client of a hub process, logged in."""
+
+    def __init__(self, hub: HubProcess) -> None:
+        self._http = httpx.Client(base_url=f"{hub.url}/kapua/v1")
+        answer = self._http.post("/authentication/user", json={"username": "operator", "password": hub.operator_key})
+        assert answer.status_code == 200, answer.text
+        self.token: str = answer.json()["tokenId"]
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
+
+    def get(self, path: str) -> Any:
+        answer = self._http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def life_of(self, board: Board) -> list[tuple[str, str, int, str | None]]:
+        """The board's only operation: its status, and status, progress and message of each notification."""
+        device = self.get(f"/_/devices?clientId={board.id}")["items"][0]
+        operation = self.get(f"/_/devices/{device['id']}/operations")["items"][0]
+        told = self.get(f"{operation_path(operation)}/notifications")["items"]
+        return [(operation["status"], item["status"], item["progress"], item.get("message")) for item in told]
+
+    def __enter__(self) -> "KapuaClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+
+def operation_path(operation: dict[str, Any]) -> str:
+    """Where an operation is, in the own scope."""
+    return f"/_/devices/{operation['deviceId']}/operations/{operation['id']}"
+
+
 def body_of(message: paho.MQTTMessage) -> Any:
     return json.loads(message.payload)

@@ -6,8 +6,10 @@ import hashlib
 import hmac
 import json
 import re
+import shutil
 import sqlite3
 import string
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, MqttBoard, body_of, wait_for
+from hub_support import Board, KapuaClient, MqttBoard, body_of, operation_path, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -30,6 +32,7 @@ from tools.hub.hub import Hub, Settings
 from tools.hub.process import HubProcess
 from tools.hub.signer import Signer
 from tools.hub.store import Store, Unit
+from tools.paths import ROOT
 
 KEY = "the-operator-key"
 BASE = "http://hub/kapua/v1"
@@ -130,11 +133,7 @@ class Bench:
     def operation(self, device_id: str, number: int = 7) -> str:
         """The path of an operation that has been reported of."""
         found = self.get(f"/_/devices/{device_id}/operations")["items"]
-        return next(path(item) for item in found if item["operationId"] == shapes.compact(number))
-
-
-def path(operation: dict[str, Any]) -> str:
-    return f"/_/devices/{operation['deviceId']}/operations/{operation['id']}"
+        return next(operation_path(item) for item in found if item["operationId"] == shapes.compact(number))
 
 
 @pytest.fixture(scope="module")
@@ -620,7 +619,7 @@ def test_a_command_is_an_operation_from_when_it_is_queued_to_when_it_is_done(ben
     queued = bench.get(f"/_/devices/{device_id}/operations")
     assert (queued["type"], queued["size"], queued["limitExceeded"]) == ("deviceManagementOperationListResult", 1, False)
     item = queued["items"][0]
-    assert item == bench.get(path(item)) == {
+    assert item == bench.get(operation_path(item)) == {
         "type": "deviceManagementOperation",
         "id": item["id"],
         "scopeId": "AQ",
@@ -643,18 +642,18 @@ def test_a_command_is_an_operation_from_when_it_is_queued_to_when_it_is_done(ben
         "startedOn": "2019-11-15T11:27:25.331Z",
         "status": "RUNNING",
     }  # fmt: skip
-    assert bench.get(f"{path(item)}/notifications")["items"] == []
+    assert bench.get(f"{operation_path(item)}/notifications")["items"] == []
     for seconds, status, message in ((1, "in_progress", None), (2, "in_progress", "half"), (3, "done", "blinked"), (4, "done", "blinked")):
         bench.now = NOON + seconds
         tell(bench, device_id, command, status, message)
-    told = bench.get(f"{path(item)}/notifications")["items"]
+    told = bench.get(f"{operation_path(item)}/notifications")["items"]
     assert [(n["status"], n["progress"], n.get("message"), n["resource"], n["sentOn"]) for n in told] == [
         ("RUNNING", 0, None, "blink", "2019-11-15T11:27:26.331Z"),
         ("RUNNING", 0, "half", "blink", "2019-11-15T11:27:27.331Z"),
         ("COMPLETED", 100, "blinked", "blink", "2019-11-15T11:27:28.331Z"),
     ]
     assert all(n["operationId"] == item["id"] for n in told)
-    ended = bench.get(path(item))
+    ended = bench.get(operation_path(item))
     assert (ended["status"], ended["endedOn"], ended["startedOn"]) == ("COMPLETED", "2019-11-15T11:27:28.331Z", "2019-11-15T11:27:25.331Z")
 
 
@@ -664,7 +663,7 @@ def test_a_command_that_fails_never_shows_100_percent(bench: Bench, word: str) -
     tell(bench, device_id, queue(bench, device_id), word, "no lamp")
     item = bench.get(f"/_/devices/{device_id}/operations")["items"][0]
     assert (item["status"], "endedOn" in item) == ("FAILED", True)
-    told = bench.get(f"{path(item)}/notifications")["items"]
+    told = bench.get(f"{operation_path(item)}/notifications")["items"]
     assert [(n["status"], n["progress"], n["message"]) for n in told] == [("FAILED", 0, "no lamp")]
 
 
@@ -748,7 +747,7 @@ def test_reports_over_another_wire_are_the_commands_notifications_and_do_not_end
     tell(bench, device_id, command, "done")
     operation = bench.get(bench.operation(device_id, number))
     assert (operation["status"], operation["appId"], operation["resource"]) == ("COMPLETED", "DEPLOY", "DOWNLOAD")
-    told = bench.get(f"{path(operation)}/notifications")["items"]
+    told = bench.get(f"{operation_path(operation)}/notifications")["items"]
     assert [item["resource"] for item in told] == ["update_firmware", "download", "install", "update_firmware"]
 
 
@@ -839,7 +838,7 @@ def test_a_command_of_an_earlier_version_becomes_an_operation_with_its_next_repo
     bench.do(as_before)
     tell(bench, device_id, command, "done", "ok")
     item = bench.get(f"/_/devices/{device_id}/operations")["items"][0]
-    assert (item["status"], bench.get(f"{path(item)}/notifications")["size"]) == ("COMPLETED", 1)
+    assert (item["status"], bench.get(f"{operation_path(item)}/notifications")["size"]) == ("COMPLETED", 1)
 
 
 def test_uuids_that_differ_in_their_first_bit_only_are_one_number_and_found(bench: Bench) -> None:
@@ -851,6 +850,30 @@ def test_uuids_that_differ_in_their_first_bit_only_are_one_number_and_found(benc
         found: Device = bench.do(lambda unit: devices.find_by_number(unit.db, 0x0123CAFE00004000))
         assert found.id == own
     assert device_id not in (low, high)
+
+
+def test_a_database_of_an_earlier_version_is_gone_on_with_and_a_restart_keeps_operations_and_tokens(tmp_path: Path) -> None:
+    signer = Signer.kept(tmp_path / "license.key")
+    bench = Bench(tmp_path, signer)
+    device_id = bench.device()
+    command = queue(bench, device_id)
+    bench.close()
+    with sqlite3.connect(tmp_path / "hub.sqlite") as database:
+        for table in ("notifications", "operations", "access_tokens"):
+            database.execute(f"DROP TABLE {table}")
+    bench = Bench(tmp_path, signer)
+    made = bench.log_in()
+    bench.token = made["tokenId"]
+    tell(bench, device_id, command, "done", "blinked")
+    before = bench.get(f"/_/devices/{device_id}/operations")
+    assert [item["status"] for item in before["items"]] == ["COMPLETED"]
+    bench.close()
+    bench = Bench(tmp_path, signer)
+    bench.token = made["tokenId"]
+    assert bench.get(f"/_/devices/{device_id}/operations") == before
+    bench.close()
+    for secret in (KEY, made["tokenId"], made["refreshToken"]):
+        assert all(secret.encode() not in item.read_bytes() for item in tmp_path.iterdir())
 
 
 # ---- random input
@@ -881,7 +904,7 @@ def shared(bench: Bench) -> tuple[Bench, str]:
     return bench, seed(bench)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ids=st.tuples(IDS, IDS, IDS, IDS),
     real=st.integers(0, 15),
@@ -937,71 +960,38 @@ def test_every_call_has_a_summary_and_what_it_takes(bench: Bench) -> None:
 # ---- through a process
 
 
-class Client:
-    """A Kapua client of a hub process."""
-
-    def __init__(self, hub: HubProcess) -> None:
-        self._http = httpx.Client(base_url=f"{hub.url}/kapua/v1")
-        answer = self._http.post("/authentication/user", json={"username": "operator", "password": hub.operator_key})
-        assert answer.status_code == 200, answer.text
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['tokenId']}"
-
-    def get(self, path: str) -> Any:
-        answer = self._http.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def notifications(self, board: Board) -> list[tuple[str, str, int, str | None]]:
-        """Of the only operation of the board."""
-        device = self.get(f"/_/devices?clientId={board.id}")["items"][0]
-        operation = self.get(f"/_/devices/{device['id']}/operations")["items"][0]
-        told = self.get(f"{path(operation)}/notifications")["items"]
-        return [(operation["status"], item["status"], item["progress"], item.get("message")) for item in told]
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-
 LIFE = [("COMPLETED", "RUNNING", 0, None), ("COMPLETED", "COMPLETED", 100, "blinked")]
 
 
 def test_the_life_of_a_command_over_http_is_its_notifications(hub: HubProcess, board: Board) -> None:
-    with Client(hub) as client:
+    with KapuaClient(hub) as client:
         command = hub.operator.command(board.id, "blink", {"times": 2})
-        assert client.notifications(board) == []
+        assert client.life_of(board) == []
         board.post("/command", {"id": command["id"], "status": "in_progress"})
-        assert client.notifications(board) == [("RUNNING", "RUNNING", 0, None)]
+        assert client.life_of(board) == [("RUNNING", "RUNNING", 0, None)]
         board.post("/command", {"id": command["id"], "status": "done", "message": "blinked"})
         board.post("/command", {"id": command["id"], "status": "done", "message": "blinked"})  # its answer was lost
-        assert client.notifications(board) == LIFE
+        assert client.life_of(board) == LIFE
+        assert client.token not in hub.output()
 
 
 def test_the_life_of_a_command_over_mqtt_is_its_notifications(hub: HubProcess, board: Board, mqtt: MqttBoard) -> None:
-    with Client(hub) as client:
+    with KapuaClient(hub) as client:
         hub.operator.command(board.id, "blink")
         command_id = body_of(mqtt.next("commands"))["id"]
         mqtt.send("commands/update", {"id": command_id, "status": "in_progress"})
         mqtt.send("commands/update", {"id": command_id, "status": "done", "message": "blinked"})
-        wait_for(lambda: client.notifications(board) == LIFE, "both notifications")
+        wait_for(lambda: client.life_of(board) == LIFE, "both notifications")
 
 
-def test_operations_and_tokens_live_through_a_restart_and_a_database_of_an_earlier_version(tmp_path: Path) -> None:
-    with HubProcess(tmp_path) as hub, Board.registered(hub) as board:
-        first = hub.operator.command(board.id, "blink")
-        hub.stop()
-        with sqlite3.connect(tmp_path / "hub.sqlite") as database:
-            for table in ("notifications", "operations", "access_tokens"):
-                database.execute(f"DROP TABLE {table}")
-        hub.start()
-        with Client(hub) as client:
-            board.post("/command", {"id": first["id"], "status": "done", "message": "blinked"})
-            told = client.notifications(board)
-            assert told == LIFE[1:]
-            hub.stop()
-            hub.start()
-            assert client.notifications(board) == told
-    for secret in (hub.operator_key, board.key, str(client._http.headers["Authorization"]).removeprefix("Bearer ")):
-        assert all(secret.encode() not in item.read_bytes() for item in tmp_path.rglob("*") if item.is_file())
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_example_of_the_readme_works(hub: HubProcess, board: Board) -> None:
+    section = (ROOT / "README.md").read_text().split("## Read it as Kapua's clients do", 1)[1].split("\n## ", 1)[0]
+    script = section.split("```")[1].replace("http://127.0.0.1:8480", hub.url).replace("build/myhub", str(hub.data))
+    (hub.data / "operator.key").write_text(hub.operator_key)
+    command = hub.operator.command(board.id, "blink")
+    board.post("/command", {"id": command["id"], "status": "done", "message": "blinked"})
+    ran = subprocess.run(["bash", "-euc", f"ID={board.id}\n{script}"], capture_output=True, text=True, timeout=20, check=False)
+    (hub.data / "operator.key").unlink()
+    assert ran.returncode == 0, ran.stderr
+    assert [(item["status"], item["message"]) for item in json.loads(ran.stdout)["items"]] == [("COMPLETED", "blinked")]

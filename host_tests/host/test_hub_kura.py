@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 import aiomqtt
 import paho.mqtt.client as paho
 import pytest
-from hub_support import DEADLINE, Board, MqttBoard, wait_for
+from hub_support import DEADLINE, Board, KapuaClient, MqttBoard, operation_path, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from test_hub_kapua import Client, path
 
 from tools.hub.domain.operations import number_of
 from tools.hub.errors import Malformed
@@ -174,15 +173,15 @@ def tell(
     mqtt.client.publish(to or topic(board), body, qos=0, properties=properties, **more).wait_for_publish(DEADLINE)
 
 
-def told(client: Client, board: Board, job: int) -> list[dict[str, Any]]:
+def told(client: KapuaClient, board: Board, job: int) -> list[dict[str, Any]]:
     """The notifications of the board's operation of this number."""
     listed = client.get(f"/_/devices/{board.id}/operations")["items"]
     mine = [item for item in listed if item["operationId"] == shapes.compact(job)]
-    return list(client.get(f"{path(mine[0])}/notifications")["items"]) if mine else []
+    return list(client.get(f"{operation_path(mine[0])}/notifications")["items"]) if mine else []
 
 
 def test_a_download_and_its_installation_are_notified_as_they_are_told(board: Board, mqtt: MqttBoard) -> None:
-    with Client(board.hub) as client:
+    with KapuaClient(board.hub) as client:
         for step, percent in enumerate((0, 5, 100)):
             status = "COMPLETED" if percent == 100 else "IN_PROGRESS"
             tell(board, mqtt, notify(7, status=status, progress=percent, at=NOON + step, client=board.id))
@@ -203,7 +202,7 @@ def test_a_download_and_its_installation_are_notified_as_they_are_told(board: Bo
 
 
 def test_what_is_told_of_a_command_is_told_of_its_operation(board: Board, mqtt: MqttBoard) -> None:
-    with Client(board.hub) as client:
+    with KapuaClient(board.hub) as client:
         command = board.hub.operator.command(board.id, "update_firmware", {"url": "http://x", "version": "2"})
         mqtt.next("commands")
         job = number_of(command["id"])
@@ -235,12 +234,12 @@ def test_a_message_of_who_is_not_the_device_is_refused_and_is_an_activity(board:
         tell(board, mqtt, notify(7), user=filled)
     wait_for(lambda: len(board.refusals()) == len(REFUSED_SENDERS), "the refusals")
     assert board.refusals() == [reason for _, reason in REFUSED_SENDERS]
-    with Client(board.hub) as client:
+    with KapuaClient(board.hub) as client:
         assert told(client, board, 7) == []
 
 
 def test_a_device_cannot_tell_of_another_ones_operation(board: Board, mqtt: MqttBoard) -> None:
-    with Board.registered(board.hub) as victim, Client(board.hub) as client:
+    with Board.registered(board.hub) as victim, KapuaClient(board.hub) as client:
         for user in (None, [("device_id", victim.id), ("access_key", board.key)]):
             tell(board, mqtt, notify(7), user=user, to=topic(board, client=victim.id))
         wait_for(lambda: len(victim.refusals()) == 2, "the refusals")
@@ -267,7 +266,7 @@ def test_messages_that_kapua_cannot_take_are_refused_one_by_one_and_the_hub_goes
     for (_, reason), said in zip(BAD_MESSAGES, refused, strict=False):
         assert reason in said
     tell(board, mqtt, notify(8, progress=None, at=None))
-    with Client(board.hub) as client:
+    with KapuaClient(board.hub) as client:
         after = wait_for(lambda: told(client, board, 8), "the message after all of them")
         assert (after[0]["progress"], after[0]["status"]) == (0, "RUNNING")
         assert told(client, board, 7) == []
@@ -282,27 +281,39 @@ def test_a_retained_message_is_old() -> None:
     assert kura_mqtt._read(message(retain=False)) == Incoming("device", "install", b"x", ())
 
 
-def test_a_client_of_mqtt_3_1_1_is_taken_with_lenient(tmp_path: Any) -> None:
-    with HubProcess(tmp_path, extra=("--lenient",)) as hub, Board.registered(hub) as board, Client(hub) as client:
+@pytest.fixture(scope="module")
+def guest(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A lenient hub on the broker of another one, which is a rumqttd that it does not know to be one."""
+    with HubProcess(tmp_path_factory.mktemp("guest"), broker=hub.mqtt_url, extra=("--lenient",)) as running:
+        wait_for(lambda: "boards must use EDC" in running.output(), "the hub to notice that the broker lets nobody subscribe below $EDC")
+        yield running
+
+
+def test_a_broker_that_drops_who_asks_for_dollar_topics_is_used_without_them(hub: HubProcess, guest: HubProcess) -> None:
+    with Board.registered(guest) as board, MqttBoard(board, hub.mqtt_url) as mqtt, KapuaClient(guest) as client:
+
+        def arrived() -> list[dict[str, Any]]:
+            tell(board, mqtt, notify(7), to=topic(board).replace("$EDC", "EDC"))
+            return told(client, board, 7)
+
+        assert len(wait_for(arrived, "a message below EDC")) == 1
+
+
+def test_a_client_of_mqtt_3_1_1_is_taken_with_lenient(hub: HubProcess, guest: HubProcess) -> None:
+    with Board.registered(guest) as board, KapuaClient(guest) as client:
         url = urlsplit(hub._ready["mqtt311_url"])
         kura = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=board.id, protocol=paho.MQTTv311)
         assert url.hostname and url.port
         kura.connect(url.hostname, url.port)
         kura.loop_start()
-        kura.publish(topic(board), notify(7, progress=5), qos=0)
-        found = wait_for(lambda: told(client, board, 7), "the notification")
-        assert (found[0]["progress"], found[0]["resource"]) == (5, "download")
-        kura.disconnect()
-        kura.loop_stop()
-
-
-def test_a_broker_that_drops_who_asks_for_dollar_topics_is_used_without_them(tmp_path: Any, hub: HubProcess) -> None:
-    with HubProcess(tmp_path, broker=hub.mqtt_url) as second, Board.registered(second) as board, MqttBoard(board, hub.mqtt_url) as mqtt:
-        wait_for(lambda: "boards must use EDC" in second.output(), "the hub to notice")
-        with Client(second) as client:
+        try:
 
             def arrived() -> list[dict[str, Any]]:
-                tell(board, mqtt, notify(7), to=topic(board).replace("$EDC", "EDC"))
+                kura.publish(topic(board).replace("$EDC", "EDC"), notify(7, progress=5), qos=0)
                 return told(client, board, 7)
 
-            wait_for(arrived, "a message below EDC")
+            found = wait_for(arrived, "the notification")
+        finally:
+            kura.disconnect()
+            kura.loop_stop()
+        assert (found[0]["progress"], found[0]["resource"]) == (5, "download")
