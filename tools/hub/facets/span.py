@@ -423,7 +423,7 @@ def _page(request: Request, now: float) -> tuple[int, tuple[float, float] | None
         raise Invalid("offset cannot be combined with start and end")
     between = None
     if start is not None or end is not None:
-        until = now if end is None else _whole(end, "end", 2**53) / 1000
+        until = now if end is None else (_whole(end, "end", 2**53) + 0.999) / 1000  # that millisecond too
         between = (until - _DAY if start is None else _whole(start, "start", 2**53) / 1000, until)
     count = PAGE if limit is None else _whole(limit, "limit", 2**31 - 1)
     return min(count or PAGE, PAGE_MAX), between, None if offset is None else _whole(offset, "offset", 2**53)

@@ -16,7 +16,7 @@ from tools.hub.errors import Invalid
 
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13}  # of gRPC, which the vendor's API is made with
 _TRANSPORTS = {"mqtt": "mqtt"}  # the vendor's list has nothing for HTTP: "unspecified"
-_STATES = {"pending": "pending", "in_progress": "sent", "done": "sent", "failed": "failed"}
+_STATES = {"pending": "pending", "in_progress": "sent", "done": "sent"}  # else "failed"
 OPAQUE = "message"  # the command that carries a payload which is none itself
 
 
@@ -82,7 +82,7 @@ def upstream(item: Received, owner: Device) -> dict[str, Any]:
 
 def downstream(item: Command, owner: Device) -> dict[str, Any]:
     """A message of the outbox: `sent` once the device has answered it."""
-    state = _STATES[item.status]
+    state = _STATES.get(item.status, "failed")
     opaque = item.parameters.get("payload") if item.name == OPAQUE else None
     made = {
         "messageId": item.id,
@@ -128,7 +128,7 @@ def payload(body: dict[str, Any]) -> str:
 
 def milliseconds(seconds: float | None) -> str:
     """Times are milliseconds since 1970 as text; "0" is never."""
-    return "0" if seconds is None else str(round(seconds * 1000))
+    return "0" if seconds is None else str(int(seconds * 1000))
 
 
 def transport(name: str | None, owner: Device) -> str:
