@@ -104,6 +104,25 @@ def report(port, level, name, topic, count, heap_at=()):
     return {"errors": errors, "heap": heap}
 
 
+def come_back(port, level, name, topic):
+    """Connect to a session that has messages waiting, and subscribe again as at every start. -> how many came, errors."""
+    got, errors = [], []
+    client = MQTTClient(name, "127.0.0.1", port, keepalive=20, protocol=level, ack_timeout_ms=2000)
+    client.set_callback(lambda topic, msg: got.append(len(msg)))
+    for _ in range(3):
+        try:
+            client.connect(False)
+            client.subscribe(topic, 1)
+            while client.poll(300):
+                pass
+            client.disconnect()
+            break
+        except (OSError, MQTTException) as error:
+            errors.append(str(error))
+            client.close()
+    return {"came": len(got), "errors": errors}
+
+
 def allocated():
     gc.collect()
     return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0  # CPython has no such figure

@@ -65,6 +65,10 @@ class Watcher:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def publish(self, topic: str, message: bytes) -> None:
+        """At QoS 1, until the broker has it."""
+        self._client.publish(topic, message, 1).wait_for_publish(10)
+
     def settle(self) -> None:
         """Wait until all that the broker had taken before has come: it hands on in the order in which it takes."""
         end = (f"{self._prefix}/end", 0)
@@ -217,6 +221,21 @@ def test_packets_that_come_twice_do_no_harm(bench: Bench) -> None:
         assert bench.live((twice(publish, puback, pubrec, pubrel, pubcomp), None))["errors"] == []
     assert bench.live((None, twice(*down)))["errors"] == []
     bench.check_all()
+
+
+@needs_mosquitto
+@pytest.mark.xfail(reason="messages that come while subscribe() waits may weigh 8 KiB together, else the connection is closed", strict=True)
+@pytest.mark.parametrize("level", [4, 5])
+def test_a_session_with_many_messages_waiting_can_be_resumed(mosquitto: dict[int, int], level: int) -> None:
+    name = f"back{random.getrandbits(40):x}"
+    topic = f"{name}-in"
+    question = {"do": "come_back", "port": mosquitto[level], "level": level, "name": name, "topic": topic}
+    with Watcher(mosquitto[5], name) as sender, Script("micropython", HERE / "mqtt_device.py") as device:
+        assert device.ask(20, **question) == {"came": 0, "errors": []}
+        for _ in range(16):
+            sender.publish(topic, bytes(1000))
+        end = device.ask(20, **question)
+    assert end == {"came": 16, "errors": []}
 
 
 # -- a link that falls silent while it is used
