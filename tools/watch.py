@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tools.hub.activity import EVENTS
-from tools.hub.client import HubError, OperatorClient
-from tools.hub.command import KEY_FILE, READY_FILE
-from tools.hub.domain.devices import is_device_id
+from tools.hub.client import KEY_FILE, READY_FILE, HubError, OperatorClient
 from tools.live_view import View
 
 URL = "http://127.0.0.1:8480"
@@ -64,13 +63,21 @@ class Lines:
 
     def __init__(self, operator: OperatorClient) -> None:
         self._view = View(Console(highlight=False), operator)
-        self._view.header()
+        self._begun = False
 
     def show(self, item: dict[str, Any]) -> None:
+        self._begin()
         self._view.show(item)
 
     def note(self, text: str) -> None:
+        self._begin()
         self._view.note(text)
+
+    def _begin(self) -> None:
+        # not before there is something to show: it may be that there is nothing to watch
+        if not self._begun:
+            self._begun = True
+            self._view.header()
 
 
 class JsonLines:
@@ -153,8 +160,8 @@ class Watcher:
 
     def _find(self, text: str) -> str:
         """The id of the device that a person calls so. Raises WatchError."""
-        if is_device_id(text):
-            return text
+        with contextlib.suppress(ValueError):
+            return str(uuid.UUID(text))
         found = [device for device in self._operator.devices() if text in (device["name"], device["sn"])]
         if len(found) == 1:
             return str(found[0]["id"])

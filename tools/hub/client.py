@@ -7,6 +7,9 @@ from typing import Any, Self
 
 import httpx
 
+# what a hub keeps in its data directory for others: where it is while it runs, and the operator key
+READY_FILE = "hub.json"
+KEY_FILE = "operator.key"
 _ORGANIZATION = "/xyte/core/v1/organization/devices"
 
 

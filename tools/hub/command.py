@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.hub import sessions
 from tools.hub.app import make_app
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, parse_broker
+from tools.hub.client import KEY_FILE, READY_FILE
 from tools.hub.domain import presence
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
@@ -35,8 +36,6 @@ from tools.hub.signer import Signer
 
 log = logging.getLogger("redpoll.hub")
 
-READY_FILE = "hub.json"
-KEY_FILE = "operator.key"
 LICENSE_KEY_FILE = "license.key"
 LOCK_FILE = "hub.lock"
 SESSION_FILE = "mqtt.session"

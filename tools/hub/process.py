@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from tools.hub.broker import configuration, free_port
-from tools.hub.client import OperatorClient
-from tools.hub.command import READY_FILE
+from tools.hub.client import READY_FILE, OperatorClient
 from tools.paths import ROOT
 
 _START_SECONDS = 30.0
