@@ -1,5 +1,5 @@
 # The MQTT session against a socket double that has a board's awkwardness.
-from errno import EAGAIN, ECONNRESET, ETIMEDOUT
+from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 from fakes import Clock, Server, Wire, publish
 from redpoll.net import adopted, mqtt, stream
@@ -734,6 +734,18 @@ def test_a_dead_link_is_noticed_within_one_and_a_half_keep_alives():
         assert client.clock.now - before <= keepalive * 1500
 
 
+def test_a_dead_link_is_noticed_within_one_and_a_half_keep_alives_in_whatever_waits():
+    for call in ("publish", "flush", "subscribe", "wait_msg"):
+        client, wire, server = session(keepalive=4, window=1)
+        server.silent = (3, 8, 12)
+        client.publish("t", "m", qos=1)
+        before = client.clock.now
+        args = {"publish": ("t", "m", False, 1), "subscribe": ("x",)}.get(call, ())
+        assert raised(getattr(client, call), *args).args[0] == ETIMEDOUT
+        assert client.clock.now - before <= 6000
+        assert client.sock is None
+
+
 def test_inbound_traffic_does_not_keep_the_ping_back():
     client, wire, server = session(keepalive=10)
     for _ in range(100):
@@ -914,6 +926,74 @@ def test_cut_at_every_byte_nothing_is_lost_and_nothing_of_qos_2_comes_twice():
             break
         cut += 1
     assert cut > 100
+
+
+class Killed(Wire):
+    """The broker at its other end dies when it has so many messages; the last of them is not acknowledged."""
+
+    def __init__(self, peer, die_at, clock):
+        super().__init__(peer)
+        self.die_at = die_at
+        self.clock = clock
+
+    def write(self, data):
+        self.live()
+        n = Wire.write(self, data)
+        if len(self.peer.memory.taken) >= self.die_at:
+            self.peer.memory.died_at = self.clock.now
+            self.inbound = bytearray()
+        return n
+
+    def read(self, n):
+        self.live()
+        return Wire.read(self, n)
+
+    def live(self):
+        if self.peer.memory.died_at is not None:
+            raise OSError(ECONNRESET)
+
+
+def test_five_hundred_messages_outlive_a_killed_broker_on_a_boards_sockets():
+    clock = Clock().install(mqtt, stream, adopted)
+    memory = Remembered()
+    memory.died_at = None
+    resumed_at = []
+
+    class Stream(adopted.Adopted):
+        def __init__(self, host, port, tls, limit, write_ms, name):
+            if memory.died_at is None:
+                wire = Killed(Memory(memory), 150, clock)
+            elif clock.now - memory.died_at < 5000:
+                raise OSError(ECONNREFUSED)
+            else:
+                wire = Wire(Memory(memory))
+                resumed_at.append(clock.now)
+            super().__init__(wire, write_ms)
+
+    mqtt.Stream = Stream
+    client = mqtt.MQTTClient("id", "server", keepalive=20)
+    number = 0
+    while number < 500 or client.in_flight:
+        try:
+            if client.sock is None:
+                client.connect(False)
+            if number < 500:
+                client.publish("t", b"m%d" % number, qos=1)
+                number += 1
+            else:
+                client.flush()
+            # as applications of umqtt do; on a board it wipes the timeout
+            client.sock.sock.setblocking(True)
+        except OSError:
+            clock.sleep_ms(100)
+    seen = set()
+    for message, dup in memory.taken:
+        assert dup or message not in seen
+        seen.add(message)
+    assert len(seen) == 500
+    assert len(memory.taken) <= 500 + 8  # what was in the window
+    assert len(resumed_at) == 1
+    assert resumed_at[0] - memory.died_at < 6000
 
 
 def test_random_packets_yield_a_message_or_an_exception():
