@@ -175,9 +175,7 @@ def test_five_hundred_messages_outlive_a_killed_broker(sockets: str, tmp_path: P
     assert seen == set(range(500))
     resumed = broker.resumed_at - broker.back_at
     assert 0 < resumed < 1
-    figure(
-        f"500 of 500 arrived, {twice} twice and marked so; resumed {resumed * 1000:.0f} ms after the broker, which was away for {broker.away} s"
-    )
+    figure(f"500 of 500 arrived, {twice} twice and marked so; away for {broker.away:g} s, resumed {resumed * 1000:.0f} ms after the return")
 
 
 DEADLINES = """
