@@ -1,0 +1,46 @@
+"""Applications written for umqtt.simple do the same on net.mqtt: they are run on both, unchanged, and what they print is compared."""
+
+import re
+from pathlib import Path
+
+import pytest
+from brokers import needs_mosquitto
+from interpreters import INTERPRETERS, run
+
+APPLICATIONS = Path(__file__).with_name("umqtt_applications.py")
+NAMES = (
+    "attributes",
+    "publisher",
+    "subscriber",
+    "poller",
+    "reconnecting",
+    "from_within",
+    "errors",
+    "wrapped",
+    "memory",
+    "memory_inbound",
+    "ended",
+    "bare",
+)
+# what umqtt.simple 1.8.0 (micropython-lib) prints; 1.3.4, which is what PyPI has, cannot run it
+NEWER = "0\nTrue [(b'app/newer', b'1')]\n0 [(b'app/newer', b'1')]\nb'\\xa2\\x80\\x01' 131\n"
+
+pytestmark = needs_mosquitto  # umqtt.simple's keep alive is 0, which rumqttd refuses
+
+
+def printed(interpreter: str, client: str, port: int, name: str) -> str:
+    said = run(interpreter, str(APPLICATIONS), client, str(port), name)
+    return re.sub(r"app/\w+/\w+/", "app/", said)
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_application_of_umqtt_simple_runs_unchanged(mosquitto: dict[int, int], name: str, interpreter: str) -> None:
+    expected = printed(interpreter, "umqtt", mosquitto[4], name)
+    assert expected
+    assert printed(interpreter, "redpoll", mosquitto[4], name) == expected
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_an_application_of_umqtt_simple_1_8_runs_unchanged(mosquitto: dict[int, int], interpreter: str) -> None:
+    assert printed(interpreter, "redpoll", mosquitto[4], "newer") == NEWER
