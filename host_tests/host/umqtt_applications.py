@@ -14,7 +14,7 @@ from umqtt.simple import MQTTClient, MQTTException
 HOST = "127.0.0.1"
 PORT = int(sys.argv[2])
 # another one for each run on the same broker
-NAME = ("app/%s/%s/%s" % (sys.implementation.name, sys.argv[1], sys.argv[3])).encode()
+NAME = "/".join(("app", sys.implementation.name, sys.argv[1], sys.argv[3])).encode()
 
 
 class Memory:
