@@ -101,7 +101,7 @@ def follow(unit: Unit, device: Device, command: "Command", *, reported: bool) ->
     operation = _find_by_number(unit.db, device.id, number_of(command.id))
     if operation is None:
         resource = UPDATE if command.name == _UPDATE_COMMAND else command.name
-        operation = _open(unit, device, number_of(command.id), resource, command.id, command.parameters)
+        operation = _open(unit, device, number_of(command.id), resource, command)
     if not reported:
         return
     status = _OF_COMMAND[command.status]
@@ -128,7 +128,7 @@ def report(
     same, come twice.
     """
     _check(operation_id, status, progress, resource)
-    operation = _find_by_number(unit.db, device.id, operation_id) or _open(unit, device, operation_id, UPDATE, None, {})
+    operation = _find_by_number(unit.db, device.id, operation_id) or _open(unit, device, operation_id, UPDATE, None)
     if progress is None:
         progress = _last_progress(unit.db, operation.id, resource)
     message = message[:MESSAGE_MAX] if message else None
@@ -221,14 +221,15 @@ def _find_same(
     return None if row is None else _to_notification(row)
 
 
-def _open(unit: Unit, device: Device, number: int, resource: str, command_id: str | None, properties: dict[str, Any]) -> Operation:
+def _open(unit: Unit, device: Device, number: int, resource: str, command: "Command | None") -> Operation:
     count = unit.db.execute(select(func.count()).select_from(tables.operations).where(_O.device_id == device.id)).scalar_one()
     if count >= OPERATIONS_MAX:
         least = case((_O.ended_at.is_not(None), 0), (_O.command_id.is_(None), 1), else_=2)
         gone = unit.db.execute(select(_O.id).where(_O.device_id == device.id).order_by(least, _O.started_at, _O.id).limit(1)).scalar_one()
         unit.db.execute(delete(tables.notifications).where(_N.operation_id == gone))
         unit.db.execute(delete(tables.operations).where(_O.id == gone))
-    made = Operation(_new_id(), device.id, number, command_id, resource, properties, RUNNING, unit.now, None, unit.now, unit.now)
+    command_id, properties, begun = (None, {}, unit.now) if command is None else (command.id, command.parameters, command.created_at)
+    made = Operation(_new_id(), device.id, number, command_id, resource, properties, RUNNING, begun, None, unit.now, unit.now)
     unit.db.execute(insert(tables.operations).values({name: getattr(made, name) for name in _OPERATION_FIELDS}))
     return made
 
