@@ -12,7 +12,7 @@ from redpoll.flash.record import Record
 
 # every boot has an agent of its own
 HEAP = "512K"
-TIMEOUT = 60
+TIMEOUT = 180
 RECORDS = ("config", "commands", "health", "spool/next")
 
 
