@@ -7,7 +7,7 @@ from mqtt_bench import Bench
 
 # what arrives in an hour is remembered on the agent's own heap
 HEAP = "768K"
-TIMEOUT = 90
+TIMEOUT = 240
 
 if hasattr(gc, "threshold"):
     gc.threshold(32768)  # as boot.py does: what stays is then not strewn over the whole heap
