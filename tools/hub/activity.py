@@ -6,25 +6,28 @@ does not keep up loses the oldest and is told how many, and never slows a device
 
 What `data` holds (the vendor publishes only `bytes`, `transport` and `id`; the rest is ours):
 
-upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config, command, license, update, cloud_settings, snapshot);
+upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config, command, license, update, cloud_settings, snapshot,
+                       incident, event, children, register);
                        `refused` with the reason when the hub did not take it. A refused MQTT message is an upstreamMessage too, because
                        that is what it is: a message that came from a device's side. It has a deviceId when the topic names a known device.
                        `duplicate` with the message's number when the hub had it already and has only answered it.
 downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware)
-clientConnected        transport, id (how the device said who it is: access_key, or client_id when it gave no more than its name)
+clientConnected        transport, id (how the device said who it is: access_key, or client_id when it gave no more than its name; parent
+                       when its gateway spoke for it, link when it fetched a file by the link that it was given)
 clientDisconnected     transport, reason
 deviceCreated          name, model
 deviceUpdated          by (device or operator), changed, version (of a configuration), license and action (of a licence)
 deviceMoved            fromCollectionId, space
 deviceRemoved          by
 firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmwareCurrent: version
-firmwareRequested      id (of the file), version; `refused` when the hub does not hold it
+firmwareRequested      id (of the file), version; `refused` when the hub does not hold it. Once a fetch, not once a range
 firmwareStateChange    nothing raises it yet: it comes with the update events of firmware updates
 blobUpload             bytes, id, filename
 imeiMismatch           imsi, imei, knownImei;  imsiMismatch: imsi, imei, knownImsi; both newDeviceId when it came with a registration
 ciotConnect            imsi, imei
 gatewayConnected       transport, id;  gatewayDisconnected: transport, reason;  gatewayConfigUpdate: as downstreamMessage
-gatewayCommError       reason, and transport of the session that broke off, or kind (register) of the call for a child that was refused
+gatewayCommError       reason, and transport of the session that broke off, or kind (register, telemetry) of what was refused of a call
+                       for a child
 gatewayUpstreamMessage, gatewayDownstreamMessage   as upstreamMessage and downstreamMessage, with the child's deviceId
 gatewayDeviceUpdate    change (deviceCreated, deviceUpdated, deviceMoved, deviceRemoved) and what that has, with the child's deviceId
 """

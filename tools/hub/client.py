@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,8 @@ import httpx
 READY_FILE = "hub.json"
 KEY_FILE = "operator.key"
 _ORGANIZATION = "/xyte/core/v1/organization/devices"
+_INCIDENTS = "/xyte/core/v1/organization/incidents"
+_FILES = "/xyte/operator/files"
 
 
 class HubError(Exception):
@@ -70,15 +73,56 @@ class OperatorClient:
         return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"name": name})
 
     def command(
-        self, device_id: str, name: str, parameters: dict[str, Any] | None = None, friendly_name: str | None = None
+        self,
+        device_id: str,
+        name: str,
+        parameters: dict[str, Any] | None = None,
+        friendly_name: str | None = None,
+        file_id: str | None = None,
     ) -> dict[str, Any]:
-        """Queue a command; returns it, with its id and status."""
-        body = {"name": name, "friendly_name": friendly_name, "extra_params": parameters or {}}
+        """Queue a command, with a file where one is named; returns it, with its id and status."""
+        body = {"name": name, "friendly_name": friendly_name, "file_id": file_id, "extra_params": parameters or {}}
         return self._object("POST", f"{_ORGANIZATION}/{device_id}/commands", body)
 
     def commands(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """The device's commands with status, message and times, newest first."""
         return self._items(f"{_ORGANIZATION}/{device_id}/commands", limit=limit, offset=offset)
+
+    def cancel(self, device_id: str, command_id: str) -> dict[str, Any]:
+        """Take a pending command back; 403 once the device has begun it."""
+        return self._object("DELETE", f"{_ORGANIZATION}/{device_id}/commands/{command_id}")
+
+    def upload_file(self, content: bytes | Path, name: str, **about: str) -> dict[str, Any]:
+        """Upload a file for devices to fetch; returns it, with its id and checksum.
+
+        `about`: file_type (default firmware), version, hardware_key (default every model), desc, public_notes, checksum, signature.
+        """
+        body = content.read_bytes() if isinstance(content, Path) else content
+        return self._object("POST", _FILES, params={"name": name, **about}, content=body)
+
+    def files(self, limit: int = 1000, offset: int = 0) -> list[dict[str, Any]]:
+        """All files, oldest first."""
+        return self._items(_FILES, limit=limit, offset=offset)
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file; 422 while a model or an unfinished command needs it."""
+        self._object("DELETE", f"{_FILES}/{file_id}")
+
+    def incidents(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """The device's incidents, open and closed, newest first."""
+        return self._items(f"{_ORGANIZATION}/{device_id}/incidents", limit=limit, offset=offset)
+
+    def open_incident(self, device_id: str, title: str, priority: str, **more: str) -> dict[str, Any]:
+        """Open an incident; `priority` is critical, high, moderate, low or planning, `more` issue and description."""
+        return self._object("POST", f"{_ORGANIZATION}/{device_id}/incidents", {"title": title, "priority": priority, **more})
+
+    def close_incident(self, incident_id: str) -> dict[str, Any]:
+        return self._object("DELETE", f"{_INCIDENTS}/{incident_id}")
+
+    def events(self, device_id: str, limit: int = 100, before: int | None = None, offset: int = 0) -> list[dict[str, Any]]:
+        """The device's events log, newest first; `before` takes the seq of the last one seen."""
+        query = {"limit": limit, "offset": offset} | ({} if before is None else {"before": before})
+        return self._items(f"{_ORGANIZATION}/{device_id}/events", **query)
 
     def telemetry(self, device_id: str) -> dict[str, Any]:
         """The merged state: status, message, timestamp, telemetries."""
@@ -162,8 +206,8 @@ class OperatorClient:
                 if line:
                     yield json.loads(line)
 
-    def _object(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = self._http.request(method, path, json=body)
+    def _object(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        answer = self._http.request(method, path, json=body, **more)
         _check(answer)
         found: dict[str, Any] = answer.json()
         return found

@@ -32,6 +32,7 @@ from tools.hub.domain import presence
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
+from tools.hub.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.signer import Signer
 
 log = logging.getLogger("redpoll.hub")
@@ -60,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--operator-key", help="key of the operator's calls (default: REDPOLL_OPERATOR_KEY, else one made and kept)")
     parser.add_argument("--lenient", action="store_true", help="take MQTT messages without user properties")
     parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
+    parser.add_argument(
+        "--rate-limit", type=int, metavar="REQUESTS", help="of one device within 30 s over HTTP; more are answered 429 (default: no limit)"
+    )
     parser.add_argument("--keepalive", type=float, default=15.0, metavar="SECONDS", help="between pings on a web socket (default 15)")
     parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
     parser.add_argument(
@@ -111,6 +115,7 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         stack.push_async_callback(hub.close)
         address, port_311 = await _start_broker(hub, choice, host, settings.data, stack)
         hub.mqtt_url = address.url if choice.address else replace(address, host=host).url
+        hub.url = _url(host, server)
         mqtt = XyteMqtt(hub, address, None if choice.address is None else _session(settings))
         mqtt_task = asyncio.create_task(mqtt.run())
         stack.push_async_callback(_cancel, mqtt_task)
@@ -200,10 +205,14 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _url(host: str, server: socket.socket) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.getsockname()[1]}"
+
+
 def _announce(settings: Settings, host: str, server: socket.socket, address: BrokerAddress, port_311: int | None) -> None:
     """Write hub.json, whole or not at all, and say where the hub is."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{server.getsockname()[1]}"
+    url = _url(host, server)
     ready: dict[str, Any] = {"url": url, "mqtt_url": address.url, "pid": os.getpid()}
     if port_311 is not None:
         ready["mqtt311_url"] = replace(address, port=port_311).url
@@ -262,6 +271,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     for option, seconds in (("--offline-after", args.offline_after), ("--keepalive", args.keepalive)):
         if not seconds > 0:
             raise StartError(f"{option}: the seconds must be more than 0")
+    if args.rate_limit is not None and not 1 <= args.rate_limit <= RATE_LIMIT_MAX:
+        raise StartError(f"--rate-limit: the requests within 30 s must be 1 to {RATE_LIMIT_MAX}")
     public = urlsplit(args.public_url or "http://any")
     if public.scheme not in ("http", "https") or not public.hostname:
         raise StartError(f"--public-url {args.public_url}: write an http:// or https:// address")
@@ -278,7 +289,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         keepalive=args.keepalive,
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
-        share_group=args.share, kapua_fold=args.kapua_fold,
+        share_group=args.share, kapua_fold=args.kapua_fold, rate_limit=args.rate_limit,
     )  # fmt: skip
 
 

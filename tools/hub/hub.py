@@ -15,6 +15,8 @@ from tools.hub.domain import presence
 from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection
 from tools.hub.errors import NotAuthorized
+from tools.hub.links import Links
+from tools.hub.rates import Rates
 from tools.hub.signer import Signer
 from tools.hub.store import Push, Store, Unit
 from tools.hub.tokens import Tokens
@@ -39,6 +41,7 @@ class Settings:
     offline_after: float = 180.0  # seconds of silence
     kapua_fold: bool = False  # what the Kapua facet shows of operations that have ended
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
+    rate_limit: int | None = None  # requests of one device within 30 s
     keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
 
     @property
@@ -55,11 +58,14 @@ class Hub:
         self.store = Store(settings.database_url, self._committed)
         self.home = ""  # the collection of unclaimed devices
         self.mqtt_url = ""  # of the broker, set when that is up
+        self.url = ""  # of the HTTP side, for whoever did not say by what it was reached; set when that is up
         self._push: Callable[[Push], None] | None = None
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
         self.tokens = Tokens(settings.operator_key)
+        self.links = Links(settings.operator_key)
+        self.rates = Rates(settings.rate_limit)
 
     async def open(self) -> None:
         self.store.open()

@@ -61,6 +61,7 @@ devices = Table(
     Column("kept_messages", Integer),  # how many rows of `telemetry` are this device's
     Column("imsi", String(16)),  # of its SIM card and modem, out of its details: domain/cellular.py
     Column("imei", String(16)),
+    Column("hub_url", String(255)),  # what it was told to reach the hub by when it registered
     Index("devices_by_mac", "mac", "sn"),
     Index("devices_by_parent", "parent_id"),
     Index("devices_by_imsi", "imsi"),
@@ -143,6 +144,59 @@ dumps = Table(
     Column("length", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Index("dumps_by_device", "device_id"),
+)
+
+# what a device may fetch: firmware and other files. The bytes are below DIR/files, named by the id (domain/files.py)
+files = Table(
+    "files",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("desc", Text),
+    Column("file_type", String(255), nullable=False),
+    Column("version", String(255)),
+    Column("checksum", String(255), nullable=False),  # SHA-256 in hex, unless the operator gave another
+    Column("sha256", String(64), nullable=False),
+    Column("signature", Text),  # as the operator gave it
+    Column("public_notes", Text),
+    Column("hardware_key", String(255)),  # the model that it is for; null is every model
+    Column("length", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("opened_by", String(16), nullable=False),  # device or operator
+    Column("status", String(16), nullable=False),  # active, closed
+    Column("priority", String(16), nullable=False),
+    Column("title", String(255), nullable=False),
+    Column("issue", String(255)),
+    Column("description", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("incidents_by_device", "device_id", "status", "seq"),
+)
+
+# the device's own log, not the activities of the hub
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("category", String(255), nullable=False),
+    Column("int_key_1", Integer),
+    Column("int_key_2", Integer),
+    Column("string_key_1", String(255)),
+    Column("string_key_2", String(255)),
+    Column("timestamp", Float, nullable=False),  # the device's, else when it was received
+    Column("received_at", Float, nullable=False),
+    Index("events_by_device", "device_id", "seq"),
 )
 
 operations = Table(

@@ -1,7 +1,10 @@
 """Commands: queued by the operator, run by the device one at a time (reference xyte §2 and §4).
 
 pending -> in_progress -> done | failed. A device may skip in_progress; a finished command stays as it is. Seed 001 says `error` where the
-HTTP reference says `failed`: both are taken, `failed` is kept.
+HTTP reference says `failed`: both are taken, `failed` is kept. pending -> cancelled is the operator's.
+
+The parameters of a command with a file are what the operator gave, and of the file `version`, `checksum` and `signature`; its `url` comes
+when the command is handed out, as it is good for a while only (links.py).
 """
 
 import json
@@ -12,14 +15,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from tools.hub import tables
-from tools.hub.domain import operations
-from tools.hub.domain.model import Device, mapping, push, text
+from tools.hub.domain import files, operations
+from tools.hub.domain.model import Device, is_uuid, mapping, push, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import Unit
 
 QUEUE_MAX = 100  # unfinished commands of one device: our own bound
 MESSAGE_MAX = 1024  # characters kept of a device's message
-_FINISHED = ("done", "failed")
+CANCELLED = "cancelled"
+_FINISHED = ("done", "failed", CANCELLED)
 _REPORTED = {"in_progress": "in_progress", "done": "done", "failed": "failed", "error": "failed"}
 
 
@@ -47,12 +51,14 @@ def queue(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         raise Invalid("extra_params must be at most 32768 bytes of JSON")
     if len(unfinished(unit.db, device.id)) >= QUEUE_MAX:
         raise Invalid(f"the device has {QUEUE_MAX} unfinished commands already")
+    file_id = text(body.get("file_id"), "file_id", limit=36)
+    if file_id is not None:
+        parameters = {**_file_for(unit.db, device, file_id).facts(), **parameters}
     made = str(uuid.uuid4())
     unit.db.execute(
         insert(tables.commands).values(
             id=made, device_id=device.id, name=name, friendly_name=text(body.get("friendly_name"), "friendly_name"),
-            file_id=text(body.get("file_id"), "file_id", limit=36), parameters=parameters, status="pending",
-            created_at=unit.now, updated_at=unit.now,
+            file_id=file_id, parameters=parameters, status="pending", created_at=unit.now, updated_at=unit.now,
         )
     )  # fmt: skip
     command = get(unit.db, device.id, made)
@@ -90,6 +96,26 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
     return changed
 
 
+def cancel(unit: Unit, device: Device, command_id: str) -> Command:
+    """Take a command back that the device has not begun, as far as it said; the next one is sent. Raises NotFound and NotAllowed.
+
+    One that was sent over MQTT already may run all the same; the device's report of it is then refused.
+    """
+    command = get(unit.db, device.id, command_id if is_uuid(command_id) else "")
+    if command.status == CANCELLED:
+        return command
+    if command.status != "pending":
+        raise NotAllowed(f"Command is already {command.status}")
+    first = current(unit.db, device.id)
+    values = {"status": CANCELLED, "message": "cancelled by the operator", "updated_at": unit.now}
+    unit.db.execute(update(tables.commands).where(tables.commands.c.id == command.id).values(values))
+    cancelled = get(unit.db, device.id, command.id)
+    operations.follow(unit, device, cancelled, reported=True)
+    if first is not None and first.id == command.id:
+        push_next(unit, device)
+    return cancelled
+
+
 def current(db: Connection, device_id: str) -> Command | None:
     """The command that the device should work on: the one in progress (so that it resumes), else the oldest pending one."""
     waiting = unfinished(db, device_id)
@@ -100,6 +126,14 @@ def current(db: Connection, device_id: str) -> Command | None:
 def unfinished(db: Connection, device_id: str) -> list[Command]:
     query = _of(device_id).where(tables.commands.c.status.in_(("pending", "in_progress")))
     return [_to_command(row) for row in db.execute(query.order_by(tables.commands.c.seq))]
+
+
+def unfinished_behind(db: Connection, parent_id: str, limit: int) -> list[Command]:
+    """The unfinished commands of the devices behind a gateway, device by device, each one's in the order that they were queued."""
+    behind = select(tables.devices.c.id).where(tables.devices.c.parent_id == parent_id)
+    rows = tables.commands.c
+    query = select(tables.commands).where(rows.device_id.in_(behind), rows.status.in_(("pending", "in_progress")))
+    return [_to_command(row) for row in db.execute(query.order_by(rows.device_id, rows.seq).limit(limit))]
 
 
 def list_commands(db: Connection, device_id: str, limit: int, offset: int) -> list[Command]:
@@ -122,8 +156,17 @@ def push_next(unit: Unit, device: Device) -> None:
 
 
 def send(unit: Unit, device: Device, command: Command) -> None:
-    body = {"id": command.id, "status": command.status, "name": command.name, "parameters": command.parameters}
+    body: dict[str, Any] = {"id": command.id, "status": command.status, "name": command.name, "parameters": command.parameters}
+    if command.file_id is not None:
+        body.update(file_id=command.file_id, hub_url=device.hub_url)  # of these two the facet makes the file's `url`
     push(unit, device, "commands", body)
+
+
+def _file_for(db: Connection, device: Device, file_id: str) -> files.File:
+    try:
+        return files.get_for(db, device, file_id)
+    except NotFound:
+        raise Invalid("Invalid file_id: there is no such file for the device's model") from None
 
 
 def _of(device_id: str) -> Any:

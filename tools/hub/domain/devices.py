@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from tools.hub import tables
 from tools.hub.domain import cellular, dumps, firmware, gateways, operations
@@ -21,6 +21,7 @@ from tools.hub.domain.model import (
     find_space,
     get_device,
     home_collection,
+    is_uuid,
     mapping,
     new_collection_id,
     push,
@@ -33,8 +34,8 @@ from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refuse
 from tools.hub.store import Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
+CHILDREN_MAX = 1000  # of one gateway: our own bound
 _UPDATE_KEYS = ("firmware_version", "name", "sub_model", "details", "space_version", "config_version")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CLOUD_ID = re.compile(r"[0-9A-Za-z]{16,64}")  # a partner's short code and 16 to 36 letters and digits (reference xyte §1)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -48,7 +49,7 @@ class Credentials:
 
 
 def is_device_id(value: str) -> bool:
-    return _UUID.fullmatch(value) is not None
+    return is_uuid(value)
 
 
 def hash_key(access_key: str) -> str:
@@ -65,19 +66,22 @@ def authenticate(db: Connection, device_id: str, access_key: str) -> Device:
     return device
 
 
-def register(unit: Unit, body: dict[str, Any]) -> Credentials:
-    """Take a new device in. Raises Invalid (also when it is already registered) and NotFound for an unknown model."""
+def register(unit: Unit, body: dict[str, Any], hub_url: str | None = None) -> Credentials:
+    """Take a new device in; `hub_url` is what it is told to reach the hub by.
+
+    Raises Invalid (also when it is already registered) and NotFound for an unknown model.
+    """
     parent_id = body.get("parent_id")
     parent = find_device(unit.db, parent_id) if isinstance(parent_id, str) and is_device_id(parent_id) else None
     try:
-        return _register(unit, body, parent)
+        return _register(unit, body, parent, hub_url)
     except Refused as refused:
         if parent is not None:
             gateways.comm_error(unit, parent, str(refused), kind="register")
         raise
 
 
-def _register(unit: Unit, body: dict[str, Any], parent: Device | None) -> Credentials:
+def _register(unit: Unit, body: dict[str, Any], parent: Device | None, hub_url: str | None) -> Credentials:
     sn = text(body.get("sn"), "SN", required=True)
     hardware_key = text(body.get("hardware_key"), "hardware_key", required=True)
     version = text(body.get("firmware_version"), "firmware_version", required=True)
@@ -103,21 +107,60 @@ def _register(unit: Unit, body: dict[str, Any], parent: Device | None) -> Creden
         )
     if parent_id is not None and parent is None:
         raise Invalid("Invalid parent_id: no such device")
+    return _add(
+        unit, parent, sim, sn=sn, name=name, mac=mac, cloud_id=cloud_id, hardware_key=hardware_key, sub_model=sub_model,
+        firmware_version=version, details=details, hub_url=hub_url,
+    )  # fmt: skip
+
+
+def register_child(unit: Unit, parent: Device, body: dict[str, Any], hub_url: str | None) -> Credentials:
+    """Take in a device that its gateway registers: model_id, firmware_version, and optionally sn, mac, name, sub_model, details.
+
+    That another has the same sn is no reason to refuse it (dev.xyte.io ref/register-child-device): a gateway may not know it.
+    Raises Invalid, and NotFound for an unknown model.
+    """
+    try:
+        model = text(body.get("model_id"), "model_id", required=True)
+        version = text(body.get("firmware_version"), "firmware_version", required=True)
+        sn = text(body.get("sn"), "SN")
+        name = text(body.get("name"), "name") or f"{model} {sn or ''}".strip()[:255]
+        mac = text(body.get("mac"), "mac", limit=64)
+        sub_model = text(body.get("sub_model"), "sub_model")
+        details = mapping(body.get("details"), "details")
+        if not firmware.is_known_model(unit.db, str(model)):
+            raise NotFound("Model not found")
+        return _add(
+            unit, parent, cellular.identity(details), sn=sn or "", name=name, mac=mac, cloud_id=None, hardware_key=model,
+            sub_model=sub_model, firmware_version=version, details=details, hub_url=hub_url,
+        )  # fmt: skip
+    except Refused as refused:
+        gateways.comm_error(unit, parent, str(refused), kind="register")
+        raise
+
+
+def _add(unit: Unit, parent: Device | None, sim: dict[str, str | None], **values: Any) -> Credentials:
+    """The row of a new device; behind a claimed gateway it is where that is (dev.xyte.io ref/child-devices)."""
     if parent is not None:
+        behind = select(func.count()).select_from(tables.devices).where(tables.devices.c.parent_id == parent.id)
+        if unit.db.execute(behind).scalar_one() >= CHILDREN_MAX:
+            raise Invalid(f"Invalid parent_id: a device has at most {CHILDREN_MAX} children")
         gateways.adopted(unit, parent)
+        values["parent_id"] = parent.id
     made = Credentials(str(uuid.uuid4()), secrets.token_hex(16))
+    values["mac"] = values["mac"] and values["mac"].lower()
     unit.db.execute(
         insert(tables.devices).values(
-            id=made.id, key_hash=hash_key(made.access_key), name=name, sn=sn, mac=mac and mac.lower(), cloud_id=cloud_id,
-            hardware_key=hardware_key, sub_model=sub_model, firmware_version=version, details=details, parent_id=parent_id,
-            collection_id=home_collection(unit.db), space_version=0, info_version=0, config={}, config_version=0,
-            config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False, created_at=unit.now, **sim,
+            id=made.id, key_hash=hash_key(made.access_key), collection_id=home_collection(unit.db), space_version=0, info_version=0,
+            config={}, config_version=0, config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False,
+            created_at=unit.now, **values, **sim,
         )
     )  # fmt: skip
     device = get_device(unit.db, made.id)
-    tell(unit, "deviceCreated", device, name=device.name, model=hardware_key)
+    tell(unit, "deviceCreated", device, name=device.name, model=device.hardware_key)
     cellular.registered(unit, device)
-    firmware.check(unit, device, version)
+    firmware.check(unit, device, device.firmware_version)
+    if parent is not None and parent.space_version > 0:
+        _move_alone(unit, device, find_space(unit.db, parent.collection_id))
     return made
 
 
@@ -191,9 +234,21 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
 
 
 def move(unit: Unit, device: Device, space: Space) -> Device:
-    """Put the device into another space; it is told. Raises Invalid for the home of the unclaimed, where there is no way back to."""
+    """Put the device into another space, and with it those of its children that were where it was or nowhere; all are told.
+
+    Raises Invalid for the home of the unclaimed, where there is no way back to.
+    """
     if space.space_id is None:
         raise Invalid("A claimed device cannot be unclaimed: delete it, and it registers anew")
+    moved = _move_alone(unit, device, space)
+    rows = tables.devices.c
+    along = or_(rows.space_version == 0, rows.collection_id == device.collection_id)
+    for row in unit.db.execute(select(tables.devices).where(rows.parent_id == device.id, along)).all():
+        _move_alone(unit, to_device(row), space)
+    return moved
+
+
+def _move_alone(unit: Unit, device: Device, space: Space) -> Device:
     change_device(unit.db, device.id, {"collection_id": space.id, "space_version": device.space_version + 1})
     moved = get_device(unit.db, device.id)
     tell(unit, "deviceMoved", moved, fromCollectionId=device.collection_id, space=space.name)
@@ -213,7 +268,7 @@ def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
     tell(unit, "deviceRemoved", device, by=by)
     dumps.forget(unit, device, data)
     operations.forget(unit, device)
-    for table in (tables.telemetry, tables.commands, tables.licenses):
+    for table in (tables.telemetry, tables.commands, tables.licenses, tables.incidents, tables.events):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
     _let_children_go(unit, device, by)

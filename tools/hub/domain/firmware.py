@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from tools.hub import tables
+from tools.hub.domain import files
 from tools.hub.domain.model import Device, get_device, push, tell, text, to_device
-from tools.hub.errors import Invalid
+from tools.hub.errors import Invalid, Refused
 from tools.hub.store import Unit
 
 _SEMVER = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
@@ -36,7 +37,10 @@ def is_known_model(db: Connection, hardware_key: str) -> bool:
 
 
 def set_model(unit: Unit, hardware_key: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Say whether a model is known and what its latest firmware is. The devices that differ are told."""
+    """Say whether a model is known and what its latest firmware is. The devices that differ are told.
+
+    The file need not be there yet; when it is, it must be for this model, and its version is the one that counts.
+    """
     key = text(hardware_key, "hardware_key", required=True)
     known = body.get("known", True)
     if not isinstance(known, bool):
@@ -47,6 +51,13 @@ def set_model(unit: Unit, hardware_key: str, body: dict[str, Any]) -> dict[str, 
         "latest_fw_version": text(body.get("latest_fw_version"), "latest_fw_version"),
         "latest_fw_file_id": text(body.get("latest_fw_file_id"), "latest_fw_file_id", limit=36),
     }
+    file = files.find(unit.db, str(values["latest_fw_file_id"]))
+    if file is not None:
+        if file.hardware_key not in (None, key):
+            raise Invalid("Invalid latest_fw_file_id: that file is for another model")
+        if file.version is not None and values["latest_fw_version"] not in (None, file.version):
+            raise Invalid(f"Invalid latest_fw_version: the file's version is {file.version}")
+        values["latest_fw_version"] = values["latest_fw_version"] or file.version
     unit.db.execute(delete(tables.models).where(tables.models.c.hardware_key == key))
     unit.db.execute(insert(tables.models).values(values))
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.hardware_key == key)).all()
@@ -62,11 +73,17 @@ def check(unit: Unit, device: Device, version: str) -> None:
     _judge(unit, device, version)
 
 
-def requested(unit: Unit, device: Device, file_id: str, **data: str) -> None:
-    """The device asks for a file: firmwareRequested when that is its model's latest firmware."""
+def fetched(unit: Unit, device: Device, file: files.File) -> None:
+    """The device fetches a file from its beginning: firmwareRequested when it is firmware, or its model's latest."""
+    if file.is_firmware or latest(unit.db, device.hardware_key).file_id == file.id:
+        tell(unit, "firmwareRequested", device, id=file.id, version=file.version or "")
+
+
+def missed(unit: Unit, device: Device, file_id: str, why: Refused) -> None:
+    """The device asks for a file that the hub does not hold: firmwareRequested when that is its model's latest firmware."""
     newest = latest(unit.db, device.hardware_key)
     if newest.file_id == file_id:
-        tell(unit, "firmwareRequested", device, id=file_id, version=newest.version or "", **data)
+        tell(unit, "firmwareRequested", device, id=file_id, version=newest.version or "", refused=str(why))
 
 
 def push_if_different(unit: Unit, device: Device) -> None:

@@ -1,5 +1,6 @@
 """The records that the domain hands out, and the bounds of what it takes in."""
 
+import re
 import secrets
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,6 +13,7 @@ from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import Happening, Push, Unit
 
 NAME_MAX = 255  # characters in a name, a serial number, a version
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _BASE32 = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -52,6 +54,7 @@ class Device:
     kept_messages: int | None
     imsi: str | None
     imei: str | None
+    hub_url: str | None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ def find_space(db: Connection, collection_id: str) -> Space:
 def new_collection_id() -> str:
     """14 lower-case letters and digits, the first not a zero, as Span's are."""
     return secrets.choice(_BASE32[1:]) + "".join(secrets.choice(_BASE32) for _ in range(13))
+
+
+def is_uuid(value: str) -> bool:
+    """Whether it could be an id that the hub has given to something."""
+    return _UUID.fullmatch(value) is not None
 
 
 def home_collection(db: Connection) -> str:

@@ -17,6 +17,8 @@ from tools.hub.store import Unit
 # how a device said who it is, the `id` of clientConnected (seed 003 shows "certificate")
 KEY = "access_key"
 NAME = "client_id"  # only its name, in the MQTT session or topic
+PARENT = "parent"  # its gateway said so, with the gateway's key
+LINK = "link"  # a link that it was given (links.py)
 
 _CLEAN = "disconnected"  # the session ended with DISCONNECT (broker.py, sessions.py)
 
@@ -65,6 +67,12 @@ def all_sessions_down(unit: Unit, reason: str) -> None:
     """The broker is new: whoever was connected to the one before no longer is."""
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.online, tables.devices.c.transport == "mqtt")).all()
     for device in map(to_device, rows):
+        _gone(unit, device, reason)
+
+
+def said_gone(unit: Unit, device: Device, reason: str) -> None:
+    """Its gateway says that it is not there."""
+    if device.online:
         _gone(unit, device, reason)
 
 

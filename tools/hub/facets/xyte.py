@@ -4,35 +4,34 @@ Decisions where the reference leaves room: any `hardware_key` is known until the
 128 KB, and any body over the limit, is 422; GET /license has the oldest licence that the device has not answered, GET /licenses all of
 those; GET /space of an unclaimed device is 404; a repeated report of the same final status of a command or licence is taken again, another
 one is 403; device info and the answers to Update Config,
-Update Command and Update Device are the thing as it is then.
+Update Command and Update Device are the thing as it is then; what came of a closed incident is `{"success": true}`.
 
-Left out of the vendor's API, so far: files themselves (the list is empty), incidents, events, children and their telemetries, multipart
-dumps, the rate limit over 30 s (its number is not published).
+Files and dumps are in xyte_files.py, children in xyte_children.py, what all calls have in common in xyte_calls.py.
+
+Left out of the vendor's API: telemetries of devices that are not each other's children in one call (ref/send-mass-telemetry), moving
+itself to another space, incidents opened by rules. The vendor's number for the rate limit over 30 s is not published: `--rate-limit`.
 """
 
-import uuid
-from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, firmware, licenses, presence, telemetry
-from tools.hub.domain.model import Device, find_device, find_space, get_device, tell
-from tools.hub.errors import Malformed, NotFound, Refused
+from tools.hub.domain import children, commands, configuration, devices, events, incidents, licenses, telemetry
+from tools.hub.domain.model import Device, find_space, get_device
+from tools.hub.errors import NotFound, Refused
+from tools.hub.facets import xyte_children, xyte_files
 from tools.hub.facets import xyte_shapes as shapes
+from tools.hub.facets.xyte_calls import Calls
 from tools.hub.hub import Hub
-from tools.hub.store import Happening, Unit
-
-PREFIX = "/xyte"
+from tools.hub.store import Unit
 
 
 def router(hub: Hub) -> APIRouter:
     """The routes of the device side."""
     facet = DeviceFacet(hub)
-    api = APIRouter(prefix=f"{PREFIX}/v1/devices", tags=["xyte: device"])
+    api = APIRouter(prefix=f"{shapes.PREFIX}/v1/devices", tags=["xyte: device"])
     api.add_api_route("", facet.register, methods=["POST"], status_code=201)
     for method, path, endpoint in (
         ("POST", "/telemetry", facet.send_telemetry),
@@ -40,16 +39,16 @@ def router(hub: Hub) -> APIRouter:
         ("POST", "/config", facet.update_config),
         ("GET", "/command", facet.get_command),
         ("POST", "/command", facet.update_command),
-        ("GET", "/command/pending_commands", facet.pending_commands),
         ("GET", "/license", facet.get_license),
         ("GET", "/licenses", facet.get_licenses),
         ("POST", "/licenses", facet.update_license),
         ("GET", "/space", facet.get_space),
         ("PUT", "/cloud_settings", facet.set_cloud_settings),
-        ("GET", "/files", facet.get_files),
-        ("GET", "/files/{file_id}", facet.get_file),
-        ("PUT", "/dumps/{dump_id}", facet.append_dump),
-        ("POST", "/dumps/{name:path}", facet.send_dump),
+        ("POST", "/incidents", facet.open_incident),
+        ("GET", "/incidents", facet.get_incidents),
+        ("DELETE", "/incidents", facet.close_incidents),
+        ("DELETE", "/incidents/{incident_id}", facet.close_incident),
+        ("POST", "/events", facet.add_event),
         ("GET", "", facet.get_info),
         ("PUT", "", facet.update_device),
         ("DELETE", "", facet.delete),
@@ -58,14 +57,13 @@ def router(hub: Hub) -> APIRouter:
         ("DELETE", "/", facet.delete),
     ):
         api.add_api_route("/{device_id}" + path, endpoint, methods=[method], include_in_schema=path != "/")
+    xyte_files.add_routes(api, hub)
+    xyte_children.add_routes(api, hub)
     return api
 
 
-class DeviceFacet:
-    """One method per call of the table in reference xyte §2."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+class DeviceFacet(Calls):
+    """One method per call of the table in reference xyte §2 that is about the device itself."""
 
     async def register(self, request: Request) -> JSONResponse:
         """Register Device: no key needed; gives the device its own."""
@@ -74,7 +72,12 @@ class DeviceFacet:
             raw = await wire.read_body(request)
             body = wire.decode_object(raw)
             url, host = self._public(request)
-            made = await self._hub.do(lambda unit: devices.register(unit, body))
+
+            def work(unit: Unit) -> devices.Credentials:
+                self._count(unit, request)
+                return devices.register(unit, body, url)
+
+            made = await self._hub.do(work)
         except Refused as refused:
             data = {"bytes": str(len(raw)), "transport": "http", "kind": "register", "refused": str(refused)}
             self._hub.activities.emit("upstreamMessage", self._hub.home, None, data)
@@ -117,26 +120,18 @@ class DeviceFacet:
             command = commands.current(unit.db, device.id)
             if command is None:
                 raise NotFound("No pending commands")
-            return shapes.command(command)
+            return self._command(request, command, unit.now)
 
         return await self._give(device_id, request, "command", handle)
 
     async def update_command(self, device_id: str, request: Request) -> JSONResponse:
-        """Update Command; other keys than id, status and message are ignored (one client sends the whole command back)."""
+        """Update Command, a child's too; other keys than id, status and message are ignored (one client sends the whole command back)."""
 
         def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
-            command = commands.report(unit, device, body)
+            command = commands.report(unit, children.owner_of(unit.db, device, body.get("id")), body)
             return {**shapes.command(command), "message": command.message}
 
         return await self._take(device_id, request, "command", handle)
-
-    async def pending_commands(self, device_id: str, request: Request) -> JSONResponse:
-        """All unfinished commands."""
-
-        def handle(unit: Unit, device: Device) -> list[dict[str, Any]]:
-            return [shapes.command(command) for command in commands.unfinished(unit.db, device.id)]
-
-        return await self._give(device_id, request, "", handle)
 
     async def get_license(self, device_id: str, request: Request) -> JSONResponse:
         """Get License: the oldest one that the device has not answered, `{}` when there is none."""
@@ -179,38 +174,48 @@ class DeviceFacet:
         """Set Cloud Settings, in both forms; answers with all of them."""
         return await self._take(device_id, request, "cloud_settings", devices.set_cloud_setting)
 
-    async def get_files(self, device_id: str, request: Request) -> JSONResponse:
-        """List Files: `[]`, there are none."""
-        return await self._give(device_id, request, "", lambda _unit, _device: [], speaks=False)
+    async def open_incident(self, device_id: str, request: Request) -> JSONResponse:
+        """Open Incident: title, priority, issue, description (dev.xyte.io ref/create-incident)."""
 
-    async def get_file(self, device_id: str, file_id: str, request: Request) -> JSONResponse:
-        """Get File: 404, there is none."""
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            return {"incident_id": incidents.open_one(unit, device, body, incidents.DEVICE).id}
 
-        def handle(unit: Unit, device: Device) -> None:
-            refused = NotFound(f"File not found: {file_id[:36]}")
-            firmware.requested(unit, device, file_id, refused=str(refused))
-            raise refused
+        return await self._take(device_id, request, "incident", handle)
 
-        return await self._give(device_id, request, "", handle, speaks=False)
+    async def get_incidents(self, device_id: str, request: Request) -> JSONResponse:
+        """Get Incidents: the open ones, whoever opened them."""
 
-    async def send_dump(self, device_id: str, name: str, request: Request) -> JSONResponse:
-        """Send Dump, raw: POST /dumps/{mime%2Ftype}/{filename}."""
+        def handle(unit: Unit, device: Device) -> list[dict[str, Any]]:
+            return [shapes.incident(item) for item in incidents.list_open(unit.db, device.id)]
 
-        def keep(unit: Unit, device: Device, body: bytes) -> dict[str, Any]:
-            mime, filename = _dump_name(request, name)
-            dump = dumps.Dump(str(uuid.uuid4()), mime, filename, len(body))
-            dumps.keep(unit, device, dump, self._hub.settings.data, body)
-            return {"id": dump.id, "length": dump.length}
+        return await self._give(device_id, request, "", handle)
 
-        return await self._take_dump(device_id, request, keep, 201)
+    async def close_incident(self, device_id: str, incident_id: str, request: Request) -> JSONResponse:
+        """Close Incident, one that the operator opened too; once more does nothing."""
 
-    async def append_dump(self, device_id: str, dump_id: str, request: Request) -> JSONResponse:
-        """Append to a dump."""
+        def handle(unit: Unit, device: Device, _body: dict[str, Any]) -> dict[str, Any]:
+            incidents.close(unit, incident_id, device)
+            return {"success": True}
 
-        def append(unit: Unit, device: Device, body: bytes) -> dict[str, Any]:
-            return {"id": dump_id, "length": dumps.append(unit, device, dump_id, self._hub.settings.data, body)}
+        return await self._take(device_id, request, "incident", handle, empty=True)
 
-        return await self._take_dump(device_id, request, append, 200)
+    async def close_incidents(self, device_id: str, request: Request) -> JSONResponse:
+        """Close Incidents: all that the device itself has opened, after a restart."""
+
+        def handle(unit: Unit, device: Device, _body: dict[str, Any]) -> dict[str, Any]:
+            incidents.close_own(unit, device)
+            return {"success": True}
+
+        return await self._take(device_id, request, "incident", handle, empty=True)
+
+    async def add_event(self, device_id: str, request: Request) -> JSONResponse:
+        """Add Event."""
+
+        def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
+            events.add(unit, device, body)
+            return {"status": True}
+
+        return await self._take(device_id, request, "event", handle)
 
     async def get_info(self, device_id: str, request: Request) -> JSONResponse:
         """Device info."""
@@ -233,110 +238,3 @@ class DeviceFacet:
             return {"success": True}
 
         return await self._give(device_id, request, "", handle)
-
-    def _public(self, request: Request) -> tuple[str, str]:
-        """hub_url, and the host in it: what the hub was started with, else what the device itself has used. Raises Malformed."""
-        try:
-            base = self._hub.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
-            host = urlsplit(base).hostname
-        except ValueError:
-            host = None
-        if not host or len(base) > 255:
-            raise Malformed("The Host header is not a host")
-        return base + PREFIX, host
-
-    async def _take(
-        self,
-        device_id: str,
-        request: Request,
-        kind: str,
-        handle: Callable[[Unit, Device, dict[str, Any]], Any],
-        *,
-        limit: int = wire.BODY_MAX,
-    ) -> JSONResponse:
-        """A message from the device: an upstreamMessage, taken or refused."""
-        raw, too_much = await _body(request, limit)
-
-        def work(unit: Unit) -> Any:
-            try:
-                device = _enter(unit, device_id, request)
-                if too_much is not None:
-                    raise too_much
-                answer = handle(unit, device, wire.decode_object(raw))
-            except Refused as refused:
-                self._tell_refused(unit, device_id, kind, len(raw), refused)
-                raise
-            tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind, **unit.marks)
-            return answer
-
-        return JSONResponse(await self._hub.do(work))
-
-    async def _give(
-        self, device_id: str, request: Request, kind: str, handle: Callable[[Unit, Device], Any], *, speaks: bool = True
-    ) -> JSONResponse:
-        """A question of the device; the answer is a downstreamMessage when it is of a kind that a push could have had and not empty."""
-
-        def work(unit: Unit) -> Any:
-            try:
-                device = _enter(unit, device_id, request, speaks=speaks)
-            except Refused as refused:
-                self._tell_refused(unit, device_id, kind or "query", 0, refused)
-                raise
-            answer = handle(unit, device)
-            if kind and answer:
-                tell(unit, "downstreamMessage", device, bytes=str(len(wire.encoded(answer))), transport="http", kind=kind)
-            return answer
-
-        return JSONResponse(await self._hub.do(work))
-
-    async def _take_dump(
-        self, device_id: str, request: Request, handle: Callable[[Unit, Device, bytes], dict[str, Any]], status: int
-    ) -> JSONResponse:
-        # the key first: a stranger does not get to send a megabyte
-        await self._give(device_id, request, "", lambda _unit, _device: None, speaks=False)
-        body, too_much = await _body(request, dumps.SIZE_MAX)
-
-        def work(unit: Unit) -> dict[str, Any]:
-            device = _enter(unit, device_id, request, speaks=False)
-            try:
-                if too_much is not None:
-                    raise too_much
-                if request.headers.get("content-type", "").startswith("multipart/"):
-                    raise Malformed("Multipart dumps are not taken: send the raw body")
-                return handle(unit, device, body)
-            except Refused as refused:
-                self._tell_refused(unit, device_id, "dump", len(body), refused)
-                raise
-
-        return JSONResponse(await self._hub.do(work), status)
-
-    def _tell_refused(self, unit: Unit, device_id: str, kind: str, size: int, refused: Refused) -> None:
-        known = find_device(unit.db, device_id) if devices.is_device_id(device_id) else None
-        data = {"bytes": str(size), "transport": "http", "kind": kind, "refused": str(refused)}
-        if known is None:
-            unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))
-        else:
-            tell(unit, "upstreamMessage", known, **data)
-
-
-async def _body(request: Request, limit: int) -> tuple[bytes, Refused | None]:
-    """The body, or why there is none; who sent it is judged first."""
-    try:
-        return await wire.read_body(request, limit), None
-    except Refused as refused:
-        return b"", refused
-
-
-def _enter(unit: Unit, device_id: str, request: Request, *, speaks: bool = True) -> Device:
-    """Who calls; any call is a sign of life."""
-    device = devices.authenticate(unit.db, device_id, wire.authorization(request))
-    return presence.seen(unit, device, "http", speaks=speaks)
-
-
-def _dump_name(request: Request, name: str) -> tuple[str, str]:
-    """Type and file name out of the path as it was sent: the slash of the type is escaped there, and no longer is in `name`."""
-    raw = request.scope.get("raw_path", b"").decode("latin-1").split("/dumps/", 1)[-1].split("?")[0]
-    parts = raw.split("/") if raw else name.split("/")
-    if len(parts) == 3:  # a client that does not escape the slash
-        parts = [f"{parts[0]}/{parts[1]}", parts[2]]
-    return dumps.check_name(*(unquote(part) for part in parts)) if len(parts) == 2 else dumps.check_name("", "")

@@ -201,7 +201,8 @@ class XyteMqtt:
                 group.create_task(self._publish(client, item))
 
     async def _publish(self, client: Client, item: Push) -> None:
-        topic, payload, properties = outgoing(item, self._hub.now())
+        now = self._hub.now()
+        topic, payload, properties = outgoing(item, now, shapes.pushed_link(self._hub, item, now))
         try:
             await client.publish(topic, payload, qos=1, retain=False, properties=properties)
         finally:
@@ -209,8 +210,8 @@ class XyteMqtt:
         self._hub.tell_sent(item, len(payload))
 
 
-def outgoing(item: Push, now: float) -> tuple[str, bytes, Properties]:
-    """Topic, payload and properties of a push, as seed 001 shows them."""
+def outgoing(item: Push, now: float, link: str | None = None) -> tuple[str, bytes, Properties]:
+    """Topic, payload and properties of a push, as seed 001 shows them; `link` is that to the command's file, when it has one."""
     topic = f"{ROOT}/{item.device_id}/{item.kind}"
     body = item.body
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -224,6 +225,8 @@ def outgoing(item: Push, now: float) -> tuple[str, bytes, Properties]:
         body = shapes.space_info(body, now)
     elif item.kind == "license":
         body = shapes.license_pushed(body, now)
+    elif item.kind == "commands":
+        body = shapes.command_pushed(body, link)
     return topic, wire.encoded(body), properties
 
 

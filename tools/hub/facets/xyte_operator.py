@@ -7,17 +7,21 @@ Every call carries the operator key in `Authorization`. Decisions: `configuratio
 Left out: the rest of the organization API (users, models, tickets, spaces as a tree).
 """
 
+import contextlib
+import os
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, firmware, licenses, telemetry
+from tools.hub.domain import commands, configuration, devices, dumps, events, files, firmware, incidents, licenses, telemetry
 from tools.hub.domain.model import Device, find_space, get_device
 from tools.hub.errors import Invalid, Malformed
+from tools.hub.facets import xyte_files
 from tools.hub.facets import xyte_shapes as shapes
 from tools.hub.hub import Hub
 from tools.hub.signer import ALGORITHM, ENCODING
@@ -44,6 +48,12 @@ def router(hub: Hub) -> APIRouter:
         ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}", facet.delete),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.list_commands),
         ("POST", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.queue_command),
+        ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/commands/{{command_id}}", facet.cancel_command),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/incidents", facet.list_incidents_of),
+        ("POST", f"{ORGANIZATION}/devices/{{device_id}}/incidents", facet.open_incident),
+        ("GET", f"{ORGANIZATION}/incidents", facet.list_incidents),
+        ("DELETE", f"{ORGANIZATION}/incidents/{{incident_id}}", facet.close_incident),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/events", facet.list_events),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry", facet.get_telemetry),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry/history", facet.get_history),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/dumps", facet.list_dumps),
@@ -52,10 +62,15 @@ def router(hub: Hub) -> APIRouter:
         ("PUT", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.renew_license),
         ("DELETE", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.remove_license),
         ("GET", f"{OPERATOR}/license-key", facet.license_key),
+        ("GET", f"{OPERATOR}/files", facet.list_files),
+        ("POST", f"{OPERATOR}/files", facet.upload_file),
+        ("GET", f"{OPERATOR}/files/{{file_id}}", facet.get_file),
+        ("GET", f"{OPERATOR}/files/{{file_id}}/content", facet.get_content),
+        ("DELETE", f"{OPERATOR}/files/{{file_id}}", facet.delete_file),
         ("PUT", f"{OPERATOR}/models/{{hardware_key}}", facet.set_model),
         ("PUT", f"{OPERATOR}/spaces/{{space_id}}", facet.set_space),
     ):
-        api.add_api_route(path, endpoint, methods=[method])
+        api.add_api_route(path, endpoint, methods=[method], response_class=Response if path.endswith("/content") else JSONResponse)
     return api
 
 
@@ -117,6 +132,85 @@ class OperatorFacet:
         body = await wire.read_object(request)
         command = await self._hub.do(lambda unit: commands.queue(unit, get_device(unit.db, device_id), body))
         return JSONResponse(shapes.command_for_operator(command), 201)
+
+    async def cancel_command(self, device_id: str, command_id: str) -> JSONResponse:
+        """Take a pending command back; 403 once the device has begun it."""
+        command = await self._hub.do(lambda unit: commands.cancel(unit, get_device(unit.db, device_id), command_id))
+        return JSONResponse(shapes.command_for_operator(command))
+
+    async def list_incidents_of(self, device_id: str, request: Request) -> JSONResponse:
+        """The device's incidents, open and closed, newest first; `status` and `priority` choose."""
+        wanted, (limit, offset, _) = _incidents_wanted(request), _page(request)
+
+        def work(db: Connection) -> list[dict[str, Any]]:
+            found = incidents.list_incidents(db, limit, offset, device_id=device_id, **wanted)
+            return [shapes.incident_for_operator(item) for item in found]
+
+        return await self._items(device_id, work)
+
+    async def list_incidents(self, request: Request) -> JSONResponse:
+        """The incidents of all devices, open and closed, newest first; `status` and `priority` choose."""
+        wanted, (limit, offset, _) = _incidents_wanted(request), _page(request)
+        found = await self._hub.store.read(lambda db: incidents.list_incidents(db, limit + 1, offset, **wanted))
+        items = [shapes.incident_for_operator(item) for item in found[:limit]]
+        return JSONResponse({"items": items, "has_next_page": len(found) > limit})
+
+    async def open_incident(self, device_id: str, request: Request) -> JSONResponse:
+        """Open an incident of the device: title, priority, issue, description."""
+        body = await wire.read_object(request)
+        made = await self._hub.do(lambda unit: incidents.open_one(unit, get_device(unit.db, device_id), body, incidents.OPERATOR))
+        return JSONResponse(shapes.incident_for_operator(made), 201)
+
+    async def close_incident(self, incident_id: str) -> JSONResponse:
+        """Close an incident, whoever opened it."""
+        return JSONResponse(shapes.incident_for_operator(await self._hub.do(lambda unit: incidents.close(unit, incident_id))))
+
+    async def list_events(self, device_id: str, request: Request) -> JSONResponse:
+        """The device's events log, newest first."""
+        limit, offset, before = _page(request)
+        return await self._items(device_id, lambda db: events.list_events(db, device_id, limit, before, offset))
+
+    async def list_files(self, request: Request) -> JSONResponse:
+        """All files that devices may fetch, oldest first."""
+        limit, offset, _ = _page(request)
+        found = await self._hub.store.read(lambda db: files.list_files(db, limit, offset))
+        return JSONResponse({"items": [shapes.file_for_operator(item) for item in found]})
+
+    async def upload_file(self, request: Request) -> JSONResponse:
+        """Upload a file: its bytes are the body, what it is stands in the query.
+
+        name; file_type (default firmware), version (SemVer, which firmware must have), hardware_key (the model that it is for, default
+        every one), desc, public_notes, checksum (default: its SHA-256), signature.
+        """
+        data = self._hub.settings.data
+        said = files.announced(str(uuid.uuid4()), _once(request))
+        path = files.new_path(data, said.id)
+        try:
+            length, sha256 = await wire.save_body(request, path, files.SIZE_MAX)
+            kept = await self._hub.do(lambda unit: files.keep(unit, said, length, sha256, data))
+        finally:
+            path.unlink(missing_ok=True)
+        return JSONResponse(shapes.file_for_operator(kept), 201)
+
+    async def get_file(self, file_id: str) -> JSONResponse:
+        """All about one file."""
+        return JSONResponse(shapes.file_for_operator(await self._hub.store.read(lambda db: files.get(db, file_id))))
+
+    async def get_content(self, file_id: str) -> Response:
+        """The bytes of a file, or a range of them."""
+
+        def work(db: Connection) -> tuple[files.File, os.stat_result]:
+            file = files.get(db, file_id)
+            return file, xyte_files.stat(self._hub.settings.data, file)
+
+        return xyte_files.answer(self._hub.settings.data, *await self._hub.store.read(work))
+
+    async def delete_file(self, file_id: str) -> JSONResponse:
+        """Delete a file; 422 while a model has it as its latest firmware, or a device an unfinished command with it."""
+        await self._hub.do(lambda unit: files.remove(unit, file_id))
+        with contextlib.suppress(OSError):
+            files.path_of(self._hub.settings.data, file_id).unlink()
+        return JSONResponse({"success": True})
 
     async def get_telemetry(self, device_id: str) -> JSONResponse:
         """The merged state."""
@@ -189,6 +283,26 @@ class OperatorFacet:
 
 def _for_operator(db: Connection, device: Device) -> dict[str, Any]:
     return shapes.device_for_operator(device, find_space(db, device.collection_id))
+
+
+def _once(request: Request) -> dict[str, str]:
+    """The query, each name once. Raises Invalid."""
+    items = request.query_params.multi_items()
+    if len(items) != len(dict(items)):
+        raise Invalid("The query has a name twice")
+    return dict(items)
+
+
+def _incidents_wanted(request: Request) -> dict[str, str]:
+    """status and priority out of the query. Raises Invalid."""
+    wanted = {}
+    for name, values in (("status", incidents.STATUSES), ("priority", incidents.PRIORITIES)):
+        value = request.query_params.get(name)
+        if value is not None and value not in values:
+            raise Invalid(f"{name} must be one of {', '.join(values)}")
+        if value is not None:
+            wanted[name] = value
+    return wanted
 
 
 def _page(request: Request) -> tuple[int, int, int | None]:

@@ -4,8 +4,14 @@ from typing import Any
 
 from tools.hub import times
 from tools.hub.domain.commands import Command
+from tools.hub.domain.files import File
+from tools.hub.domain.incidents import Incident
 from tools.hub.domain.licenses import License
 from tools.hub.domain.model import Device, Space, mapping, whole
+from tools.hub.hub import Hub
+from tools.hub.store import Push
+
+PREFIX = "/xyte"
 
 
 def config_nested(device: Device) -> dict[str, Any]:
@@ -32,15 +38,38 @@ def read_config(body: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     return {name: value for name, value in body.items() if name not in ("version", "last_updated")}, version
 
 
-def command(item: Command) -> dict[str, Any]:
-    """A command as the device sees it over HTTP."""
+def file_link(hub: Hub, hub_url: str | None, device_id: str, file_id: str, now: float) -> str:
+    """Where this device fetches this file, for a while from now on; `hub_url` is what it reaches the hub by, where that is known."""
+    base = hub_url or (hub.settings.public_url or hub.url) + PREFIX
+    return f"{base}/v1/devices/{device_id}/files/{file_id}/content?{hub.links.query(device_id, file_id, now)}"
+
+
+def pushed_link(hub: Hub, item: Push, now: float) -> str | None:
+    """The link to the file of a command that is pushed; None when the push is none, or has none."""
+    file_id = item.body.get("file_id") if item.kind == "commands" else None
+    return None if file_id is None else file_link(hub, item.body.get("hub_url"), item.device_id, file_id, now)
+
+
+def command(item: Command, link: str | None = None) -> dict[str, Any]:
+    """A command as the device sees it over HTTP; `link` is that to its file, when it has one."""
     return {
         "id": item.id,
         "device_id": item.device_id,
         "status": item.status,
         "name": item.name,
-        "parameters": item.parameters,
+        "parameters": _with_link(item.parameters, link),
     }
+
+
+def command_pushed(body: dict[str, Any], link: str | None) -> dict[str, Any]:
+    """Seed 001 "Get Command"."""
+    shown = {name: value for name, value in body.items() if name not in ("file_id", "hub_url")}
+    return {**shown, "parameters": _with_link(body["parameters"], link)}
+
+
+def _with_link(parameters: dict[str, Any], link: str | None) -> dict[str, Any]:
+    """What the operator himself gave as `url` stays."""
+    return parameters if link is None else {"url": link, **parameters}
 
 
 def command_for_operator(item: Command) -> dict[str, Any]:
@@ -134,7 +163,7 @@ def device_info(device: Device) -> dict[str, Any]:
     return {
         "id": device.id,
         "name": device.name,
-        "sn": device.sn,
+        "sn": device.sn or None,
         "mac": device.mac,
         "cloud_id": device.cloud_id,
         "hardware_key": device.hardware_key,
@@ -177,3 +206,57 @@ def telemetry_for_operator(device: Device) -> dict[str, Any]:
         "timestamp": None if device.telemetry_at is None else times.iso(device.telemetry_at),
         "telemetries": device.state,
     }
+
+
+def file(item: File, link: str) -> dict[str, Any]:
+    """One of GET /files. `signature` is there when the operator gave one."""
+    made = {
+        "id": item.id,
+        "name": item.name,
+        "url": link,
+        "desc": item.desc,
+        "file_type": item.file_type,
+        "version": item.version,
+        "checksum": item.checksum,
+        "created_at": times.iso(item.created_at),
+        "public_notes": item.public_notes,
+    }
+    return made if item.signature is None else {**made, "signature": item.signature}
+
+
+def file_for_operator(item: File) -> dict[str, Any]:
+    """A file as the operator sees it: also its model, its length and its SHA-256."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "desc": item.desc,
+        "file_type": item.file_type,
+        "version": item.version,
+        "checksum": item.checksum,
+        "sha256": item.sha256,
+        "signature": item.signature,
+        "public_notes": item.public_notes,
+        "hardware_key": item.hardware_key,
+        "length": item.length,
+        "created_at": times.iso(item.created_at),
+    }
+
+
+def incident(item: Incident) -> dict[str, Any]:
+    """One of GET /incidents (dev.xyte.io ref/get-incident)."""
+    return {
+        "id": item.id,
+        "device_id": item.device_id,
+        "status": item.status,
+        "priority": item.priority,
+        "title": item.title,
+        "description": item.description,
+        "issue": item.issue,
+        "created_at": times.iso(item.created_at),
+        "updated_at": times.iso(item.updated_at),
+    }
+
+
+def incident_for_operator(item: Incident) -> dict[str, Any]:
+    """An incident as the operator sees it: also who opened it."""
+    return {**incident(item), "opened_by": item.opened_by}
