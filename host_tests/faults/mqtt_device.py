@@ -6,6 +6,7 @@ import json
 import sys
 
 from redpoll.net.mqtt import MQTTClient, MQTTException
+from redpoll.net.stream import tls_context
 from redpoll.port import sleep_ms, ticks_diff, ticks_ms
 
 
@@ -121,6 +122,31 @@ def come_back(port, level, name, topic):
             errors.append(str(error))
             client.close()
     return {"came": len(got), "errors": errors}
+
+
+def knock(port, level, name, deadline_ms, ca, cert=None, key=None):
+    """Connect over TLS, once. -> how long it took, and the error."""
+    started = ticks_ms()
+    error = None
+    client = MQTTClient(
+        name,
+        "127.0.0.1",
+        port,
+        keepalive=20,
+        protocol=level,
+        connect_timeout_ms=deadline_ms,
+        ssl=tls_context(ca, cert, key),
+        server_hostname="localhost",
+    )
+    try:
+        client.connect()
+        took = ticks_diff(ticks_ms(), started)
+        client.publish(name, b"in", False, 1)
+        client.disconnect()
+    except OSError as failed:
+        took = ticks_diff(ticks_ms(), started)
+        error = str(failed)
+    return {"took": took, "error": error, "closed": client.sock is None}
 
 
 def allocated():

@@ -6,6 +6,7 @@ its deadline. A part of the places each time; all of them with REDPOLL_LONG=1. W
 
 import copy
 import errno
+import getpass
 import os
 import queue
 import random
@@ -20,9 +21,10 @@ import paho.mqtt.client as paho
 import pytest
 from bad_network import Cut, Dribble, Garbage, Late, Network, Packets, Silence, Stall, Way, twice
 from brokers import BROKERS, KillableMosquitto, needs_mosquitto
+from certificates import make_certificates, needs_openssl
 from interpreters import INTERPRETERS, Script
 
-from tools.hub.process import EmbeddedProcess
+from tools.hub.process import EmbeddedProcess, MosquittoProcess
 
 HERE = Path(__file__).resolve().parent
 LONG = bool(os.environ.get("REDPOLL_LONG"))
@@ -236,6 +238,62 @@ def test_a_session_with_many_messages_waiting_can_be_resumed(mosquitto: dict[int
             sender.publish(topic, bytes(1000))
         end = device.ask(20, **question)
     assert end == {"came": 16, "errors": []}
+
+
+# -- the same under TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded(certificates: Path) -> Iterator[MosquittoProcess]:
+    """Mosquitto that lets only clients with a certificate in."""
+    names = {"cafile": "ca.pem", "certfile": "server.pem", "keyfile": "server.key"}
+    # it gives root's rights up before it reads them
+    lines = f"require_certificate true\nuser {getpass.getuser()}\n" + "".join(
+        f"{key} {certificates / name}\n" for key, name in names.items()
+    )
+    with MosquittoProcess(listener=lines) as broker:
+        yield broker
+
+
+@needs_mosquitto
+@needs_openssl
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_a_tls_handshake_that_stops_breaks_or_dribbles_anywhere_ends_within_the_deadline(
+    certificates: Path, guarded: MosquittoProcess, interpreter: str, figure: Figure
+) -> None:
+    files = {"ca": "ca.pem", "cert": "device.pem", "key": "device.key"}
+    deadline = 400
+    question = {"do": "knock", "level": 5, "name": "knock", "deadline_ms": deadline}
+    question |= {name: str(certificates / file) for name, file in files.items()}
+    tried = 0
+    longest = 0
+    with Network(guarded.port) as network, Script(interpreter, HERE / "mqtt_device.py", heap="1M") as device:
+        question["port"] = network.port
+        entered = device.ask(20, **question)
+        assert entered["error"] is None, entered
+        link = network.links[-1]
+        for side in (link.up, link.down):
+            # what came before CONNACK had been answered
+            for at in range(0, link.passed[side] - 250, 40 if LONG else 700):
+                for trouble in (Silence(at), Cut(at)):
+                    network.plan(*((trouble, None) if side is link.up else (None, trouble)))
+                    end = device.ask(20, **question)
+                    assert end["error"] and end["closed"], (trouble, at, end)
+                    assert end["took"] <= deadline + 300, (trouble, at, end)
+                    longest = max(longest, end["took"])
+                    tried += 1
+        network.plan(Dribble(), Dribble())
+        assert device.ask(20, **question | {"deadline_ms": 8000})["error"] is None
+        # without its certificate it stays outside
+        assert device.ask(20, **question | {"cert": None, "key": None})["error"]
+    figure(f"{tried} handshakes stopped or cut, the longest attempt took {longest} ms with a deadline of {deadline} ms")
 
 
 # -- a link that falls silent while it is used
