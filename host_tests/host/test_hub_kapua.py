@@ -214,7 +214,7 @@ def test_a_login_gives_a_token_as_the_reference_has_it(bench: Bench) -> None:
     assert re.fullmatch(r"[A-Za-z0-9-_=]+\.[A-Za-z0-9-_=]+\.?[A-Za-z0-9-_.+/=]*", made["tokenId"])  # the vendor's pattern
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", made["refreshToken"])
     header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in made["tokenId"].split(".")[:2])
-    assert header == {"alg": "HS256"}
+    assert header == {"alg": "HS256", "typ": "JWT"}
     assert (claims["sub"], claims["sId"], claims["iat"], claims["exp"]) == ("Ag", "AQ", int(NOON), int(NOON + 1800))
 
 
@@ -668,8 +668,13 @@ def test_a_command_that_fails_never_shows_100_percent(bench: Bench, word: str) -
     assert [(n["status"], n["progress"], n["message"]) for n in told] == [("FAILED", 0, "no lamp")]
 
 
-def test_a_cancelled_command_is_told_as_failed() -> None:
-    assert operations._OF_COMMAND["cancelled"] == "FAILED"
+def test_a_cancelled_command_is_told_as_failed(bench: Bench) -> None:
+    device_id = bench.device()
+    cancelled = replace(queue(bench, device_id), status="cancelled", message="taken back")
+    bench.do(lambda unit: operations.follow(unit, get_device(unit.db, device_id), cancelled, reported=True))
+    item = bench.get(f"/_/devices/{device_id}/operations")["items"][0]
+    told = bench.get(f"{operation_path(item)}/notifications")["items"]
+    assert [(item["status"], n["status"], n["progress"], n["message"]) for n in told] == [("FAILED", "FAILED", 0, "taken back")]
 
 
 def test_operations_have_lists_queries_and_counts(bench: Bench) -> None:
