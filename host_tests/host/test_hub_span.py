@@ -507,7 +507,7 @@ class Span:
 
 
 def check_error(answer: httpx.Response, status: int) -> str:
-    codes = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12}
+    codes = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 6}
     assert answer.status_code == status, answer.text
     error = answer.json()
     assert set(error) == {"code", "message", "details"} and error["details"] == []
@@ -599,7 +599,8 @@ def openapi(url: str) -> dict[str, Any]:
 def routes(hub: HubProcess) -> list[tuple[str, str]]:
     """Every call of the facet, as OpenAPI has it, with ids of nobody."""
     paths = openapi(hub.url)
-    filled = {path: path.replace("{collection_id}", home(hub)).replace("{device_id}", NOBODY) for path in paths if path.startswith("/span")}
+    ids = {"{collection_id}": home(hub), "{device_id}": NOBODY, "{message_id}": NOBODY}
+    filled = {path: functools.reduce(lambda text, name: text.replace(name, ids[name]), ids, path) for path in paths if path[:5] == "/span"}
     return [(method.upper(), filled[path]) for path in filled for method in paths[path]]
 
 
@@ -872,6 +873,18 @@ def test_a_message_of_the_outbox_is_a_command(hub: HubProcess, api: Span, board:
     assert len(api.ok("GET", path, limit=1)["messages"]) == 1
     assert api.ok("GET", path, end=int(oldest["createdTime"]) - 1000)["messages"] == []
     api.refused(400, "GET", path, offset="1")
+
+
+def test_a_message_is_taken_back_until_the_device_has_answered_it(hub: HubProcess, api: Span, board: Board) -> None:
+    path = path_of(board, "/outbox")
+    one, two = (api.ok("POST", path, {"payload": "aGk="})["messageId"] for _ in range(2))
+    assert api.ok("DELETE", f"{path}/{one}") == {"messageId": one, "collectionId": home(hub), "deviceId": board.id}
+    assert [item["messageId"] for item in api.ok("GET", path)["messages"]] == [two]
+    assert board.get("/command").json()["id"] == two
+    board.post("/command", {"id": two, "status": "in_progress"})
+    assert "in_progress" in api.refused(409, "DELETE", f"{path}/{two}")
+    for unknown in (NOBODY, "x", "%00"):
+        api.refused(404, "DELETE", f"{path}/{unknown}")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ class NotFound(Refused):
     status = 404
 
 
+class Conflict(Refused):
+    """Known and readable, but no longer possible: something has happened before."""
+
+    status = 409
+
+
 class Invalid(Refused):
     """Readable, but a value is not acceptable, or contradicts what the hub holds."""
 

@@ -21,7 +21,7 @@ vendor does not have, and `gateway` for a device with a parent. A message of the
 
 Left out of the vendor's API: teams, outputs, firmware images, blobs, certificates (the list is empty), statistics, data dumps,
 samples, gateways as things of their own (a gateway is a device that others have as parent), creating devices (they register themselves),
-deleting collections, taking messages out of the outbox, the web socket of messages (/from), field masks and any other tag.
+deleting collections, the web socket of messages (/from), field masks and any other tag.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from tools.hub import wire
 from tools.hub.activity import EVENTS, Activity, Filter, Subscription
 from tools.hub.domain import cellular, commands, devices, firmware, model, telemetry
 from tools.hub.domain.model import Device, Space, find_device, find_space, get_device, mapping
-from tools.hub.errors import Invalid, Malformed, NotAllowed, NotAuthorized, NotFound, Refused
+from tools.hub.errors import Conflict, Invalid, Malformed, NotAllowed, NotAuthorized, NotFound, Refused
 from tools.hub.facets import span_shapes as shapes
 from tools.hub.hub import Hub
 from tools.hub.store import Unit
@@ -79,6 +79,7 @@ def router(hub: Hub) -> APIRouter:
         ("GET", f"{_DEVICE}/inbox", facet.list_inbox, "page"),
         ("GET", f"{_DEVICE}/outbox", facet.list_outbox, "page"),
         ("POST", f"{_DEVICE}/outbox", facet.add_to_outbox, "payload"),
+        ("DELETE", f"{_DEVICE}/outbox/{{message_id}}", facet.delete_from_outbox, ""),
     ):
         allowed = facet.reads if method == "GET" else facet.writes
         api.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(allowed)], openapi_extra=_BODIES.get(extra))
@@ -335,7 +336,8 @@ class SpanFacet:
         def work(db: Connection) -> list[dict[str, Any]]:
             device = _device(db, collection_id, device_id)
             found = commands.list_commands(db, device.id, PAGE_MAX, 0)
-            return [shapes.downstream(item, device) for item in found if after <= item.created_at <= until][:limit]
+            waiting = [item for item in found if after <= item.created_at <= until and item.status != commands.CANCELLED]
+            return [shapes.downstream(item, device) for item in waiting[:limit]]
 
         return JSONResponse({"messages": await self._hub.store.read(work)})
 
@@ -346,6 +348,19 @@ class SpanFacet:
         def work(unit: Unit) -> dict[str, Any]:
             device = _device(unit.db, collection_id, device_id)
             return shapes.downstream(commands.queue(unit, device, command), device)
+
+        return JSONResponse(await self._hub.do(work))
+
+    async def delete_from_outbox(self, collection_id: str, device_id: str, message_id: str) -> JSONResponse:
+        """Take a message back that the device has not answered; 409 once it has."""
+
+        def work(unit: Unit) -> dict[str, Any]:
+            device = _device(unit.db, collection_id, device_id)
+            try:
+                command = commands.cancel(unit, device, message_id)
+            except NotAllowed as refused:
+                raise Conflict(str(refused)) from None
+            return {"messageId": command.id, "collectionId": device.collection_id, "deviceId": device.id}
 
         return JSONResponse(await self._hub.do(work))
 
