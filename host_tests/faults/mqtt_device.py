@@ -26,10 +26,11 @@ class Watch:
             self.longest[name] = max(took, self.longest.get(name, 0))
 
 
-def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepalive=20, patience=20, echo=True):
+def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepalive=20, patience=20, echo=True, tls=None):
     """One session: subscribe to a topic, publish numbers there, at each QoS in turn, until all were acknowledged and (echo) came back.
 
-    Whatever breaks it connects again. -> errors met, numbers that came back, calls' longest times, sessions that the broker forgot.
+    Whatever breaks it connects again. tls: files with the CA, certificate and key.
+    -> errors met, numbers that came back, calls' longest times, sessions that the broker forgot.
     """
     got, errors = [], []
     watch = Watch()
@@ -42,6 +43,8 @@ def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepal
         window=3,
         connect_timeout_ms=deadline_ms,
         ack_timeout_ms=deadline_ms,
+        ssl=tls_context(*tls) if tls else False,
+        server_hostname="localhost",
     )
     client.set_callback(lambda topic, msg: got.append(number_of(msg)))
     number = forgotten = 0

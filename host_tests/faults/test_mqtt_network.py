@@ -20,10 +20,11 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from bad_network import Cut, Dribble, Garbage, Late, Network, Packets, Silence, Stall, Way, twice
-from brokers import BROKERS, KillableMosquitto, needs_mosquitto
+from brokers import BROKERS, KillableMosquitto, needs_mosquitto, wait_for_port
 from certificates import make_certificates, needs_openssl
 from interpreters import INTERPRETERS, Script
 
+from tools.hub.broker import free_port
 from tools.hub.process import EmbeddedProcess, MosquittoProcess
 
 HERE = Path(__file__).resolve().parent
@@ -83,7 +84,9 @@ class Watcher:
 class Bench:
     """A device on a bad network before a broker, and a watcher beside it."""
 
-    def __init__(self, ports: dict[int, int], level: int, interpreter: str, qualities: tuple[int, ...]) -> None:
+    def __init__(
+        self, ports: dict[int, int], level: int, interpreter: str, qualities: tuple[int, ...], tls: tuple[str, ...] = (), tls_port: int = 0
+    ) -> None:
         self.level = level
         self.qualities = qualities
         self.may_reset = True
@@ -92,8 +95,9 @@ class Bench:
         self.forgotten = 0
         self.doubled = 0
         self.watcher = Watcher(ports[5], self.prefix)
-        self.network = Network(ports[level])
-        self.device = Script(interpreter, HERE / "mqtt_device.py")
+        self.tls = tls
+        self.network = Network(tls_port or ports[level])
+        self.device = Script(interpreter, HERE / "mqtt_device.py", heap="1M" if tls else "400K")
 
     def __enter__(self) -> "Bench":
         self.watcher.__enter__()
@@ -114,7 +118,7 @@ class Bench:
         for up, down in troubles:
             self.network.plan(up, down)
         self.lives += 1
-        question = {"port": self.network.port, "level": self.level, "deadline_ms": deadline_ms, **options}
+        question = {"port": self.network.port, "level": self.level, "deadline_ms": deadline_ms, "tls": self.tls, **options}
         name, topic = f"{self.prefix}-{self.lives}", f"{self.prefix}/{self.lives}"
         life: dict[str, Any] = self.device.ask(60, do="live", name=name, topic=topic, count=COUNT, qos=self.qualities, **question)
         assert life["done"], life
@@ -251,14 +255,20 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guarded(certificates: Path) -> Iterator[MosquittoProcess]:
+def plain_port() -> int:
+    """On which the guarded Mosquitto lets everybody in."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def guarded(certificates: Path, plain_port: int) -> Iterator[MosquittoProcess]:
     """Mosquitto that lets only clients with a certificate in."""
     names = {"cafile": "ca.pem", "certfile": "server.pem", "keyfile": "server.key"}
     # it gives root's rights up before it reads them
-    lines = f"require_certificate true\nuser {getpass.getuser()}\n" + "".join(
-        f"{key} {certificates / name}\n" for key, name in names.items()
-    )
-    with MosquittoProcess(listener=lines) as broker:
+    lines = ["require_certificate true", f"user {getpass.getuser()}", *(f"{key} {certificates / name}" for key, name in names.items())]
+    lines += [f"listener {plain_port} 127.0.0.1", ""]
+    with MosquittoProcess(listener="\n".join(lines)) as broker:
+        wait_for_port(plain_port)
         yield broker
 
 
@@ -294,6 +304,27 @@ def test_a_tls_handshake_that_stops_breaks_or_dribbles_anywhere_ends_within_the_
         # without its certificate it stays outside
         assert device.ask(20, **question | {"cert": None, "key": None})["error"]
     figure(f"{tried} handshakes stopped or cut, the longest attempt took {longest} ms with a deadline of {deadline} ms")
+
+
+@needs_mosquitto
+@needs_openssl
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_under_tls_too_nothing_is_lost_wherever_a_connection_breaks(
+    certificates: Path, guarded: MosquittoProcess, plain_port: int, interpreter: str, figure: Figure
+) -> None:
+    files = tuple(str(certificates / name) for name in ("ca.pem", "device.pem", "device.key"))
+    cuts = 0
+    with Bench({5: plain_port}, 5, interpreter, (1, 2), files, guarded.port) as bench:
+        for side, total in zip(("up", "down"), bench.lengths(), strict=True):
+            step = 16 if LONG else total // 4
+            for at in range(random.randrange(step), total, step):
+                cut = Cut(at, reset=bool(at & 1))
+                life = bench.live((cut, None) if side == "up" else (None, cut))
+                assert not any(refused for refused, _ in life["errors"]), life
+                cuts += cut.happened
+        bench.check_all()
+    assert cuts >= 6
+    figure(f"{cuts} TLS sessions cut: nothing lost, {bench.doubled} of QoS 1 twice")
 
 
 # -- a link that falls silent while it is used
