@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hub_support import Board, MqttBoard, wait_for
 
+from tools.hub.client import HubError
 from tools.hub.process import HubProcess
 
 SEED = 20261121
@@ -19,6 +20,7 @@ NAMES = [
     "state", "firmware_version", "sub_model", "details", "space_version", "config_version", "property", "value", "sn", "mac",
     "cloud_id", "parent_id", "hardware_key", "space_id", "extra_params", "friendly_name", "file_id", "configuration", "info", "known",
     "latest_fw_version", "error", "latest_fw_file_id", "coordinates", "utc_offset", "location", "expires_at", "fields",
+    "title", "issue", "priority", "description", "category", "int_key_1", "int_key_2", "string_key_1", "string_key_2", "model_id",
 ]  # fmt: skip
 PLAIN = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**40, 1.5, 1e308, "", "x", "done", "in_progress", "online", "é", "\u202e",
@@ -62,16 +64,62 @@ def test_random_bodies_on_every_call_are_never_a_5xx(hub: HubProcess) -> None:
             license = f"{hub.url}/xyte/operator/devices/{board.id}/licenses"
             made = hub.operator.add_license(board.id, "x")["id"]
             doors += [("POST", license), ("PUT", f"{license}/{made}"), ("GET", board.base + "/license")]
+            board.claim("fuzz")  # what is not claimed keeps no incidents and events
+            doors += more_doors(hub, board)
             with httpx.Client() as client:
                 for n in range(1500):
                     method, url = chance.choice(doors)
                     key = hub.operator_key if "/core/" in url or "/operator/" in url else board.key
                     sent = body(chance) if method != "GET" else None
-                    answer = client.request(method, url, headers={"Authorization": key}, content=sent)
-                    assert answer.status_code in ALLOWED, (n, method, url, sent, answer.text)
-                    answer.json()
+                    if sent is not None and url.endswith("/children/telemetries") and chance.random() < 0.7:
+                        sent = json.dumps({chance.choice([board.id, child_of(hub, board), "x"]): value(chance)}).encode()
+                    headers = {"Authorization": key, **chance.choice(HEADERS)}
+                    answer = client.request(method, url, headers=headers, content=sent)
+                    assert answer.status_code in {*ALLOWED, 206, 416}, (n, method, url, sent, answer.text)
+                    if answer.headers["content-type"] != "application/octet-stream":
+                        answer.json()
         after = hub.operator.device(bystander.id)
+    for command in hub.operator.commands(board.id, limit=1000):
+        with contextlib.suppress(HubError):
+            hub.operator.cancel(board.id, command["id"])
+    for file in hub.operator.files():
+        hub.operator.delete_file(file["id"])
     assert {**after, "online": None, "last_seen_at": None} == {**before, "online": None, "last_seen_at": None}
+
+
+HEADERS = [{}] * 8 + [
+    {"Range": "bytes=1-"}, {"Range": "bytes=99-"}, {"Range": "bytes=-"}, {"Range": "x"}, {"Range": "bytes=0-0,1-1"},
+    {"Content-Type": "multipart/form-data"}, {"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Type": "multipart/;;="},
+    {"Content-Type": "application/x-www-form-urlencoded"}, {"If-Range": "x", "Range": "bytes=1-"},
+]  # fmt: skip
+
+
+def more_doors(hub: HubProcess, board: Board) -> list[tuple[str, str]]:
+    """Files, incidents, events and children, and the operator's side of them."""
+    unknown = "00000000-0000-0000-0000-000000000000"
+    file_id = hub.operator.upload_file(b"0123456789", "fuzz", version="1.0.0")["id"]
+    device, files = f"{hub.url}/xyte/core/v1/organization/devices/{board.id}", f"{hub.url}/xyte/operator/files"
+    link = board.get(f"/files/{file_id}").json()["url"]
+    doors = [("POST", board.base + end) for end in ("/incidents", "/events", "/children", "/children/telemetries")]
+    doors += [("GET", board.base + end) for end in ("/incidents", "/children", "/command/pending_commands")]
+    doors += [("DELETE", board.base + end) for end in ("/incidents", f"/incidents/{unknown}", "/incidents/%F0%9F%98%80")]
+    doors += [("GET", f"{board.base}/files/{end}") for end in (file_id, f"{file_id}/content", "%00", "x/content?until=é&signature=%FF%00")]
+    doors += [("GET", link), ("GET", f"{link}x"), ("GET", f"{link}&until=1")]
+    doors += [
+        ("POST", f"{files}{end}") for end in ("", "?name=a", "?name=%00", "?name=a&version=1.0.0", "?name=a&desc=%FF&version=1.0.0-x")
+    ]
+    doors += [("GET", files), ("GET", f"{files}/{file_id}"), ("GET", f"{files}/{file_id}/content"), ("DELETE", f"{files}/{unknown}")]
+    doors += [("POST", f"{device}/incidents"), ("GET", f"{device}/incidents"), ("GET", f"{device}/events")]
+    doors += [("DELETE", f"{device}/commands/{unknown}"), ("DELETE", f"{device}/commands/%00")]
+    return doors + [("DELETE", f"{hub.url}/xyte/core/v1/organization/incidents/x"), ("PUT", board.base + "/cloud_settings")]
+
+
+def child_of(hub: HubProcess, board: Board) -> str:
+    """The board's first child; one is made when there is none yet."""
+    children = board.get("/children").json()
+    if children:
+        return str(children[0]["id"])
+    return str(board.post("/children", {"model_id": "m", "firmware_version": "1"}).json()["id"])
 
 
 @pytest.mark.parametrize("host", [b"[", b"a b", b"", b"x/../y", b"\xff", b"[::1]:x", b"h:99999999", b"x" * 300, b"a@b", b"a#b"])

@@ -323,7 +323,7 @@ def test_a_bad_command_update_is_422(board: Board, body: dict[str, Any]) -> None
     assert board.post("/command", body).status_code == 422
 
 
-# ---- no licences (test_hub_licenses has the rest), update device, space, settings, files, dumps
+# ---- no licences (test_hub_licenses has the rest), update device, space, settings, dumps (test_hub_files has the rest)
 
 
 def test_there_are_no_licences(board: Board) -> None:
@@ -386,11 +386,6 @@ def test_cloud_settings_take_both_forms(hub: HubProcess, board: Board) -> None:
     assert hub.operator.device(board.id)["cloud_settings"] == {"a": 1, "incidents.suspend_creation": True}
     for bad in ({}, {"property": 5, "value": 1}, {"property": "a", "value": []}, {"a": {}}):
         assert board.put("/cloud_settings", bad).status_code == 422
-
-
-def test_there_are_no_files(board: Board) -> None:
-    assert board.get("/files").json() == []
-    assert board.get("/files/5").status_code == 404
 
 
 def test_a_dump_is_kept_appended_and_listed(hub: HubProcess, board: Board) -> None:
