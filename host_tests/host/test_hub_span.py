@@ -202,6 +202,17 @@ def test_other_collections_devices_and_events_are_not_told(tmp_path: Path) -> No
     run(scenario)
 
 
+def test_a_collection_is_told_of_a_device_that_leaves_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as hub, hub.subscribe() as client:
+            await until(lambda: hub.subscriptions)
+            hub.hub.activities.emit("deviceMoved", "elsewhere", DEVICE, {"fromCollectionId": "nowhere"})
+            hub.hub.activities.emit("deviceMoved", "elsewhere", DEVICE, {"fromCollectionId": COLLECTION})
+            assert (await said(client))["data"] == {"fromCollectionId": COLLECTION}
+
+    run(scenario)
+
+
 def test_since_gives_what_came_after_and_numbers_each(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(tmp_path) as hub:
@@ -312,6 +323,24 @@ def test_who_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async def scenario() -> None:
         async with serving(tmp_path) as hub, hub.subscribe(token=None) as client:
             assert await closed(client) == (1008, "Not authorized: no JWT came")
+
+    run(scenario)
+
+
+def test_strangers_take_no_more_than_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span, "STRANGERS_MAX", 1)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as hub, hub.subscribe(token=None) as first:
+            with pytest.raises(InvalidStatus) as refused:
+                await hub.subscribe(token=None)
+            assert refused.value.response.status_code == 429
+            async with hub.subscribe():
+                pass
+            await first.send(json.dumps({"jwt": hub.tokens.jwt("read", time.time() + 60)}))
+            await until(lambda: hub.subscriptions)
+            async with hub.subscribe(token=None):
+                pass
 
     run(scenario)
 

@@ -109,7 +109,10 @@ class Activity:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which activities someone wants; None is all. A gateway's include those of the devices behind it."""
+    """Which activities someone wants; None is all.
+
+    A gateway's include those of the devices behind it, a collection's the deviceMoved of a device that left it.
+    """
 
     device_id: str | None = None
     event: str | None = None
@@ -119,7 +122,7 @@ class Filter:
         return (
             self.device_id in (None, activity.device_id, activity.gateway_id)
             and self.event in (None, activity.event)
-            and self.collection_id in (None, activity.collection_id)
+            and self.collection_id in (None, activity.collection_id, activity.data.get("fromCollectionId"))
         )
 
 

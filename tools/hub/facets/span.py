@@ -38,7 +38,7 @@ from tools.hub import wire
 from tools.hub.activity import EVENTS, Activity, Filter, Subscription
 from tools.hub.domain import cellular, commands, devices, firmware, model, telemetry
 from tools.hub.domain.model import Device, Space, find_device, find_space, get_device, mapping
-from tools.hub.errors import Conflict, Invalid, Malformed, NotAllowed, NotAuthorized, NotFound, Refused
+from tools.hub.errors import Conflict, Invalid, Malformed, NotAllowed, NotAuthorized, NotFound, Refused, TooMany
 from tools.hub.facets import span_shapes as shapes
 from tools.hub.hub import Hub
 from tools.hub.store import Unit
@@ -47,6 +47,7 @@ from tools.hub.tokens import Access
 PREFIX = "/span"
 VERSION = "4.10.0"
 JWT_SECONDS = 10.0
+STRANGERS_MAX = 100  # connections whose JWT has not come yet
 SEND_SECONDS = 60.0
 PAGE = 512  # messages of a list, when no limit is given
 PAGE_MAX = 1000
@@ -91,6 +92,7 @@ class SpanFacet:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._strangers = 0
 
     # ---- who may
 
@@ -155,6 +157,8 @@ class SpanFacet:
             wanted, since = _question(socket, collection_id)
             if access is not None:
                 await self._check_collection(collection_id)
+            elif self._strangers >= STRANGERS_MAX:
+                raise TooMany("Too many connections wait to say who they are: send X-API-Token")
         except Refused as refused:
             await socket.send_denial_response(shapes.error(refused.status, str(refused)))
             return
@@ -178,11 +182,14 @@ class SpanFacet:
 
     async def _first_message(self, socket: WebSocket, wanted: Filter) -> Filter:
         """Who is it, and what does it want? Raises NotAuthorized and Malformed."""
+        self._strangers += 1
         try:
             async with asyncio.timeout(JWT_SECONDS):
                 message = await socket.receive()
         except TimeoutError:
             raise NotAuthorized("Not authorized: no JWT came") from None
+        finally:
+            self._strangers -= 1
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect
         said = wire.decode_object(message.get("bytes") or (message.get("text") or "").encode())
