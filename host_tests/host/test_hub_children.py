@@ -130,6 +130,18 @@ def test_children_are_claimed_with_their_gateway_and_move_with_it(bench: Bench) 
     assert bench.events(child.id).count("deviceMoved") == 2
 
 
+def test_the_operator_moves_what_has_no_serial_number(bench: Bench, parent: Device) -> None:
+    child = child_of(parent)
+    path = f"{DEVICES}/{child.id}"
+    for space_id, name in (("moved", "moved"), (3220, "3220"), ("moved", "moved"), ("moved", "moved")):
+        assert bench.operator("PATCH", path, {"space_id": space_id})["space"]["id"] == name
+    assert shown(child)["space_data_version"] == 4
+    assert shown(parent)["space"]["id"] not in ("moved", "3220")
+    for bad in (None, "", [], {}, True, "x" * 256):
+        bench.operator("PATCH", path, {"space_id": bad, "configuration": {"a": 1}}, status=422)
+    assert shown(child)["configuration"] == {}
+
+
 # ---- telemetries
 
 

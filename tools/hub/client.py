@@ -72,6 +72,10 @@ class OperatorClient:
     def rename(self, device_id: str, name: str) -> dict[str, Any]:
         return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"name": name})
 
+    def move(self, device_id: str, space_id: str | int) -> dict[str, Any]:
+        """Put the device into another space, one that has no serial number to be claimed by too; returns it."""
+        return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"space_id": space_id})
+
     def command(
         self,
         device_id: str,

@@ -210,9 +210,7 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
     mac = text(body.get("mac"), "mac", limit=64)
     sn = text(body.get("sn"), "sn")
     name = text(body.get("name"), "name")
-    space_id = body.get("space_id", "default")
-    space_id = text(str(space_id) if isinstance(space_id, int) else space_id, "space_id", required=True)
-    assert space_id is not None
+    space_id = read_space_id(body.get("space_id", "default"))
     if cloud_id is None and sn is None:
         raise Invalid("Name the device by its cloud_id, or by its sn, where another has the same sn also by its mac")
     device = _find_alone(unit.db, sn) if cloud_id is None and mac is None else _find_registered(unit.db, cloud_id, mac, sn)
@@ -246,6 +244,18 @@ def move(unit: Unit, device: Device, space: Space) -> Device:
     for row in unit.db.execute(select(tables.devices).where(rows.parent_id == device.id, along)).all():
         _move_alone(unit, to_device(row), space)
     return moved
+
+
+def put(unit: Unit, device: Device, space_id: str) -> Device:
+    """Put the device into the space that the operator calls so (made when it is new), if it is not there."""
+    space = ensure_space(unit.db, space_id)
+    return device if space.id == device.collection_id else move(unit, device, space)
+
+
+def read_space_id(value: object) -> str:
+    """What the operator calls a space: a text, or a number as the vendor has it. Raises Invalid."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return text(str(value) if is_number else value, "space_id", required=True) or ""
 
 
 def _move_alone(unit: Unit, device: Device, space: Space) -> Device:

@@ -10,7 +10,8 @@ one: a message that comes twice is stored once.
 
 Each licence is a message of its own, an object as in seed 001.
 
-Left out so far: children, licences as an array, the newer `command` topic for what the hub sends.
+Left out so far: licences as an array, the newer `command` topic for what the hub sends. For children, incidents, events, files and dumps
+no topic is documented: they are HTTP only, for a device that speaks MQTT too.
 """
 
 import asyncio

@@ -99,11 +99,12 @@ class OperatorFacet:
         return await self._device(lambda unit: get_device(unit.db, device_id))
 
     async def change(self, device_id: str, request: Request) -> JSONResponse:
-        """Change name or configuration."""
+        """Change name or configuration, or put the device into another space (space_id), as a claim does for one that has a sn."""
         body = await wire.read_object(request)
-        unknown = [key for key in body if key not in ("name", "configuration")]
+        unknown = [key for key in body if key not in ("name", "configuration", "space_id")]
         if unknown or not body:
-            raise Malformed("PATCH takes name and configuration" + (f", not {unknown[0][:64]!r}" if unknown else ""))
+            raise Malformed("PATCH takes name, configuration and space_id" + (f", not {unknown[0][:64]!r}" if unknown else ""))
+        space_id = devices.read_space_id(body["space_id"]) if "space_id" in body else None
 
         def work(unit: Unit) -> Device:
             device = get_device(unit.db, device_id)
@@ -111,6 +112,8 @@ class OperatorFacet:
                 configuration.set_by_operator(unit, device, body["configuration"])
             if "name" in body:
                 devices.rename(unit, device, body["name"])
+            if space_id is not None:
+                devices.put(unit, get_device(unit.db, device_id), space_id)
             return get_device(unit.db, device_id)
 
         return await self._device(work)
