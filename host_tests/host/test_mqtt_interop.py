@@ -57,7 +57,7 @@ RUMQTTD = {
 # it says "session present" and has lost which QoS 2 messages were under way
 RUMQTTD_QOS_2 = {
     "lost_outbound": "closes a resumed connection at the PUBREL of a message that it took on the connection before, every time",
-    "lost_inbound": "does not send PUBREL again on a resumed connection",
+    "lost_inbound": "with several messages under way, sends no PUBREL again on the resumed connection",
 }
 
 
