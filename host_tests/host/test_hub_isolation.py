@@ -90,6 +90,7 @@ def test_with_another_devices_things_under_its_own_path_nothing_is_touched_or_to
         for method, path, body in theirs.calls(device):
             if any(name in path for name in (theirs.file, theirs.incident, theirs.dump)) or path == "/command":
                 assert device.call(method, path, body).status_code == 404, (method, path)
+        assert device.call("DELETE", "/incidents").status_code == 200
         answer = device.post("/children/telemetries", {theirs.child.id: {}, theirs.gateway.id: {}}).json()
         assert {json.dumps(item) for item in answer.values()} == {'{"error": "Child device not found"}'}
         said = "".join(device.get(path).text for path in ("/files", "/incidents", "/children", "/command/pending_commands"))
