@@ -76,6 +76,19 @@ def test_an_unknown_file_is_404(device: Device, file_id: str) -> None:
         assert answer.status_code == 404 and answer.json()["error"]
 
 
+def test_a_url_is_at_the_public_address_else_where_the_device_asked_and_never_at_what_is_no_host(tmp_path: Path, bench: Bench) -> None:
+    public = Bench(tmp_path, public_url="https://cloud.example")
+    seen = public.device()
+    end = f"{seen.base}/files/{public.upload()['id']}/content?"
+    assert seen.get("/files").json()[0]["url"].startswith(f"https://cloud.example{end}")
+    public.close()
+    device = bench.device()
+    path = f"/files/{bench.upload()['id']}"
+    assert device.get(path, headers={"Host": "10.0.0.7:8480"}).json()["url"].startswith("http://10.0.0.7:8480/xyte/v1/devices/")
+    bench.hub.url = "http://127.0.0.1:1"
+    assert device.get(path, headers={"Host": "x" * 300}).json()["url"].startswith("http://127.0.0.1:1/xyte/v1/devices/")
+
+
 # ---- the bytes
 
 
