@@ -18,6 +18,7 @@ _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
 _REPLAY = const(100)
 _TELL_AGAIN = const(60000)
+_TELLS = const(10)
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 
 
@@ -57,7 +58,10 @@ class Agent:
         # has the configuration in force been told to the cloud in this session? Then what was told, and the uptime when
         self._confirmed = False
         self._last_told = None
+        # uptime when the minute began in which it was told so often, and is it still to be told when that is over?
         self._told_at = 0
+        self._tells = 0
+        self._tell_later = False
         # has a configuration come while another one was on trial?
         self._missed = False
         # uptime by which a configuration on trial must have reached the cloud
@@ -174,6 +178,12 @@ class Agent:
 
     def heartbeat(self):
         """How the device itself does: a sensor like any other, read every minute."""
+        # what a full flash did not take is tried again, once a minute
+        self._config.save_again()
+        try:
+            self.settings.save_again()
+        except OSError as error:
+            log.warning("credentials: %s", error)
         told = self._health.readings()
         told["spool_depth"] = len(self.spool)
         told["spool_dropped"] = self.spool.dropped
@@ -211,6 +221,8 @@ class Agent:
             self._sense()
             if self._config.on_trial() and self.clock.ms() >= self._trial_end:
                 self._end_trial()
+            if self._tell_later and self.clock.ms() - self._told_at >= _TELL_AGAIN and not self._config.on_trial():
+                self._tell_config()
             ms = self._link.poll()
             # it may have waited nearly as long as the watchdog does, and so may what follows
             self.feed()
@@ -323,6 +335,7 @@ class Agent:
         """The cloud has this message of the spool; not `accepted`: it never will, for what the message is."""
         self.spool.acknowledge(number)
         if not accepted:
+            self.spool.dropped += 1
             return
         self._link.alive()
         if self._config.on_trial():
@@ -346,16 +359,22 @@ class Agent:
 
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
+        if self._config.on_trial() and version != self._config.version:
+            self._missed = True
         if version <= self._config.version:
             if version == self._config.version:
                 self.on_config_taken(version, values)
             self.on_config_version(version)
             return
-        trial, refusal = self._try_settings(values.get("settings", {}))
-        answer = self._config.offer(version, values, refusal, trial)
+        try:
+            trial, refusal = self._try_settings(values.get("settings", {}))
+            answer = self._config.offer(version, values, refusal, trial)
+        except Exception:
+            # out of memory: no settings are left in force that nobody tries
+            self._overlay()
+            raise
         if answer is None:
             log.info("config %d has to wait until config %d has passed its trial", version, self._config.version)
-            self._missed = True
             return
         reason = answer[1]
         if trial and not self._config.on_trial():
@@ -421,9 +440,11 @@ class Agent:
     def _end_trial(self):
         log.warning("config %d: the cloud was not reached with it; the one before is in force again", self._config.version)
         self.telemetry.notice("config %d rolled back: the cloud was not reached with it" % self._config.version)
-        self._config.roll_back()
-        self._overlay()
-        self._link.restart()
+        try:
+            self._config.roll_back()
+        finally:
+            self._overlay()
+            self._link.restart()
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
@@ -482,9 +503,20 @@ class Agent:
         return LATER
 
     def _tell_config(self):
+        # at most so often a minute: a cloud that answers each with another version would never end
+        now = self.clock.ms()
+        if now - self._told_at >= _TELL_AGAIN:
+            self._tells = 0
+        if self._tells >= _TELLS:
+            self._confirmed = False
+            self._tell_later = True
+            return False
+        if not self._tells:
+            self._told_at = now
+        self._tells += 1
+        self._tell_later = False
         self._confirmed = True
         self._last_told = (self._config.version, self._config.values)
-        self._told_at = self.clock.ms()
         self._config.told()
         return self._send("send_config", self._config.version, self._config.values)
 

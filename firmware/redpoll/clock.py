@@ -12,6 +12,8 @@ class Clock:
         self._wall = wall
         self._last = ticks()
         self._ms = 0
+        # does it go by what servers say?
+        self.learned = False
         # Unix milliseconds at uptime 0; None until the time is known
         self._epoch = None
 

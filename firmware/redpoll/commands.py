@@ -100,7 +100,7 @@ class Commands:
         self._name = name
         if not self._save():
             # nothing would know of it after a restart, and it would run again
-            self.finish(ERROR, "not run: the flash of the device is full or fails")
+            self.finish(ERROR, "not run: the device is out of flash or memory")
             return
         self._report(command_id, IN_PROGRESS, "")
         if expires is not None and now is not None and now >= expires:
@@ -130,8 +130,8 @@ class Commands:
     def _save(self):
         try:
             self._record.save(self._ledger)
-        except OSError as error:
-            log.warning("commands: %s", error)
+        except (OSError, MemoryError) as error:
+            log.warning("commands: %s", str(error) or type(error).__name__)
             return False
         return True
 

@@ -8,6 +8,7 @@ from .fields import declared, is_whole, kept, mismatch
 from .flash.record import Record
 
 _TOLD = const(4)
+_ELSEWHERE = const(4)
 _MOST = const(24576)  # bytes of JSON, well below what a record takes
 
 
@@ -20,6 +21,10 @@ class Config:
         self.version = stored.get("version", 0)
         # the device's id at the cloud that gave the version; the same configuration has another version elsewhere
         self._device = stored.get("device")
+        # [device id, version] of earlier registrations, to which it may come back
+        self._elsewhere = stored.get("elsewhere", [])
+        # True while the record on flash is not what is in force, because the flash did not take it
+        self._unsaved = False
         # every value that the cloud gave, also those that nobody declared: they are given back as they came
         self.values = stored.get("values", {})
         # the cloud has to be told the values in force, because it has others
@@ -57,16 +62,24 @@ class Config:
             self._restore()
 
     def belong(self, device):
-        """The cloud knows this device under this id. With another one the version is forgotten, and the cloud has to be told the values."""
+        """The cloud knows this device under this id. With another one its own version counts, 0 for a new one, and it has to be told
+        the values.
+        """
         if device == self._device:
             return
         known = self._device
         self._device = device
         if known is None:
             self._store(self.version, self.values, self._before, self.untold)
-        else:
-            log.info("config: this is another registration, versions begin again")
-            self._store(0, self.values, self._before, bool(self.values))
+            return
+        version = 0
+        for other in self._elsewhere:
+            if other[0] == device:
+                version = other[1]
+        self._elsewhere = [other for other in self._elsewhere if other[0] not in (device, known)][1 - _ELSEWHERE :]
+        self._elsewhere.append([known, self.version])
+        log.info("config: this is another registration, its version is %d", version)
+        self._store(version, self.values, self._before, bool(self.values))
 
     def on_trial(self):
         """True until the version in force is kept or rolled back."""
@@ -151,15 +164,24 @@ class Config:
         record = {"version": version, "values": values}
         if self._device:
             record["device"] = self._device
+        if self._elsewhere:
+            record["elsewhere"] = self._elsewhere
         if untold:
             record["untold"] = True
         if before is not None:
             record["before"] = before
         try:
             self._record.save(record)
-        except (OSError, ValueError) as error:
-            # it holds until the restart, which finds the one before; the cloud gives it again then
-            log.warning("config %d is not on flash: %s", version, error)
+            self._unsaved = False
+        except (OSError, ValueError, MemoryError) as error:
+            # it holds until the restart, which finds the one before
+            self._unsaved = True
+            log.warning("config %d is not on flash: %s", version, str(error) or type(error).__name__)
+
+    def save_again(self):
+        """What the flash did not take is tried again."""
+        if self._unsaved:
+            self._store(self.version, self.values, self._before, self.untold)
 
     def _restore(self):
         try:
@@ -192,6 +214,11 @@ class Config:
 
 def _sound(stored):
     if not isinstance(stored, dict) or not is_whole(stored.get("version")) or not isinstance(stored.get("device", ""), str):
+        return False
+    elsewhere = stored.get("elsewhere", [])
+    if not isinstance(elsewhere, list) or not all(
+        isinstance(other, list) and len(other) == 2 and is_whole(other[1]) for other in elsewhere
+    ):
         return False
     return _is_dict(stored, "values") and _is_dict(stored, "before")
 

@@ -7,6 +7,7 @@ _DEPTH = const(8)
 _BYTES = const(8192)
 # a list of small values takes eight times its text
 _VALUES = const(512)
+_FLOAT = 3.4e38
 
 
 def loads(data, most=_BYTES):
@@ -27,6 +28,7 @@ def loads(data, most=_BYTES):
         elif byte == 0x22:
             text = True
         elif byte in (0x7B, 0x5B):
+            values += 1
             depth += 1
             if depth > _DEPTH:
                 raise ValueError("JSON nested deeper than %d" % _DEPTH)
@@ -37,9 +39,41 @@ def loads(data, most=_BYTES):
             if values > _VALUES:
                 raise ValueError("more than %d values of JSON" % _VALUES)
     try:
-        return json.loads(bytes(data))
+        value = json.loads(_joined(bytes(data)))
     except (ValueError, TypeError):  # UnicodeError is a ValueError
         raise ValueError("not JSON")
+    _check(value)
+    return value
+
+
+def _joined(data):
+    # MicroPython's decoder makes two characters, which are no UTF-8, of "\\ud83d\\ude00"
+    at = data.find(b"\\u")
+    while at >= 0:
+        before = at
+        while before and data[before - 1] == 0x5C:
+            before -= 1
+        if (at - before) % 2 == 0 and data[at + 2 : at + 3] in (b"d", b"D") and data[at + 6 : at + 8] == b"\\u":
+            high = int(data[at + 2 : at + 6].decode(), 16)
+            low = int(data[at + 8 : at + 12].decode(), 16)
+            if 0xD800 <= high < 0xDC00 <= low < 0xE000:
+                char = chr(0x10000 + (high - 0xD800 << 10) + low - 0xDC00)
+                data = data[:at] + char.encode() + data[at + 12 :]
+        at = data.find(b"\\u", at + 1)
+    return data
+
+
+def _check(value):
+    # a number that is too large becomes infinite, which is no JSON when it is written again
+    if isinstance(value, float):
+        if not -_FLOAT <= value <= _FLOAT:
+            raise ValueError("a number beyond 32 bits")
+    elif isinstance(value, dict):
+        for key in value:
+            _check(value[key])
+    elif isinstance(value, list):
+        for item in value:
+            _check(item)
 
 
 def loads_object(data, most=_BYTES):

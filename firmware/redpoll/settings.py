@@ -39,6 +39,8 @@ class Settings:
     def __init__(self, path="settings.json"):
         self._path = path
         self._record = None
+        # path -> credentials that the flash did not take
+        self._unsaved = {}
         self._file = _read(path)
         for key in self._file:
             if key not in _KNOWN:
@@ -112,7 +114,9 @@ class Settings:
             path = self.state_path("credentials-%08x" % crc32(self.entry.encode()))
             if not self._record or self._record.path != path:
                 self._record = Record(path)
-                self.credentials = self._usable(kept(self._record, None, _sound))
+                self.credentials = self._usable(self._unsaved.get(path) or kept(self._record, None, _sound))
+            if self.credentials:
+                log.hide(self.credentials["access_key"])
         return problems
 
     def identity(self):
@@ -130,11 +134,19 @@ class Settings:
         stored["sn"] = self.sn
         # they hold until the restart also when the flash is full
         self.credentials = self._usable(stored)
+        self._unsaved[self._record.path] = stored
         self._record.save(stored)
+        del self._unsaved[self._record.path]
+
+    def save_again(self):
+        """What the flash did not take is tried again."""
+        if self.credentials and self._record.path in self._unsaved:
+            self.store(self.credentials)
 
     def forget(self):
         """Drop the credentials: the cloud has removed the device."""
         self._record.delete()
+        self._unsaved.pop(self._record.path, None)
         self.credentials = None
 
     def _usable(self, stored):

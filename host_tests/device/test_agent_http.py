@@ -341,3 +341,41 @@ def test_a_refusal_that_got_lost_is_told_in_the_next_session():
     bench.turn(300000)
     assert bench.made("POST", "/config") == [{"version": 1}, {"version": 1}]
     assert bench.agent.config_version() == 2
+
+
+def test_a_page_is_not_the_clouds_word_whatever_its_status():
+    page = b"<html>The plain HTTP request was sent to HTTPS port</html>"
+    for status in (400, 401, 413, 422):
+        bench = Bench()
+        bench.answers[("POST", "/telemetry")] = Reply(status, page)
+        bench.turn()
+        assert bench.agent.settings.credentials and len(bench.agent.spool) == 1, status
+
+
+def test_a_reading_that_the_cloud_refused_is_counted():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = Reply(422, {"error": "no"})
+    bench.turn()
+    assert bench.agent.heartbeat()["spool_dropped"] == 1
+
+
+def test_two_commands_handed_out_in_turn_are_not_asked_for_without_end():
+    bench = Bench()
+    bench.reply["command"] = True
+    commands = [Reply(200, {"id": name, "status": "pending", "name": "count", "parameters": {}}) for name in ("a", "b") * 30]
+    bench.answers[("GET", "/command")] = commands
+    for _ in range(5):
+        bench.turn()
+    assert bench.counted == 2
+    assert len(bench.made("GET", "/command")) <= 4
+
+
+def test_a_change_that_found_no_room_is_told_later():
+    bench = Bench()
+    bench.turn()
+    for number in range(20):
+        bench.agent.cloud_setting("x", number)
+    bench.agent.change_config(interval=90)
+    for _ in range(4):
+        bench.turn(30000)
+    assert {"version": 0, "interval": 90} in bench.made("POST", "/config")

@@ -574,3 +574,43 @@ def test_what_is_declared_wrongly_is_told_at_once():
         assert "write @agent." in scratch.text_of(TypeError, wrong)
     for field in (bool, int, (int, 5), (int, 9, 5), (dict, 1, 2), (), (int, "a", "b")):
         assert "on=(int, low, high)" in scratch.text_of(ValueError, lambda: agent.command("x", on=field)(len))  # noqa: B023
+
+
+def test_a_cloud_that_gives_every_answer_another_version_is_not_answered_at_its_speed():
+    for values in (None, {"interval": 1}):
+        bench = Bench()
+        client = bench.turn()
+        client.deliver("config", {"version": 1, "interval": 60})
+        version = 1
+        for _ in range(50):
+            bench.turn(100)
+            version += 1
+            client.deliver("config", dict(values or {"interval": 60}, version=version))
+        bench.turn()
+        assert len(client.sent("config/update")) <= 10
+        bench.turn(60000)
+        assert client.sent("config/update")[-1]["version"] == version
+
+
+def test_answers_that_find_the_window_full_wait_for_room_and_not_inside_publish():
+    bench = Bench()
+    client = bench.turn()
+    client.window_free = 0
+    for number in range(3):
+        client.deliver("commands", {"id": "c%d" % number, "name": "count"})
+    published = len(client.published)
+    bench.turn(30000)
+    assert len(client.published) == published
+    client.window_free = 8
+    bench.turn()
+    assert [m["status"] for m in client.sent("commands/update")] == ["in_progress", "done"] * 3
+
+
+def test_connections_receive_into_one_buffer_that_outlives_them():
+    bench = Bench()
+    first = bench.turn()
+    first.broken = OSError(104)
+    bench.turn()
+    second = bench.turn(300000)
+    assert second is not first and second.settings["max_packet"] is first.settings["max_packet"]
+    assert len(second.settings["max_packet"]) == 8192

@@ -220,3 +220,92 @@ def test_credentials_that_the_full_flash_did_not_take_survive_a_trial():
     requests = len(HTTP.requests)
     moved(bench, keepalive=30)
     assert bench.turn(1000).open and len(HTTP.requests) == requests
+
+
+class Cloud:
+    """A cloud with a configuration of its own, which it gives when it is asked and changes when it is told other values."""
+
+    def __init__(self, version, values):
+        self.version = version
+        self.values = values
+        self.seen = 0
+
+    def hear(self, client):
+        for topic, body, _ in client.published[self.seen :]:
+            if topic.endswith("config/update"):
+                version = body["version"]
+                values = {key: body[key] for key in body if key != "version"}
+                if version >= self.version and values != self.values:
+                    self.version += 1
+                    self.values = values
+            elif not topic.endswith("/get"):
+                continue
+            client.deliver_to(client.client_id, "config", dict(self.values, version=self.version))
+        self.seen = len(client.published)
+
+
+def test_two_clouds_that_send_a_device_to_each_other_come_to_rest():
+    for of_the_other in (Cloud(2, {"interval": 60, "settings": {}}), Cloud(3, {"interval": 120})):
+        bench = Bench()
+        bench.registration = Reply(201, dict(CREDENTIALS, id="d-2"))
+        clouds = {"d-1": Cloud(7, {"interval": 60, "settings": {"entry": NEW}}), "d-2": of_the_other}
+        clients = []
+        for _ in range(200):
+            client = bench.turn(1000)
+            if not clients or clients[-1] is not client:
+                clients.append(client)
+                clouds[client.client_id].seen = 0
+            clouds[client.client_id].hear(client)
+        assert len(clients) <= 6, "it moved %d times" % len(clients)
+        assert bench.turn(60000) is clients[-1]
+
+
+def test_being_out_of_memory_leaves_no_settings_in_force_that_nobody_tries():
+    bench = Bench(trial_timeout=60)
+    client = bench.turn()
+    config = bench.agent._config
+    too_large = config._too_large
+
+    def short(values):
+        config._too_large = too_large
+        raise MemoryError
+
+    config._too_large = short
+    client.deliver("config", {"version": 1, "interval": 60, "settings": {"entry": "http://nowhere.example"}})
+    bench.turn()
+    assert bench.agent.settings.entry == "http://entry.example"
+    assert bench.turn(300000).open
+
+
+def test_being_out_of_memory_at_the_end_of_a_trial_does_not_stop_the_way_back():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example")
+
+    def short(value):
+        raise MemoryError
+
+    save = bench.agent._config._record.save
+    bench.agent._config._record.save = short
+    bench.turn(61000)
+    bench.agent._config._record.save = save
+    assert bench.turn(300000).open and bench.agent.settings.entry == "http://entry.example"
+
+
+def test_a_trial_that_was_passed_on_a_full_flash_is_not_taken_back_months_later():
+    bench = Bench()
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    save = bench.agent._config._record.save
+
+    def full(value):
+        raise OSError(28)
+
+    bench.agent._config._record.save = full
+    MQTT.acknowledges = True
+    MQTT.made[-1].acknowledge = True
+    bench.turn(30000)
+    bench.agent._config._record.save = save
+    bench.turn(60000)
+    bench.start()
+    assert bench.turn().settings["keepalive"] == 30

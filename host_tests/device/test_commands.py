@@ -225,7 +225,7 @@ def test_what_cannot_be_remembered_is_not_run_but_answered():
     device.commands.offer("1", "count", {})
     device.commands.run_next()
     assert device.runs == 0
-    assert device.reports == [("1", "error", "not run: the flash of the device is full or fails")]
+    assert device.reports == [("1", "error", "not run: the device is out of flash or memory")]
     device.commands.offer("1", "count", {})
     assert device.reports[-1] == device.reports[0]
     assert not device.commands.pending()
@@ -251,3 +251,21 @@ def test_a_second_handler_is_refused_but_one_that_is_built_in_can_be_replaced():
     device.commands.offer("1", "ping", {})
     device.commands.run_next()
     assert device.runs == 1
+
+
+def test_being_out_of_memory_once_does_not_stop_all_commands():
+    device = Device()
+    save = device.commands._record.save
+    fails = [1]
+
+    def short(value):
+        if fails:
+            fails.pop()
+            raise MemoryError
+        save(value)
+
+    device.commands._record.save = short
+    for command_id in ("1", "2"):
+        device.commands.offer(command_id, "count", {})
+        device.commands.run_next()
+    assert [report[:2] for report in device.reports] == [("1", "error"), ("2", "in_progress"), ("2", "done")]

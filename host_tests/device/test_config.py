@@ -214,3 +214,29 @@ def test_a_second_function_or_a_field_named_settings_is_refused():
     product, config = made()
     assert "already" in scratch.text_of(ValueError, config.declare, product.apply, {"x": (int, 1, 2)})
     assert "otherwise" in scratch.text_of(ValueError, Config("other").declare, product.apply, {"settings": (int, 1, 2)})
+
+
+def test_back_at_an_earlier_registration_its_version_counts_again():
+    product, config = made()
+    for device, version in (("a", 7), ("b", 2), ("c", 4)):
+        config.belong(device)
+        config.offer(version, {"interval": 60 + version})
+    for device, version in (("a", 7), ("c", 4), ("b", 2)):
+        config.belong(device)
+        assert config.version == version and config.untold
+    config.belong("never seen")
+    assert config.version == 0
+
+
+def test_what_the_flash_did_not_take_is_saved_later():
+    product, config = made()
+    save = config._record.save
+
+    def full(value):
+        raise OSError(28)
+
+    config._record.save = full
+    config.offer(1, {"interval": 60})
+    config._record.save = save
+    config.save_again()
+    assert made()[1].version == 1

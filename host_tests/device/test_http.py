@@ -315,3 +315,15 @@ def test_random_answers_end_in_a_response_or_an_error():
             get(client(Web(bytes(answer), close=True)))
         except (OSError, http.HTTPError):
             pass
+
+
+def test_a_server_that_drips_does_not_hold_a_request_for_ever():
+    web = Web(b"HTTP/1.1 100 Continue\r\n\r\n")
+    made = client(web, timeout_ms=15000)
+    made.request("GET", "/x")
+    with raises(OSError) as caught:
+        for _ in range(100):
+            made.clock.sleep_ms(1000)
+            web.wire.inbound.extend(b"HTTP/1.1 100 Continue\r\n\r\n")
+            made.poll()
+    assert caught.value.args[0] == ETIMEDOUT

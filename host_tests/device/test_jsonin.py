@@ -34,6 +34,19 @@ def test_an_object_is_asked_for_and_a_list_is_refused():
 
 
 def test_more_values_than_a_device_needs_are_refused_before_they_take_the_heap():
-    assert len(loads(b"[" + b"0," * 511 + b"0]")) == 512
+    assert len(loads(b"[" + b"0," * 510 + b"0]")) == 511
+    assert "512 values" in text_of(ValueError, loads, b"[" + b"[]," * 300 + b"0]")
     assert "512 values" in text_of(ValueError, loads, b"[" + b"0," * 2000 + b"0]")
     assert loads(b'"' + b"," * 2000 + b'"')
+
+
+def test_two_escapes_of_one_character_become_that_character():
+    assert loads(b'"a \\ud83d\\ude00 \\uD83D\\uDE00"') == "a \U0001f600 \U0001f600"
+    assert loads(b'"\\\\ud83d\\\\ude00"') == "\\ud83d\\ude00"
+    assert loads(b'"\\u00e9 \\ud83d"')[0] == "\u00e9"
+
+
+def test_a_number_that_would_become_infinite_is_refused():
+    assert loads(b'{"a": 3e38}')["a"] > 2e38
+    for data in (b'{"a": 1e999}', b"[[-1e999]]", b"4e38"):
+        assert "32 bits" in text_of(ValueError, loads, data)

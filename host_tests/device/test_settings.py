@@ -152,3 +152,23 @@ def test_a_registration_reply_is_checked_before_it_is_believed():
         reply = dict(CREDENTIALS)
         reply[key] = value
         assert '"%s"' % key in scratch.text_of(ValueError, check_credentials, reply)
+
+
+def test_credentials_that_the_flash_did_not_take_are_saved_later_and_survive_another_entry():
+    settings = load(GOOD)
+    save = settings._record.save
+
+    def full(value):
+        raise OSError(28)
+
+    settings._record.save = full
+    known = {"id": "d", "access_key": "k" * 8, "hub_url": "https://h"}
+    scratch.text_of(OSError, settings.store, known)
+    settings.overlay({"entry": "https://other.example"})
+    assert settings.credentials is None
+    settings.overlay({})
+    assert settings.credentials["id"] == "d"
+    assert load(GOOD).credentials is None
+    settings._record.save = save
+    settings.save_again()
+    assert load(GOOD).credentials["id"] == "d"

@@ -9,6 +9,10 @@ from interpreters import INTERPRETERS, run
 
 APPLICATIONS = Path(__file__).with_name("umqtt_applications.py")
 NAMES = (
+    "whole",
+    "not_waiting",
+    "without_close",
+    "password_alone",
     "attributes",
     "publisher",
     "subscriber",

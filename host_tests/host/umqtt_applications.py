@@ -41,6 +41,25 @@ class Memory:
         self.blocking = flag
 
 
+class Whole(Memory):
+    """Not blocking it gives all that is asked for or nothing: umqtt.simple asks for one byte then."""
+
+    def read(self, n):
+        if not self.blocking and len(self.inbound) < n:
+            return None
+        return Memory.read(self, n)
+
+
+class Endless:
+    """No close(): umqtt.simple needs it for disconnect only. Its other side has ended."""
+
+    def setblocking(self, flag):
+        pass
+
+    def read(self, n):
+        return b""
+
+
 class Ended(Memory):
     """Its other side has ended after what is inbound."""
 
@@ -74,6 +93,42 @@ def made(got=None, **options):
     if got is not None:
         client.set_callback(lambda topic, msg: got.append((topic, msg)))
     return client
+
+
+def whole():
+    got = []
+    client = made(got)
+    client.sock = Whole(b"\x90\x03\0\x01\x01\x40\x02\0\x02\x30\x04\0\x01tm")
+    client.subscribe(b"t", 1)
+    client.publish(b"a", b"b", True, 1)
+    while not got:
+        client.check_msg()
+    print(got)
+
+
+def not_waiting():
+    client = made([])
+    client.connect()
+    for _ in range(2):
+        client.sock.setblocking(False)
+        print(client.wait_msg())
+    client.disconnect()
+
+
+def without_close():
+    for call in ("check_msg", "wait_msg"):
+        client = made([])
+        client.sock = Endless()
+        try:
+            getattr(client, call)()
+        except OSError:
+            print("OSError")
+
+
+def password_alone():
+    client = made(password=b"p")
+    print(int(client.connect()))
+    client.disconnect()
 
 
 def attributes():

@@ -53,11 +53,12 @@ class _DeviceCall(_Call):
 
 
 def learn_time(own_clock, response):
-    """Set the clock by the Date header of a response while nobody else has."""
-    if not own_clock.known():
+    """Set the clock by the Date header of a response, unless somebody else did."""
+    if own_clock.learned or not own_clock.known():
         at = clock.parse_http_date(response.headers.get("date", ""))
         if at:
             own_clock.set(at)
+            own_clock.learned = True
 
 
 def explain(response):
@@ -66,7 +67,15 @@ def explain(response):
         text = jsonin.loads_object(response.body).get("error", "")
     except ValueError:
         text = ""  # behind a proxy the body may be HTML (reference xyte §2)
-    return "%d %s" % (response.status, text[:120] if isinstance(text, str) else "")
+    return "%d %s" % (response.status, log.redact(text)[:120] if isinstance(text, str) else "")
+
+
+def is_of_cloud(response):
+    """Did the cloud itself answer? It always does with a JSON object; a proxy or a portal has pages (reference xyte §2)."""
+    try:
+        return jsonin.loads_object(response.body) is not None
+    except ValueError:
+        return False
 
 
 class Registration(_Call):
@@ -102,7 +111,7 @@ class Check(_DeviceCall):
     def poll(self):
         """None while it goes on, then False when the device was removed, True when it was not."""
         response = self._http.poll()
-        return None if response is None else response.status != 401
+        return None if response is None else response.status != 401 or not is_of_cloud(response)
 
 
 class Dump(_DeviceCall):

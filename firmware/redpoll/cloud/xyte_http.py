@@ -6,7 +6,7 @@ from micropython import const
 from .. import jsonin, log
 from ..net.http import HTTPError
 from . import xyte
-from .registration import explain, https_client, learn_time
+from .registration import explain, https_client, is_of_cloud, learn_time
 
 _QUEUE = const(16)
 _PAUSE_MS = const(10000)
@@ -35,8 +35,8 @@ class Adapter:
         # what the cloud takes only so often, and the uptime when it is tried again
         self._limited = []
         self._limited_until = 0
-        # the command whose result was followed by a look for the next one
-        self._followed = None
+        # commands whose result was followed by a look for the next one
+        self._followed = []
         # the version that the space information being fetched has
         self._space_version = None
         self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
@@ -81,7 +81,7 @@ class Adapter:
             return False
         self._current = None
         learn_time(self._clock, response)
-        if response.status == 401:
+        if response.status == 401 and is_of_cloud(response):
             self._handler.on_revoked()
         elif response.status == 429:
             self._pause(current, response)
@@ -153,6 +153,8 @@ class Adapter:
         if len(self._queue) >= _QUEUE:
             # an answer that is lost here is given again when the cloud asks again
             log.warning("%s %s: too many requests are waiting", method, path)
+            if kind == "told":
+                self._handler.on_config_untold()
             return
         self._queue.append((kind, method, path, body, key))
 
@@ -169,7 +171,7 @@ class Adapter:
 
     def _take_telemetry(self, number, response):
         status = response.status
-        if status in _UNFIT:
+        if status in _UNFIT and is_of_cloud(response):
             log.warning("telemetry %d is dropped: %s", number, explain(response))
             self._handler.on_sent(number, False)
             return
@@ -197,9 +199,11 @@ class Adapter:
             self._taken(response, key)
         elif kind == "device":
             self._handler.on_device_told(key)
-        elif kind == "result" and key != self._followed:
+        elif kind == "result" and key not in self._followed:
             # there may be another; once each, so that two sides which disagree do not ask without end
-            self._followed = key
+            self._followed.append(key)
+            if len(self._followed) > _QUEUE:
+                self._followed.pop(0)
             self._fetch("command")
 
     def _failed(self, request, reason, passing):

@@ -16,12 +16,17 @@ _DIGITS = const(10)
 # ms for an acknowledgement or a write, under the 8388 after which the watchdog of an RP2040 bites
 _ACK_MS = const(7000)
 _REPLIES = const(16)
+_PACKET = const(8192)
 _TOO_LARGE = const(0x95)
 # a message for which the broker answers so will be refused however often it comes: name, size, format (MQTT 5.0 §2.4)
 _UNFIT = (0x90, _TOO_LARGE, 0x99)
 _DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
 # what the cloud publishes; "command" is the newer generation of "commands" (reference xyte §3)
 _INBOUND = ("config", "commands", "license", "space_info", "firmware")
+
+
+# what a connection receives into: made for the first one, when the heap still has such a piece
+_buffer = None
 
 
 class Adapter:
@@ -39,6 +44,8 @@ class Adapter:
         self._next_snapshot = 0
         # uptime by which something must have come after a `get`; None while nothing is owed
         self._answer_due = None
+        # (topic, payload, properties, what Update Device tells or None) of what found the window full: nothing waits inside publish
+        self._waiting = []
         # packet identifier -> number of the telemetry message, or what Update Device tells
         self._awaited = {}
         # where the answer to a configuration, command or licence goes: its id -> (topic, correlation data)
@@ -55,6 +62,9 @@ class Adapter:
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)
         self._numbered = bytearray(mqtt5.encode(self._user + [(mqtt5.USER_PROPERTY, ("message_id", "0" * _DIGITS))]))
+        global _buffer
+        if _buffer is None:
+            _buffer = bytearray(_PACKET)
         client = MQTTClient(
             known["id"],
             host,
@@ -66,6 +76,7 @@ class Adapter:
             protocol=5,
             connect_timeout_ms=settings.connect_timeout * 1000,
             ack_timeout_ms=_ACK_MS,
+            max_packet=_buffer,
         )
         client.set_callback(self._on_message)
         client.on_ack = self._on_ack
@@ -97,6 +108,10 @@ class Adapter:
     def poll(self):
         """Take in what came, keep the session alive. Returns ms until it wants to be called. Raises when the link is dead."""
         self._client.poll(0)
+        while self._waiting and self._client.window_free:
+            self._handler.feed()
+            self._publish(*self._waiting.pop(0))
+        self._handler.feed()
         now = self._clock.ms()
         if self._answer_due is not None and now >= self._answer_due:
             self._answer_due = None
@@ -123,17 +138,14 @@ class Adapter:
         """True when one more telemetry message can be sent without waiting."""
         # one place is for answers, unless the broker takes one message at a time
         free = self._client.window_free
-        return free > 1 or free and not self._client.in_flight
+        return not self._waiting and (free > 1 or free and not self._client.in_flight)
 
     def send_telemetry(self, number, unix_ms, body, old=False):
         """Publish one message from the spool; the handler's on_sent(number, accepted) tells when the cloud has it, or never will."""
         # the number in its fixed place: a message that comes twice can be told by it, and nothing is encoded anew
         self._numbered[-_DIGITS:] = b"%010d" % number
         body = xyte.stamped(body, unix_ms, old)
-        packet = self._publish(self._prefix + "telemetry", body, self._numbered)
-        if packet:
-            self._awaited[packet] = number
-        else:
+        if not self._publish(self._prefix + "telemetry", body, self._numbered, number):
             self._handler.on_sent(number, False)
 
     def send_config(self, version, values):
@@ -150,9 +162,7 @@ class Adapter:
 
     def send_device(self, fields):
         """Update Device, such as {"firmware_version": "1.0.1"}; the handler's on_device_told(fields) tells when the cloud has it."""
-        packet = self._tell("update", json.dumps(fields).encode())
-        if packet:
-            self._awaited[packet] = fields
+        self._tell("update", json.dumps(fields).encode(), fields)
 
     def send_setting(self, name, value):
         """Set Cloud Settings."""
@@ -165,18 +175,31 @@ class Adapter:
         self._next_snapshot = now + self._snapshot_ms
         self._answer_due = now + self._answer_ms
 
-    def _publish(self, topic, body, properties):
-        # the packet identifier, or None for a message that is larger than the broker takes
+    def _publish(self, topic, body, properties, awaited=None):
+        # False for a message that is larger than the broker takes
         try:
-            return self._client.publish(topic, body, False, 1, properties)
+            packet = self._client.publish(topic, body, False, 1, properties)
         except MQTTException as error:
             if error.args[0] != _TOO_LARGE or self._client.sock is None:
                 raise
             log.warning("%d bytes for %s are more than the broker takes; they are not sent", len(body), topic)
-            return None
+            return False
+        if awaited is not None:
+            self._awaited[packet] = awaited
+        return True
 
-    def _tell(self, name, body):
-        return self._publish(self._prefix + name, body, self._user_encoded)
+    def _queue(self, topic, body, properties, awaited=None):
+        # send it now, or when there is room for it
+        if self._client.window_free and not self._waiting:
+            self._publish(topic, body, properties, awaited)
+        elif len(self._waiting) < _REPLIES:
+            self._waiting.append((topic, body, properties, awaited))
+        else:
+            # an answer that is lost here is given again when the cloud asks again
+            log.warning("%s: too many messages are waiting", topic)
+
+    def _tell(self, name, body, awaited=None):
+        self._queue(self._prefix + name, body, self._user_encoded, awaited)
 
     def _answer(self, kind, key, body):
         topic, correlation = self._replies.get((kind, key), (None, None))
@@ -184,7 +207,7 @@ class Adapter:
             self._tell(kind + "/update", body)
             return
         properties = self._user if correlation is None else self._user + [(mqtt5.CORRELATION_DATA, correlation)]
-        self._publish(topic, body, properties)
+        self._queue(topic, body, properties)
 
     def _on_ack(self, packet, reason):
         awaited = self._awaited.pop(packet, None)
@@ -201,6 +224,7 @@ class Adapter:
             self._handler.on_sent(awaited, not refused)
 
     def _on_message(self, topic, payload):
+        self._handler.feed()
         self._answer_due = None
         kind = topic.decode()[len(self._prefix) :]
         if kind == "command":

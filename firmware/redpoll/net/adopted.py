@@ -24,16 +24,29 @@ class Adopted(Stream):
         try:
             # every time: the owner may have set it back, and on a board that also wipes a timeout
             self.sock.setblocking(False)
-            data = self.sock.read(len(buf))
+            # some give all that is asked for or nothing, so there is one byte that they can give
+            data = self.sock.read(1)
         except Exception as error:
             return self._none_or_raise(error)
         if data is None:
             return 0
-        n = len(data)
-        if n == 0:
+        if not data:
             raise OSError(ECONNRESET)
-        buf[:n] = data
+        buf[0] = data[0]
+        try:
+            data = self.sock.read(len(buf) - 1) or b""
+        except Exception:
+            return 1  # it comes again with the next byte
+        n = 1 + len(data)
+        buf[1:n] = data
         return n
+
+    def close(self):
+        """As Stream.close; umqtt.simple itself wants a close() for disconnect only."""
+        try:
+            super().close()
+        except AttributeError:
+            self._raw = None
 
     def send(self, buf, off, n):
         """As Stream.send."""

@@ -15,6 +15,7 @@ _LINE_MAX = const(256)
 _ROUNDS = const(16)
 # ms for the write when opening has taken nearly all
 _WRITE_LEAST = const(500)
+_WHOLE = const(4)
 
 # what comes next from the server
 _IDLE = const(0)
@@ -45,7 +46,7 @@ class HTTPClient:
     """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.stream.tls_context gives.
 
     Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both. timeout_ms is how long
-    the server may stay silent.
+    the server may stay silent; a response that goes to no sink may take four times that.
     """
 
     def __init__(self, base_url, tls=None, headers=None, max_body=8192, timeout_ms=15000, connect_timeout_ms=8000):
@@ -114,7 +115,7 @@ class HTTPClient:
         self._state = _HEAD
         self.response = None
         self._got_any = self._more = False
-        self._heard = ticks_ms()
+        self._began = self._heard = ticks_ms()
         if self._reused:
             self._look()
         try:
@@ -179,6 +180,8 @@ class HTTPClient:
             self._stream = None
 
     def _poll(self):
+        if not self._sink and ticks_diff(ticks_ms(), self._began) > _WHOLE * self._timeout_ms:
+            raise OSError(ETIMEDOUT)
         for _ in range(_ROUNDS):
             try:
                 n = self._stream.readinto(self._buf)

@@ -130,7 +130,8 @@ class MQTTClient(simple.MQTTClient):
         self._ack_ms = ack_timeout_ms
         self._receive_max = receive_maximum
         self._tx = bytearray(128)
-        self._rx = bytearray(max(max_packet, 64))
+        # a bytearray is used as it is: it can outlive the client, where a large piece would not be had a second time
+        self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
         # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
         self._window = window
         self._ids = [0] * window
@@ -145,9 +146,6 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._pending = []
         self._limit = window
-        # all that changes is set here, so that the instance does not grow when the heap is full of other things
-        self.in_flight = 0
-        self.session_present = False
         self._set_keep_alive(keepalive)
         self._forget_link()
 
@@ -224,7 +222,9 @@ class MQTTClient(simple.MQTTClient):
         _put(tx, "MQTT")
         tx.append(self.protocol)
         will = (4 | self.lw_qos << 3 | (32 if self.lw_retain else 0)) if self.lw_topic else 0
-        user = (0 if self.user is None else 128) | (0 if self.pswd is None else 64)
+        # MQTT 3.1.1 §3.1.2.9: no password without a user name
+        password = None if self.user is None and not self._mqtt5 else self.pswd
+        user = (0 if self.user is None else 128) | (0 if password is None else 64)
         tx.append(user | will | (2 if clean else 0))
         _put16(tx, self.keepalive)
         if self._mqtt5:
@@ -235,7 +235,7 @@ class MQTTClient(simple.MQTTClient):
                 extend(tx, self._mqtt5.encode(self.lw_properties or ()))
             _put(tx, self.lw_topic)
             _put(tx, self.lw_msg)
-        for part in (self.user, self.pswd):
+        for part in (self.user, password):
             if part is not None:
                 _put(tx, part)
         self._finish(_CONNECT)
@@ -411,14 +411,14 @@ class MQTTClient(simple.MQTTClient):
             while self._replies[pid] is None:
                 self._turn(self._slice_ms)
                 self._late(started, self._ack_ms)
-            codes = self._replies[pid]
+            codes, text = self._replies[pid]
         finally:
             self._replies.pop(pid, None)
         if count and len(codes) != count:
             self._violation(0x82, "bad answer")
         for code in codes:
             if code >= 0x80:
-                raise MQTTException(code, _REFUSED)
+                raise MQTTException(code, text)
         return codes
 
     def _next_id(self):
@@ -488,8 +488,10 @@ class MQTTClient(simple.MQTTClient):
         self.poll(0)
 
     def wait_msg(self):
-        """Wait until something arrives and handle it."""
-        while not self.poll(_WAIT_MS):
+        """Wait until something arrives and handle it; after client.sock.setblocking(False) handle what has arrived."""
+        self._adopt()
+        ms = self._io.patience(_WAIT_MS)
+        while not self.poll(ms) and ms:
             pass
 
     def _turn(self, wait_ms):
@@ -668,10 +670,12 @@ class MQTTClient(simple.MQTTClient):
             self._violation(0x81, "bad answer")
         pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
+            text = _REFUSED
             if self._mqtt5:
-                p = self._mqtt5.take(self, rx, p, end)[1]
+                found, p = self._mqtt5.take(self, rx, p, end)
+                text = self._mqtt5.get(found, 31) or text
             if pid in self._replies:
-                self._replies[pid] = bytes(rx[p:end])
+                self._replies[pid] = bytes(rx[p:end]), text
             return
         code = rx[p] if self._mqtt5 and end > p else 0
         if kind == _PUBREL:

@@ -32,6 +32,9 @@ class Stream(_port.Pollable):
     cannot be limited. OSError(ETIMEDOUT) when it takes longer, OSError for everything else that fails.
     """
 
+    # does read() wait?
+    _blocking = True
+
     def __init__(self, host, port, tls=None, timeout_ms=8000, write_timeout_ms=8000, server_hostname=None):
         self.write_timeout_ms = write_timeout_ms
         self._poller = select.poll()
@@ -41,7 +44,6 @@ class Stream(_port.Pollable):
         self._raw = self.sock = self._connect(host, port, deadline)
         # by when a handshake must be done; None when it is, or where there is none
         self._handshake = None
-        self._blocking = True
         if tls:
             self._handshake = deadline
             try:
@@ -150,6 +152,12 @@ class Stream(_port.Pollable):
     def setblocking(self, flag):
         """Whether read() waits."""
         self._blocking = flag
+
+    def patience(self, ms):
+        """`ms`, or 0 after setblocking(False), which holds for one wait_msg() of umqtt.simple."""
+        waits = self._blocking
+        self._blocking = True
+        return ms if waits else 0
 
     def settimeout(self, seconds):
         """Whether read() waits; how long is write_timeout_ms."""
