@@ -230,7 +230,6 @@ def test_packets_that_come_twice_do_no_harm(bench: Bench) -> None:
 
 
 @needs_mosquitto
-@pytest.mark.xfail(reason="messages that come while subscribe() waits may weigh 8 KiB together, else the connection is closed", strict=True)
 @pytest.mark.parametrize("level", [4, 5])
 def test_a_session_with_many_messages_waiting_can_be_resumed(mosquitto: dict[int, int], level: int) -> None:
     name = f"back{random.getrandbits(40):x}"
@@ -337,13 +336,10 @@ IN_TIME = [
     ("QoS 0", {"do": "speak", "qos": 0, "size": 100}, None, Silence(CONNACK)),
     ("buffers full", {"do": "speak", "qos": 0, "size": 50000}, Stall(CONNECT), None),
 ]
-LATE = pytest.mark.xfail(reason="a write that makes no progress ends at ack_timeout_ms, whatever the keep alive", strict=True)
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
-@pytest.mark.parametrize(
-    ("question", "up", "down"), [pytest.param(*rest, id=name, marks=[LATE] if "full" in name else []) for name, *rest in IN_TIME]
-)
+@pytest.mark.parametrize(("question", "up", "down"), [pytest.param(*rest, id=name) for name, *rest in IN_TIME])
 def test_a_silent_link_is_noticed_within_one_and_a_half_keep_alives(
     embedded: dict[int, int], interpreter: str, question: dict[str, Any], up: Way | None, down: Way | None, figure: Figure
 ) -> None:

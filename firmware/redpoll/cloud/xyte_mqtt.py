@@ -17,6 +17,8 @@ _DIGITS = const(10)
 _ACK_MS = const(7000)
 _REPLIES = const(16)
 _PACKET = const(8192)
+# messages under way to us: while one of our calls waits, so many of that size have to be kept
+_RECEIVE = const(4)
 _TOO_LARGE = const(0x95)
 # a message for which the broker answers so will be refused however often it comes: name, size, format (MQTT 5.0 §2.4)
 _UNFIT = (0x90, _TOO_LARGE, 0x99)
@@ -77,6 +79,7 @@ class Adapter:
             connect_timeout_ms=settings.connect_timeout * 1000,
             ack_timeout_ms=_ACK_MS,
             max_packet=_buffer,
+            receive_maximum=_RECEIVE,
         )
         client.set_callback(self._on_message)
         client.on_ack = self._on_ack

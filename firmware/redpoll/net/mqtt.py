@@ -32,8 +32,8 @@ _KEEP = const(1024)
 _RECEIVED_MAX = const(256)
 _WAIT_MS = const(1000)
 _REFUSED = const("refused")
-_BAD_QOS = const("QoS must be 0, 1 or 2")
-_UNEXPECTED = const("unexpected packet")
+_BAD_QOS = const("QoS: 0, 1 or 2")
+_UNEXPECTED = const("unexpected")
 _TOO_LARGE = const("too large")
 
 
@@ -162,7 +162,7 @@ class MQTTClient(simple.MQTTClient):
         self._skip = 0
         # when the first byte of an incomplete packet was seen, when PINGREQ was sent; None: neither
         self._begun = self._pinged = None
-        self._tx_at = self._rx_at = ticks_ms()
+        self._tx_at = self._rx_at = self._checked = ticks_ms()
 
     @property
     def window_free(self):
@@ -192,7 +192,7 @@ class MQTTClient(simple.MQTTClient):
             from .tls import umqtt_context
 
             tls = umqtt_context(self.ssl_params)
-        io = Stream(self.server, self.port, tls, limit, self._ack_ms, self.server_hostname)
+        io = Stream(self.server, self.port, tls, limit, self._pong_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
         self._forget_link()
         self._state = _CONNECTING
@@ -257,8 +257,7 @@ class MQTTClient(simple.MQTTClient):
         waiting.sort()
         total = self.in_flight
         for sent, (_, i) in enumerate(waiting):
-            while sent - (total - self.in_flight) >= self._limit:
-                self._turn(self._slice_ms)
+            self._await_window(total - sent + self._limit - 1)
             self._send_slot(i)
 
     def _send_slot(self, i):
@@ -510,9 +509,13 @@ class MQTTClient(simple.MQTTClient):
                 self._check()
                 self._keep_alive()
                 return 0
-        # something has just been heard, but has anything been sent?
-        if io is self._io and ticks_diff(self._rx_at, self._tx_at) >= self._ping_ms:
-            self._keep_alive()
+        if io is self._io:
+            # something has just been heard, but has anything been sent?
+            if ticks_diff(self._rx_at, self._tx_at) >= self._ping_ms:
+                self._keep_alive()
+            # and is what has been heard what was waited for? Only when nothing more is there to be read
+            if ticks_diff(self._rx_at, self._checked) > self._pong_ms and not self._fill(io):
+                self._check()
         return handled
 
     def _fill(self, io):
@@ -538,6 +541,7 @@ class MQTTClient(simple.MQTTClient):
 
     def _check(self):
         # every deadline that data not yet read cannot meet, because there is none
+        self._checked = ticks_ms()
         self._late(self._begun, self._ack_ms)
         self._late(self._pinged, self._pong_ms)
         if self.in_flight:
@@ -642,7 +646,7 @@ class MQTTClient(simple.MQTTClient):
         self.dropped += 1
         if qos:
             pid = self._rx[after - 2] << 8 | self._rx[after - 1]
-            self._send_ack((_PUBACK if qos == 1 else _PUBREC) << 4, pid, 0x97)
+            self._send_ack(0x30 + (qos << 4), pid, 0x97)
         return True
 
     def _dispatch(self, first, p, end):
@@ -744,12 +748,12 @@ class MQTTClient(simple.MQTTClient):
                 self._send_ack(_PUBREC << 4, pid, 0)
                 return
             if len(self._received) >= _RECEIVED_MAX:
-                self._violation(0x93, "too many messages")
+                self._violation(0x93, "too many")
             self._received.append(pid)
         if self._may_call:
             self._call(qos, pid, topic, msg, found, self._io)
         else:
-            self._defer(qos, pid, topic, msg, found)
+            self._defer(end - start, qos, pid, topic, msg, found)
 
     def _call(self, qos, pid, topic, msg, found, io):
         self._may_call = None
@@ -764,12 +768,12 @@ class MQTTClient(simple.MQTTClient):
         if qos and self._io is io:
             self._send_ack(0x30 + (qos << 4), pid, 0)
 
-    def _defer(self, qos, pid, topic, msg, found):
+    def _defer(self, size, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
-        size = self._pending_size + len(topic) + len(msg) + 64
-        if self._pending and size > len(self._rx):
+        size += self._pending_size + 64
+        if self._pending and size > len(self._rx) * (self._receive_max if qos else 1):
             if qos:
-                self._violation(0x97, "too many messages")
+                self._violation(0x97, "too many")
             self.dropped += 1
             return
         self._pending_size = size
@@ -777,10 +781,9 @@ class MQTTClient(simple.MQTTClient):
 
     def _deliver_pending(self):
         pending = self._pending
+        self._pending_size = 0
         for _ in range(len(pending)):
-            message = pending.pop(0)
-            self._pending_size -= len(message[2]) + len(message[3]) + 64
-            self._call(*message)
+            self._call(*pending.pop(0))
         return 1
 
     # -- the end of a connection
