@@ -10,7 +10,7 @@ from life_cycles import FINAL, START, Cloud, Folder, Life, PowerCut, Violation, 
 __all__ = ["firmware"]
 INTERRUPTED = ("error", "interrupted by a restart")
 RESTARTED = ("done", "restarted")
-FULL = ("error", "not run: the flash of the device is full or fails")
+FULL = ("error", "not run: the device is out of flash or memory")
 REMEMBERED = 16
 WAITING = 8
 
