@@ -53,9 +53,13 @@ def compile_tree(
                 os.replace(new_stamp, stamp)
         done[relative.with_suffix(".mpy").as_posix()] = output
     wanted_files = {*done.values(), *stamps}
-    for found in target.rglob("*"):
-        if found.suffix in (".py", ".mpy", ".hash") and found not in wanted_files and not found.parent.name.startswith(".compile-"):
-            found.unlink(missing_ok=True)
+    # os.walk passes over what another process removes meanwhile
+    for folder_name, folders, names in os.walk(target):
+        folders[:] = [name for name in folders if not name.startswith(".compile-")]
+        for name in names:
+            found = Path(folder_name, name)
+            if found.suffix in (".py", ".mpy", ".hash") and found not in wanted_files:
+                found.unlink(missing_ok=True)
     return done
 
 

@@ -131,6 +131,7 @@ class Demonstration:
         messages = len(self.operator.history(self.device_id))
         enough = messages >= NEEDED_MESSAGES
         confirmed = device["device_config_version"]
+        in_force = device["configuration"].get("interval")
         verdicts = [
             ("the board registered", True, self.device_id),
             (
@@ -140,15 +141,16 @@ class Demonstration:
             ),
             (
                 "the configuration was applied and confirmed",
-                self.config_version is not None and confirmed is not None and confirmed >= self.config_version,
-                f"version {self.config_version} set, {confirmed} confirmed",
+                self.config_version is not None and confirmed is not None and confirmed >= self.config_version and in_force == INTERVAL,
+                f"version {self.config_version} set, {confirmed} confirmed"
+                + ("" if in_force == INTERVAL else f"; the board has refused the interval of {INTERVAL} s"),
             ),
         ]
         states = {command["name"]: command for command in self.operator.commands(self.device_id)}
         for name, _ in COMMANDS:
             command = states.get(name, {})
             if (command.get("message") or "").startswith("this device has no command"):
-                continue  # the product is another one than ours
+                continue  # the product is another one than ours; its console says so
             seen = f"{command.get('status', 'not queued')} {command.get('message') or ''}".strip()
             verdicts.append((f"the command {name} is done", command.get("status") == "done", seen))
         return verdicts

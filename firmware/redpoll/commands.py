@@ -146,8 +146,12 @@ class Commands:
             return [ERROR, "%s: %s" % (name, reason)]
         try:
             message = handler(**parameters)
+        except ValueError as error:
+            # how a handler refuses
+            return [ERROR, "%s: %s" % (name, str(error) or "ValueError")]
         except Exception as error:
-            return [ERROR, "%s: %s" % (name, str(error) or type(error).__name__)]
+            log.trace(error)
+            return [ERROR, "%s: %s: %s" % (name, type(error).__name__, error)]
         if message is LATER or message is RESTART:
             return message
         return [DONE, "" if message is None else str(message)]

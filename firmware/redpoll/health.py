@@ -25,6 +25,8 @@ class Health:
         except OSError as error:
             log.warning("health: %s", error)
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
+        if self.cause == "watchdog":
+            log.warning("something took longer than 8 s, so the watchdog restarted the board; what takes its time calls agent.feed()")
         if self.ended_by:
             log.warning("the program before was ended by %s", self.ended_by)
 

@@ -1,4 +1,6 @@
 # What the console shows, and the last lines of it kept for a dump. Secrets are struck out before anything is written.
+import io
+
 from micropython import const
 
 from . import port
@@ -51,6 +53,13 @@ def once(form, *values):
 def warning(form, *values):
     """The same for what somebody should look at."""
     _write("warning: ", form, values)
+
+
+def trace(error):
+    """Show on the console where an exception came from."""
+    text = io.StringIO()
+    port.print_exception(error, text)
+    print(redact(text.getvalue()).rstrip())
 
 
 def seconds():

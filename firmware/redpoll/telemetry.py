@@ -90,6 +90,7 @@ class Telemetry:
             text = "%s: %s: %s" % (name, type(error).__name__, error)
             if sensor[4] != text:
                 log.warning("sensor %s", text)
+                log.trace(error)
             sensor[4] = text
             return
         if sensor[4]:

@@ -269,3 +269,15 @@ def test_being_out_of_memory_once_does_not_stop_all_commands():
         device.commands.offer(command_id, "count", {})
         device.commands.run_next()
     assert [report[:2] for report in device.reports] == [("1", "error"), ("2", "in_progress"), ("2", "done")]
+
+
+def test_an_exception_that_is_no_refusal_is_told_with_its_type():
+    device = Device()
+
+    def broken():
+        raise KeyError("x")
+
+    device.commands.add("broken", broken)
+    device.commands.offer("1", "broken", {})
+    device.commands.run_next()
+    assert device.reports[-1][:2] == ("1", "error") and device.reports[-1][2].startswith("broken: KeyError: ")

@@ -66,6 +66,15 @@ def test_what_did_not_happen_is_said_with_the_boards_last_lines(tmp_path: Path) 
     assert "this is all" in output and "no sensor on the bus" in output
 
 
+def test_a_configuration_that_the_product_refuses_is_not_called_applied(tmp_path: Path) -> None:
+    declared = "@agent.config(interval=(int, 10, 3600))\ndef apply(config):\n    pass\n\n\nagent.run()"
+    (tmp_path / "main.py").write_text(OTHER_PRODUCT.replace("agent.run()", declared))
+    run = start("--for", 12, "--main", tmp_path / "main.py")
+    output = run.communicate(timeout=100)[0]
+    assert run.returncode == 1, output
+    assert "NO   the configuration was applied and confirmed" in output and "refused the interval of 5 s" in output
+
+
 @pytest.mark.parametrize("seconds", ["abc", "0", "-5", "nan"])
 def test_a_time_that_is_none_is_refused(seconds: str) -> None:
     run = start(f"--for={seconds}")

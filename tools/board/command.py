@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Run it until Ctrl-C (0), or until its program ends: 0 when main.py returned, 1 when it raised or the board could not start."""
     try:
         settings = _read_settings(args.settings)
+        if args.main is not None and not args.main.is_file():
+            raise BoardError(f"--main {args.main}: there is no such file")
         board = Board(
             args.flash.parent,
             settings,
@@ -78,6 +80,8 @@ def _read_settings(path: Path | None) -> dict[str, Any] | None:
         return None
     try:
         settings = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BoardError(f"--settings {path}: {error.strerror}") from None
     except ValueError as error:
         raise BoardError(f"{path}: not JSON: {error}") from None
     if not isinstance(settings, dict):

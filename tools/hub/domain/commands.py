@@ -17,12 +17,13 @@ from sqlalchemy import Connection, Row, insert, select, update
 from tools.hub import tables
 from tools.hub.domain import files, operations
 from tools.hub.domain.model import Device, is_uuid, mapping, push, text
-from tools.hub.errors import Invalid, NotAllowed, NotFound
+from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import Unit
 
 QUEUE_MAX = 100  # unfinished commands of one device: our own bound
 MESSAGE_MAX = 1024  # characters kept of a device's message
 CANCELLED = "cancelled"
+_QUEUE_KEYS = ("name", "friendly_name", "file_id", "extra_params")
 _FINISHED = ("done", "failed", CANCELLED)
 _REPORTED = {"in_progress": "in_progress", "done": "done", "failed": "failed", "error": "failed"}
 
@@ -44,7 +45,10 @@ class Command:
 
 
 def queue(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
-    """Queue a command; it is sent at once when the device has no other."""
+    """Queue a command; it is sent at once when the device has no other. Raises Malformed for a key that would be lost, Invalid."""
+    for key in body:
+        if key not in _QUEUE_KEYS:
+            raise Malformed(f"Unknown key {key[:64]!r}: a command takes {', '.join(_QUEUE_KEYS)}; its parameters go into extra_params")
     name = text(body.get("name"), "name", required=True)
     parameters = mapping(body.get("extra_params"), "extra_params")
     if len(json.dumps(parameters)) > 32 * 1024:
