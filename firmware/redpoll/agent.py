@@ -140,6 +140,8 @@ class Agent:
     def licenses(self):
         """What the cloud has unlocked: `agent.licenses.valid(name)`, see licenses.Licenses. Loaded when first asked for."""
         if self._licenses is None:
+            if self._task is None:
+                self._link.spare()
             from .licenses import Licenses
 
             settings = self.settings

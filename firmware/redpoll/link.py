@@ -1,5 +1,6 @@
 # The way to the cloud: register, connect, stay connected, begin again. Every failure waits longer than the one before.
 import gc
+import sys
 
 from micropython import const
 
@@ -80,6 +81,20 @@ class Link:
         # a cloud that registers a device and then refuses it must not be asked without end
         self._not_before = self._clock.ms() + self._backoff.next()
 
+    def spare(self):
+        """Forget the modules that only registering and uploading need, to have their memory (14 KB on the 64-bit VM); they are loaded
+        again when they are wanted.
+        """
+        if self._job or self._settings.transport != "mqtt":
+            return
+        for package, name in (("redpoll.cloud", "registration"), ("redpoll.net", "http")):
+            if sys.modules.pop(package + "." + name, None):
+                try:
+                    delattr(sys.modules[package], name)
+                except (AttributeError, KeyError):
+                    pass  # not every port keeps it there too
+        gc.collect()
+
     def restart(self):
         """Begin again at once, with other settings: what was learned of the way before does not count."""
         self.close()
@@ -154,6 +169,8 @@ class Link:
         wait = getattr(error, "wait_ms", None) or self._backoff.next()
         log.warning("link: %s; again in %d.%d s", describe(error), wait // 1000, wait % 1000 // 100)
         self.close()
+        if isinstance(error, MemoryError):
+            self.spare()
         self._not_before = self._clock.ms() + wait
         return wait
 

@@ -1,4 +1,5 @@
 # The agent over MQTT, against a cloud that the test plays (seed 001).
+import sys
 from binascii import b2a_base64
 
 import rsa_vectors
@@ -614,3 +615,16 @@ def test_connections_receive_into_one_buffer_that_outlives_them():
     second = bench.turn(300000)
     assert second is not first and second.settings["max_packet"] is first.settings["max_packet"]
     assert len(second.settings["max_packet"]) == 8192
+
+
+def test_what_only_registering_needs_gives_its_memory_back_and_is_loaded_again_when_it_is_wanted():
+    bench = Bench()
+    bench.turn()
+    bench.agent._link.spare()
+    assert "redpoll.cloud.registration" not in sys.modules and "redpoll.net.http" not in sys.modules
+    from redpoll.cloud.registration import Check
+
+    assert "redpoll.net.http" in sys.modules
+    # nobody listens there
+    bench.agent.settings.credentials["hub_url"] = "http://127.0.0.1:1"
+    scratch.text_of(OSError, Check, bench.agent.settings)
