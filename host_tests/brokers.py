@@ -1,8 +1,5 @@
 """The brokers that net.mqtt is tried against: `BROKERS` are the names of the fixtures, each gives its port for each protocol level."""
 
-import contextlib
-import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -34,13 +31,3 @@ class KillableMosquitto(MosquittoProcess):
         if process is not None:
             process.kill()
             process.wait()
-
-
-def wait_for_port(port: int) -> None:
-    """Wait until something listens there."""
-    deadline = time.monotonic() + 10
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -20,9 +20,10 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from bad_network import Cut, Dribble, Garbage, Late, Network, Packets, Silence, Stall, Way, twice
-from brokers import BROKERS, KillableMosquitto, needs_mosquitto, wait_for_port
+from brokers import BROKERS, KillableMosquitto, needs_mosquitto
 from certificates import make_certificates, needs_openssl
 from interpreters import INTERPRETERS, Script
+from waiting import wait_for_port
 
 from tools.hub.broker import free_port
 from tools.hub.process import EmbeddedProcess, MosquittoProcess

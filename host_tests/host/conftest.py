@@ -1,11 +1,12 @@
-"""Fixtures of the hub's tests: one hub process for all of them, a fresh device for each."""
+"""Fixtures of the hub's tests: a hub process for all of them, or a hub without one for each module; a fresh device for each test."""
 
 from collections.abc import Iterator
 
 import pytest
 from hub_support import Board, MqttBoard
+from xyte_bench import NOON, Bench, Device
 
-from tools.hub.process import HubProcess
+from tools.hub.process import HubProcess, MosquittoProcess
 
 
 @pytest.fixture(scope="session")
@@ -14,9 +15,27 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def hubs_mosquitto() -> Iterator[MosquittoProcess]:
+    with MosquittoProcess() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def hub_on_mosquitto(hubs_mosquitto: MosquittoProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    with HubProcess(tmp_path_factory.mktemp("hub"), broker=hubs_mosquitto.url) as running:
+        yield running
+
+
 @pytest.fixture
-def board(hub: HubProcess) -> Iterator[Board]:
-    with Board.registered(hub) as made:
+def board_broker() -> str:
+    """The broker of `board`; a module that tries each redefines this with params=BROKERS."""
+    return "embedded"
+
+
+@pytest.fixture
+def board(board_broker: str, request: pytest.FixtureRequest) -> Iterator[Board]:
+    with Board.registered(request.getfixturevalue("hub" if board_broker == "embedded" else "hub_on_mosquitto")) as made:
         yield made
 
 
@@ -24,3 +43,22 @@ def board(hub: HubProcess) -> Iterator[Board]:
 def mqtt(board: Board) -> Iterator[MqttBoard]:
     with MqttBoard(board) as connected:
         yield connected
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    made = Bench(tmp_path_factory.mktemp("bench"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(shared_bench: Bench) -> Bench:
+    """The hub of the module's tests, its clock at noon."""
+    shared_bench.now = NOON
+    return shared_bench
+
+
+@pytest.fixture
+def device(bench: Bench) -> Device:
+    return bench.device()

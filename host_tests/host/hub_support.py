@@ -3,31 +3,16 @@
 import json
 import queue
 import secrets
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from waiting import DEADLINE
 
 from tools.hub.process import HubProcess
-
-T = TypeVar("T")
-DEADLINE = 10.0
-
-
-def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: float = DEADLINE) -> T:
-    """The first true value of the condition; fails the test after the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
-        time.sleep(0.02)
 
 
 def registration(**changes: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from device_plugin import SHIM, borrowed_imports
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from tools.paths import FIRMWARE, LIB, ROOT
 
@@ -393,3 +394,50 @@ class Life(Folder):
 
 def without_time(message: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in message.items() if key != "last_updated"}
+
+
+class DisturbedLife(Life):
+    """A life in which messages come again and in another order, the link breaks and the power fails, at any time."""
+
+    # the pushes that may come again
+    kind = ""
+
+    def may_come_again(self, message: dict[str, Any]) -> bool:
+        return True
+
+    @precondition(lambda self: self.cloud.sent)
+    @rule(data=st.data())
+    def deliver_again(self, data: Any) -> None:
+        kind, message = data.draw(st.sampled_from(self.cloud.sent), "which")
+        if self.client() and kind == self.kind and self.may_come_again(message):
+            self.client().deliver(kind, message)
+
+    @precondition(lambda self: self.client() and len(self.client().incoming) > 1)
+    @rule()
+    def reorder(self) -> None:
+        self.client().incoming.reverse()
+
+    @rule(ms=st.sampled_from([0, 0, 1000, 30000, 65000]), polls=st.integers(1, 12), listening=st.sampled_from([True, True, False]))
+    def time_passes(self, ms: int, polls: int, listening: bool) -> None:
+        self.listening = listening
+        self.turn(ms, polls)
+
+    @rule(
+        what=st.sampled_from(["link", "requests", "restart", "cut", "cut", "takes"]),
+        trouble=st.lists(st.sampled_from(["refused", "reply lost", 502, 429, 400, None]), max_size=4),
+        saves=st.integers(1, 8),
+        complete=st.booleans(),
+    )
+    def disturb(self, what: str, trouble: list[Any], saves: int, complete: bool) -> None:
+        self.trouble = trouble
+        if what == "cut":
+            self.arm(saves, complete)
+        elif what == "link":
+            self.cut_link()
+        elif what == "restart":
+            self.boot()
+        elif what == "takes":
+            self.take(saves)
+
+    def arm(self, saves: int, complete: bool) -> None:
+        fw.switch.arm(saves, complete)

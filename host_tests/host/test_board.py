@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from tools.board.errors import BoardError
 from tools.board.firmware import firmware_files
@@ -42,13 +43,6 @@ def gone(pid):
     except ProcessLookupError:
         return True
     return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def wait_until(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_boot_runs_before_main_in_one_namespace(make):
@@ -304,7 +298,7 @@ def test_a_supervisor_that_is_killed_leaves_no_board_behind(tmp_path):
         assert supervisor.stdout is not None
         pid = int(supervisor.stdout.readline())
         supervisor.kill()
-    wait_until(lambda: gone(pid))
+    wait_for(lambda: gone(pid))
 
 
 def test_a_vm_that_dies_by_itself_is_a_crash_that_names_the_signal(make):

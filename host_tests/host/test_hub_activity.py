@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, wait_for
+from hub_support import Board
+from waiting import wait_for
 
 from tools.hub.activity import EVENTS, ActivityFeed, Filter
 from tools.hub.process import HubProcess

@@ -1,11 +1,10 @@
 """A gateway and the devices behind it (reference xyte §2, children; dev.xyte.io ref/child-devices and its neighbours)."""
 
 import sqlite3
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from xyte_bench import DEVICES, NOON, OPERATOR, Bench, Device
+from xyte_bench import DEVICES, OPERATOR, Bench, Device
 
 from tools.hub.domain import children, devices
 
@@ -13,19 +12,6 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 REPLY_KEYS = {
     "config_version", "command", "info_version", "new_licenses", "latest_fw_version", "latest_fw_file_id", "space_data_version", "success",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("children"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    shared.now = NOON
-    return shared
 
 
 @pytest.fixture

@@ -12,15 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, MqttBoard, wait_for
+from brokers import BROKERS
+from hub_support import Board, MqttBoard
+from waiting import wait_for
 
 from tools.hub import times
 from tools.hub.domain import devices, state, telemetry
 from tools.hub.domain.model import get_device
-from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.process import HubProcess
 from tools.hub.store import Store, Unit
 
-BROKERS = ["embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed"))]
 SEED_000 = {
     "status": "online",
     "timestamp": "2021-08-04T07:45:44.122Z",
@@ -28,17 +29,10 @@ SEED_000 = {
 }
 
 
-@pytest.fixture(scope="module")
-def hub_on_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    with MosquittoProcess() as broker, HubProcess(tmp_path_factory.mktemp("hub"), broker=broker.url) as running:
-        yield running
-
-
 @pytest.fixture(params=BROKERS)
-def board(request: pytest.FixtureRequest) -> Iterator[Board]:
+def board_broker(request: pytest.FixtureRequest) -> str:
     """What goes over MQTT runs on both brokers."""
-    with Board.registered(request.getfixturevalue("hub" if request.param == "embedded" else "hub_on_mosquitto")) as made:
-        yield made
+    return str(request.param)
 
 
 @pytest.fixture

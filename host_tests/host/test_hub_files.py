@@ -4,37 +4,18 @@ import hashlib
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hub_support import Board, MqttBoard, body_of
-from xyte_bench import DEVICES, HOST, KEY, NOON, OPERATOR, Bench, Device
+from xyte_bench import DEVICES, HOST, KEY, OPERATOR, Bench, Device
 
 from tools.hub.domain import dumps, files
 from tools.hub.links import LINK_SECONDS
 
 BYTES = bytes(range(256)) * 300
 SUM = hashlib.sha256(BYTES).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("files"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    shared.now = NOON
-    return shared
-
-
-@pytest.fixture
-def device(bench: Bench) -> Device:
-    return bench.device()
 
 
 def path_in(url: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, MqttBoard, wait_for
+from hub_support import Board, MqttBoard
+from waiting import wait_for
 
 from tools.hub.client import HubError
 from tools.hub.process import HubProcess

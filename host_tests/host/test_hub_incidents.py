@@ -1,11 +1,10 @@
 """Incidents and the events log (reference xyte §2; dev.xyte.io ref/create-incident, ref/get-incident, ref/add-event)."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hub_support import Board
-from xyte_bench import DEVICES, NOON, Bench, Device
+from xyte_bench import DEVICES, Bench, Device
 
 from tools.hub.client import HubError
 from tools.hub.domain import events, incidents
@@ -17,24 +16,6 @@ DOOR = {
     "timestamp": "2021-08-04T07:45:44.122Z",
 }  # fmt: skip
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("incidents"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    shared.now = NOON
-    return shared
-
-
-@pytest.fixture
-def device(bench: Bench) -> Device:
-    return bench.device()
 
 
 def opened(device: Device, **changes: Any) -> str:

@@ -1,7 +1,6 @@
 """One device against another: its own valid key, the other's ids, at every call that the files, incidents, events and children brought."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,13 +10,6 @@ from tools.hub import tables
 from tools.hub.store import Unit
 
 INCIDENT = {"title": "planted", "issue": "i", "priority": "low"}
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("isolation"))
-    yield made
-    made.close()
 
 
 class Household:

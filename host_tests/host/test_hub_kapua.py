@@ -17,10 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, KapuaClient, MqttBoard, body_of, operation_path, wait_for
+from hub_support import Board, KapuaClient, MqttBoard, body_of, operation_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from waiting import wait_for
 
 from tools.hub import tables, times
 from tools.hub.app import make_app

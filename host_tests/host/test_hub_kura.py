@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import aiomqtt
 import paho.mqtt.client as paho
 import pytest
-from hub_support import DEADLINE, Board, KapuaClient, MqttBoard, operation_path, wait_for
+from brokers import BROKERS
+from hub_support import Board, KapuaClient, MqttBoard, operation_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from waiting import DEADLINE, wait_for
 
 from tools.hub.domain.operations import number_of
 from tools.hub.errors import Malformed
@@ -23,11 +25,10 @@ from tools.hub.facets import kapua_shapes as shapes
 from tools.hub.facets import kura_mqtt
 from tools.hub.facets.kura_payload import METRICS_MAX, SIZE_MAX, Metric, Payload, Type, decode
 from tools.hub.facets.mqtt_sender import Incoming
-from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.process import HubProcess
 
 NOON = 1_573_817_245_267  # 2019-11-15T11:27:25.267Z, in milliseconds
 
-BROKERS = ["embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed"))]
 
 # a payload byte for byte: the timestamp, job.id -2 (INT64) and dp.download.progress 5 (INT32)
 GOLDEN = bytes.fromhex(
@@ -146,16 +147,10 @@ def test_what_the_hub_subscribes_to_depends_on_the_broker_and_the_share() -> Non
 # ---- through a process
 
 
-@pytest.fixture(scope="module")
-def hub_on_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    with MosquittoProcess() as broker, HubProcess(tmp_path_factory.mktemp("hub"), broker=broker.url) as running:
-        yield running
-
-
 @pytest.fixture(params=BROKERS)
-def board(request: pytest.FixtureRequest) -> Iterator[Board]:
-    with Board.registered(request.getfixturevalue("hub" if request.param == "embedded" else "hub_on_mosquitto")) as made:
-        yield made
+def board_broker(request: pytest.FixtureRequest) -> str:
+    """What goes over MQTT runs on both brokers."""
+    return str(request.param)
 
 
 def topic(board: Board, resource: str = "download", client: str | None = None) -> str:

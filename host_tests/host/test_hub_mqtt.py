@@ -8,37 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_support import Board, MqttBoard, body_of, wait_for
+from brokers import BROKERS, needs_mosquitto
+from hub_support import Board, MqttBoard, body_of
+from waiting import wait_for
 
-from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.process import HubProcess, MosquittoProcess
 from tools.hub.rumqttd import PANICKED
 from tools.paths import ROOT
 
-BROKERS = ["embedded", pytest.param("mosquitto", marks=pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed"))]
-
-
-@pytest.fixture(scope="module")
-def mosquitto() -> Iterator[MosquittoProcess]:
-    with MosquittoProcess() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def hub_on_mosquitto(mosquitto: MosquittoProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    with HubProcess(tmp_path_factory.mktemp("hub"), broker=mosquitto.url) as running:
-        yield running
-
 
 @pytest.fixture(params=BROKERS)
-def board(request: pytest.FixtureRequest) -> Iterator[Board]:
-    """The tests of this module run on both brokers."""
-    with Board.registered(request.getfixturevalue("hub" if request.param == "embedded" else "hub_on_mosquitto")) as made:
-        yield made
+def board_broker(request: pytest.FixtureRequest) -> str:
+    """What goes over MQTT runs on both brokers."""
+    return str(request.param)
 
 
 def state_of(board: Board) -> dict[str, Any]:
@@ -323,12 +309,12 @@ def test_lenient_takes_messages_without_user_properties_but_not_wrong_ones(tmp_p
         assert wait_for(board.refusals) == ["Not authorized"]
 
 
-@pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
-def test_hubs_that_share_a_group_take_each_message_once(tmp_path: Path, mosquitto: MosquittoProcess) -> None:
+@needs_mosquitto
+def test_hubs_that_share_a_group_take_each_message_once(tmp_path: Path, hubs_mosquitto: MosquittoProcess) -> None:
     database = ("--share", "hubs", "--database", f"sqlite:///{tmp_path / 'both.sqlite'}")
     with (
-        HubProcess(tmp_path / "a", broker=mosquitto.url, extra=database) as one,
-        HubProcess(tmp_path / "b", broker=mosquitto.url, extra=database, operator_key=one.operator_key) as two,
+        HubProcess(tmp_path / "a", broker=hubs_mosquitto.url, extra=database) as one,
+        HubProcess(tmp_path / "b", broker=hubs_mosquitto.url, extra=database, operator_key=one.operator_key) as two,
         Board.registered(one) as board,
         MqttBoard(board) as mqtt,
     ):
@@ -342,10 +328,10 @@ def test_hubs_that_share_a_group_take_each_message_once(tmp_path: Path, mosquitt
         assert all(shares)
 
 
-@pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
+@needs_mosquitto
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_what_another_broker_acknowledged_is_not_lost_when_the_hub_ends(tmp_path: Path, mosquitto: MosquittoProcess, how: str) -> None:
-    with HubProcess(tmp_path, broker=mosquitto.url) as hub, Board.registered(hub) as board, MqttBoard(board) as mqtt:
+def test_what_another_broker_acknowledged_is_not_lost_when_the_hub_ends(tmp_path: Path, hubs_mosquitto: MosquittoProcess, how: str) -> None:
+    with HubProcess(tmp_path, broker=hubs_mosquitto.url) as hub, Board.registered(hub) as board, MqttBoard(board) as mqtt:
         for n in range(300):
             mqtt.send("telemetry", {"telemetries": {f"n{n}": n}})
             if n == 150:
@@ -354,7 +340,7 @@ def test_what_another_broker_acknowledged_is_not_lost_when_the_hub_ends(tmp_path
         wait_for(lambda: len(state_of(board)) == 300, "every message")
 
 
-@pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
+@needs_mosquitto
 def test_the_hub_comes_back_when_its_broker_does(tmp_path: Path) -> None:
     with MosquittoProcess() as broker, HubProcess(tmp_path, broker=broker.url) as hub, Board.registered(hub) as board:
         broker.stop()

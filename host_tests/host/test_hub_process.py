@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hub_support import Board, MqttBoard, wait_for
+from hub_support import Board, MqttBoard
+from waiting import wait_for
 
 from tools.hub.process import HubProcess, ProcessError
 from tools.paths import ROOT

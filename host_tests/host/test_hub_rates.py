@@ -14,16 +14,16 @@ LIMIT = 5
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made = Bench(tmp_path_factory.mktemp("rates"), rate_limit=LIMIT)
     yield made
     made.close()
 
 
 @pytest.fixture
-def bench(shared: Bench) -> Bench:
-    shared.now += 1000.0  # what was before is forgotten
-    return shared
+def bench(shared_bench: Bench) -> Bench:
+    shared_bench.now += 1000.0  # what was before is forgotten
+    return shared_bench
 
 
 def test_one_request_too_many_is_429_until_30_s_are_over(bench: Bench) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import DEADLINE, Board, MqttBoard, wait_for
+from hub_support import Board, MqttBoard
 from sqlalchemy import insert
+from waiting import DEADLINE, wait_for
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus

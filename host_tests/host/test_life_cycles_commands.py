@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from life_cycles import FINAL, START, Cloud, Folder, Life, PowerCut, Violation, explore, firmware, fw
+from life_cycles import FINAL, START, Cloud, DisturbedLife, Folder, PowerCut, Violation, explore, firmware, fw
 
 __all__ = ["firmware"]
 INTERRUPTED = ("error", "interrupted by a restart")
@@ -273,8 +273,10 @@ class CommandsLife(Folder):
         assert len(self.commands._queue) <= WAITING
 
 
-class AgentLife(Life):
+class AgentLife(DisturbedLife):
     """The whole agent with its transport."""
+
+    kind = "commands"
 
     def __init__(self) -> None:
         self.kinds: dict[str, str] = {}
@@ -296,47 +298,22 @@ class AgentLife(Life):
             if at_once or len(self.cloud.unfinished()) == 1:
                 self.push("commands", command)
 
-    @precondition(lambda self: self.cloud.sent)
-    @rule(data=st.data())
-    def deliver_again(self, data: Any) -> None:
-        kind, message = data.draw(st.sampled_from(self.cloud.sent), "which")
-        ledger = [entry[0] for entry in self.agent._commands._ledger]
-        if self.client() and kind == "commands" and (message["id"] in ledger or message["id"] not in self.product.runs):
-            self.client().deliver(kind, message)
-
-    @precondition(lambda self: self.client() and len(self.client().incoming) > 1)
-    @rule()
-    def reorder(self) -> None:
-        self.client().incoming.reverse()
-
-    @rule(ms=st.sampled_from([0, 0, 1000, 30000, 65000]), polls=st.integers(1, 12), listening=st.sampled_from([True, True, False]))
-    def time_passes(self, ms: int, polls: int, listening: bool) -> None:
-        self.listening = listening
-        self.turn(ms, polls)
+    def may_come_again(self, message: dict[str, Any]) -> bool:
+        return message["id"] in [entry[0] for entry in self.agent._commands._ledger] or message["id"] not in self.product.runs
 
     @precondition(lambda self: self.product.busy)
     @rule()
     def finish(self) -> None:
         self.unless_cut(lambda: self.product.finish(self.agent._commands))
 
-    @rule(
-        what=st.sampled_from(["link", "requests", "restart", "full", "cut", "cut", "takes"]),
-        trouble=st.lists(st.sampled_from(["refused", "reply lost", 502, 429, 400, None]), max_size=4),
-        saves=st.integers(1, 8),
-        complete=st.booleans(),
-    )
-    def disturb(self, what: str, trouble: list[Any], saves: int, complete: bool) -> None:
-        self.trouble = trouble
-        fw.switch.full = what == "full"
-        self.disturbed = self.disturbed or what in ("full", "cut")
-        if what == "cut":
-            fw.switch.arm(saves, complete)
-        elif what == "link":
-            self.cut_link()
-        elif what == "restart":
-            self.boot()
-        elif what == "takes":
-            self.take(saves)
+    @rule(full=st.booleans())
+    def flash_fills(self, full: bool) -> None:
+        fw.switch.full = full
+        self.disturbed = self.disturbed or full
+
+    def arm(self, saves: int, complete: bool) -> None:
+        self.disturbed = True
+        super().arm(saves, complete)
 
     def take(self, most: int = 1000) -> None:
         client = self.client()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from life_cycles import ENTRY, FIELDS, Folder, Life, PowerCut, explore, firmware, fw
+from life_cycles import ENTRY, FIELDS, DisturbedLife, Folder, PowerCut, explore, firmware, fw
 
 __all__ = ["firmware"]
 
@@ -224,8 +224,10 @@ class ConfigLife(Folder):
         assert self.product.now == declared(self.values)
 
 
-class AgentLife(Life):
+class AgentLife(DisturbedLife):
     """The whole agent with its transport; the operator, the product and the link change things at any time."""
+
+    kind = "config"
 
     def __init__(self) -> None:
         self.product = Product()
@@ -274,40 +276,6 @@ class AgentLife(Life):
         self.unless_cut(lambda: self.agent.change_config(**values))
         if booted == self.reboots:
             self.product.now = {**self.product.now, **values}
-
-    @precondition(lambda self: self.cloud.sent)
-    @rule(data=st.data())
-    def deliver_again(self, data: Any) -> None:
-        kind, message = data.draw(st.sampled_from(self.cloud.sent), "which")
-        if self.client() and kind == "config":
-            self.client().deliver(kind, message)
-
-    @precondition(lambda self: self.client() and len(self.client().incoming) > 1)
-    @rule()
-    def reorder(self) -> None:
-        self.client().incoming.reverse()
-
-    @rule(ms=st.sampled_from([0, 0, 1000, 30000, 65000]), polls=st.integers(1, 12), listening=st.sampled_from([True, True, False]))
-    def time_passes(self, ms: int, polls: int, listening: bool) -> None:
-        self.listening = listening
-        self.turn(ms, polls)
-
-    @rule(
-        what=st.sampled_from(["link", "requests", "restart", "cut", "cut", "takes"]),
-        trouble=st.lists(st.sampled_from(["refused", "reply lost", 502, 429, 400, None]), max_size=4),
-        saves=st.integers(1, 6),
-        complete=st.booleans(),
-    )
-    def disturb(self, what: str, trouble: list[Any], saves: int, complete: bool) -> None:
-        self.trouble = trouble
-        if what == "cut":
-            fw.switch.arm(saves, complete)
-        elif what == "link":
-            self.cut_link()
-        elif what == "restart":
-            self.boot()
-        elif what == "takes":
-            self.take(saves)
 
     @invariant()
     def in_force_is_what_passed(self) -> None:

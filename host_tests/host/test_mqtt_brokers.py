@@ -10,8 +10,9 @@ from errno import ETIMEDOUT
 from pathlib import Path
 
 import pytest
-from brokers import BROKERS, wait_for_port
+from brokers import BROKERS
 from interpreters import INTERPRETERS, run
+from waiting import wait_for_port
 
 from tools.hub.broker import free_port
 

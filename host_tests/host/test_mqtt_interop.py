@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from brokers import BROKERS, needs_mosquitto, wait_for_port
+from brokers import BROKERS, needs_mosquitto
 from interpreters import INTERPRETERS, command, run
 from mqtt_proxy import DOWN, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, UP, Proxy
+from waiting import wait_for_port
 
 from tools.hub.broker import free_port
 from tools.hub.process import find_mosquitto

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import DEADLINE, Board, wait_for
+from hub_support import Board
 from rich.console import Console
+from waiting import DEADLINE, wait_for
 
 from tools.cli import main
 from tools.hub.client import HubError, OperatorClient
