@@ -12,6 +12,7 @@ COMMANDS = {
     "hub": ("tools.hub.command", "the stand-in cloud"),
     "bench": ("tools.bench.command", "measurements, such as how long a board's flash lasts"),
     "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),
+    "bundle": ("tools.bundle.command", "signed bundles for updates over the air: keygen, build, show, verify"),
 }
 
 

@@ -1,0 +1,110 @@
+"""What goes into a bundle: a product's folder and the firmware under it, as bytecode for one board, by the names on the board."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.board.firmware import firmware_files
+from tools.board.profile import Profile
+from tools.bundle.archive import BundleError, check_names
+from tools.mpy import CompileError, compile_module
+from tools.paths import FIRMWARE, LIB
+
+_BOOT = "boot.py"  # never replaced over the air
+_MAIN = "main.py"  # a board starts it as source
+_OWN = ("settings.json",)  # a board's own, with its secrets
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def collect(folder: Path, profile: Profile, *, sources: bool = False) -> dict[str, bytes]:
+    """Name on the board -> content: all of the folder but boot.py and hidden files; redpoll, umqtt.simple, board.py where it has none.
+
+    `.py` files become bytecode, except main.py, and except all with `sources`. Raises BundleError for what has no place in a bundle,
+    tools.mpy.CompileError, and OSError.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no folder")
+    if not (folder / _MAIN).is_file():
+        raise BundleError(f"{folder} has no {_MAIN}: a bundle holds a whole product")
+    own = {name: path for name, path in _folder_files(folder).items() if not _is_foreign_port(name, profile)}
+    if (folder / "redpoll").resolve() == FIRMWARE / "redpoll":
+        own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}
+    files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
+    contents = {name: path.read_bytes() for name, path in {**files, **own}.items() if name != _BOOT}
+    if not sources:
+        contents = _compiled(contents)
+    contents = dict(sorted(contents.items()))
+    try:
+        check_names(contents)
+    except ValueError as error:
+        raise BundleError(f"{folder}: {error}") from None
+    for name, content in contents.items():
+        if name in _OWN:
+            raise BundleError(f"{folder}: {name} is a board's own and not part of a bundle: move it out of the folder")
+        if _PRIVATE.search(content):
+            raise BundleError(f"{folder}: {name} holds a private key, which has no place in a bundle")
+    return contents
+
+
+def bytecode_version(files: Mapping[str, bytes]) -> int:
+    """Major version of the bytecode in these files, 0 when there is none. Raises BundleError when they differ or hold native code."""
+    found = 0
+    for name, content in files.items():
+        if not name.endswith(".mpy"):
+            continue
+        if len(content) < 4 or content[:1] != b"M":
+            raise BundleError(f"{name} is no .mpy file")
+        if content[2] >> 2:  # docs.micropython.org, "MicroPython .mpy files": the upper bits name the processor
+            raise BundleError(f"{name} holds code for one processor; a bundle takes bytecode only")
+        if found not in (0, content[1]):
+            raise BundleError(f"{name} is of bytecode version {content[1]}, others are of {found}")
+        found = content[1]
+    return found
+
+
+def _folder_files(folder: Path) -> dict[str, Path]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and "__pycache__" not in relative.parts and not any(part.startswith(".") for part in relative.parts):
+            found[relative.as_posix()] = path
+    return found
+
+
+def _compiled(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same with bytecode for each module but main.py; tracebacks show the name on the board."""
+    done = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        source, output = Path(scratch, "module.py"), Path(scratch, "module.mpy")
+        for name, content in contents.items():
+            if name.endswith(".py") and name != _MAIN:
+                source.write_bytes(content)
+                try:
+                    compile_module(source, output, name)
+                except CompileError as error:
+                    raise CompileError(str(error).replace(str(source), name)) from None
+                name, content = name.removesuffix(".py") + ".mpy", output.read_bytes()
+            done[name] = content
+    return done
+
+
+def _firmware(profile: Profile, folder: Path, sources: bool) -> dict[str, Path]:
+    """What the board gets from this repository."""
+    if not sources:
+        return {name.lstrip("/"): path for name, path in firmware_files(profile, folder / _MAIN).items()}
+    files = {f"lib/{path.relative_to(LIB).as_posix()}": path for path in sorted((LIB / "umqtt").rglob("*.py"))}
+    files |= {f"redpoll/{path.relative_to(FIRMWARE / 'redpoll').as_posix()}": path for path in sorted((FIRMWARE / "redpoll").rglob("*.py"))}
+    files |= {path.name: path for path in sorted(profile.folder.glob("*.py")) if path.name != "manifest.py"}
+    return {name: path for name, path in files.items() if not _is_foreign_port(name, profile)}
+
+
+def _is_foreign_port(name: str, profile: Profile) -> bool:
+    return name.startswith("redpoll/port/") and Path(name).stem not in ("__init__", profile.port, f"{profile.port}_board")
+
+
+def _is_shadowed(name: str, own: Mapping[str, Path]) -> bool:
+    """Whether the folder brings this itself: its own package stands in for a whole one of ours."""
+    if name.startswith("redpoll/"):
+        return any(other.startswith("redpoll/") for other in own)
+    return name in own or (name.endswith(".mpy") and name.removesuffix(".mpy") + ".py" in own)
