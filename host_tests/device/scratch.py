@@ -24,7 +24,13 @@ class Ticks:
         self._start = ticks_add(0, -500)
 
     def __call__(self):
-        return ticks_add(self._start, self.ms)
+        ticks = self._start
+        ms = self.ms
+        while ms >= 1 << 28:
+            # ticks_add takes less than half of what the ticks count, which is 2**30 on a board
+            ticks = ticks_add(ticks, 1 << 28)
+            ms -= 1 << 28
+        return ticks_add(ticks, ms)
 
 
 def text_of(kind, function, *arguments):

@@ -1,9 +1,10 @@
 # The MQTT session against a socket double that has a board's awkwardness.
+import sys
 from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 from fakes import Clock, Server, Wire, publish
 from redpoll.net import adopted, mqtt, stream
-from support import raises
+from support import SkipTest, raises
 from umqtt import simple
 
 # the doubles keep all that was sent
@@ -779,6 +780,8 @@ def test_steady_publishing_does_not_allocate():
 
     if not hasattr(gc, "mem_alloc"):
         return  # CPython has no such figure
+    if sys.implementation.version[:2] < (1, 26):
+        raise SkipTest("MicroPython before 1.26 makes an object of each slice that is assigned to")
 
     class Quiet:
         # a Stream that acknowledges each QoS 1 packet of this test without allocating anything itself

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.vm32 import find_vm32
+
 HOST_TESTS = Path(__file__).resolve().parent.parent
 SUPPORT = (HOST_TESTS / "device" / "support.py").read_text()
 
@@ -272,3 +274,17 @@ def test_nothing_imported_for_a_device_test_stays_behind(run, pytester):
         "test_after.py",
         test_a="import machine, micropython, redpoll\ndef test_it():\n    pass\n",
     ).assert_outcomes(passed=3)
+
+
+def test_the_32_bit_vm_runs_what_the_long_run_asks_for(run, pytester, monkeypatch):
+    if find_vm32() is None:
+        pytest.skip("no 32-bit MicroPython: `make vm32` fetches it")
+    monkeypatch.setenv("REDPOLL_LONG", "1")
+    result = run(
+        "-v",
+        "-o",
+        "device_interpreters=micropython32",
+        test_a="import sys\ndef test_it():\n    assert sys.maxsize == 0x7fffffff\ndef test_not():\n    assert sys.maxsize == 1\n",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_it?micropython32? PASSED*", "*On the 32-bit MicroPython VM*", "*AssertionError: 2147483647 == 1*"])
