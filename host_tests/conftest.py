@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-pytest_plugins = ["brokers", "device_plugin", "pytester"]
+pytest_plugins = ["brokers", "databases", "device_plugin", "pytester"]
 
 
 @pytest.fixture

@@ -236,6 +236,7 @@ def test_a_database_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> Non
         post(board, {"telemetries": {"a": 1, "b": 1}, "timestamp": "2026-11-21T05:00:00Z"})
         hub.stop()
         with sqlite3.connect(tmp_path / "hub.sqlite") as database:
+            database.execute("DROP TABLE alembic_version")
             database.execute("DROP INDEX telemetry_by_number")
             database.execute("ALTER TABLE telemetry DROP COLUMN number")
             database.execute("ALTER TABLE devices DROP COLUMN state_order")

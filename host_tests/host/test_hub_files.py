@@ -460,7 +460,7 @@ def test_a_database_of_an_earlier_version_gets_files_incidents_and_events(tmp_pa
     bench.command(device, "ping")
     bench.close()
     with sqlite3.connect(tmp_path / "hub.sqlite") as database:
-        for table in ("files", "incidents", "events"):
+        for table in ("files", "incidents", "events", "alembic_version"):
             database.execute(f"DROP TABLE {table}")
         database.execute("ALTER TABLE devices DROP COLUMN hub_url")
     bench = Bench(tmp_path)

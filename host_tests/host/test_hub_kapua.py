@@ -868,7 +868,7 @@ def test_a_database_of_an_earlier_version_is_gone_on_with_and_a_restart_keeps_op
     command = queue(bench, device_id)
     bench.close()
     with sqlite3.connect(tmp_path / "hub.sqlite") as database:
-        for table in ("notifications", "operations", "access_tokens"):
+        for table in ("notifications", "operations", "access_tokens", "alembic_version"):
             database.execute(f"DROP TABLE {table}")
     bench = Bench(tmp_path, signer)
     made = bench.log_in()

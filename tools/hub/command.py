@@ -32,6 +32,7 @@ from tools.hub.domain import presence
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
+from tools.hub.migrations import SchemaError
 from tools.hub.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.signer import Signer
 
@@ -109,6 +110,8 @@ async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: so
         hub = Hub(settings)
         try:
             await hub.open()
+        except SchemaError as error:
+            raise StartError(f"--database: {error}") from error
         except SQLAlchemyError as error:
             why = _cause(error)
             raise StartError(f"the database cannot be opened: {why}; give a --data that can be written, or another --database") from error

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine
 
-from tools.hub import tables
+from tools.hub import migrations
+from tools.hub.database import make_engine
 from tools.hub.errors import Refused
 
 log = logging.getLogger("redpoll.hub.store")
@@ -84,12 +84,10 @@ class Store:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Open the database, make the tables and columns that are missing, start the writer. Raises sqlalchemy.exc.SQLAlchemyError."""
+        """Open the database, bring it to this hub's schema, start the writer. Raises SchemaError and sqlalchemy.exc.SQLAlchemyError."""
         self._loop = asyncio.get_running_loop()
-        self._engine = _engine(self._url)
-        tables.metadata.create_all(self._engine)
-        with self._engine.begin() as connection:
-            _add_what_is_new(connection)
+        migrations.upgrade(self._url)
+        self._engine = make_engine(self._url)
         self._thread = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
         self._thread.start()
 
@@ -172,43 +170,3 @@ class Store:
                 job.future.set_result(job.value)
             else:
                 job.future.set_exception(job.error)
-
-
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    engine = create_engine(parsed, connect_args={"timeout": 10} if sqlite else {})
-    if sqlite:
-        event.listen(engine, "connect", _tune_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _add_what_is_new(connection: Connection) -> None:
-    """Give a database of an earlier version the columns and indexes that it lacks."""
-    found = inspect(connection)
-    for table in tables.metadata.sorted_tables:
-        columns = {column["name"] for column in found.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in columns:
-                kind = column.type.compile(connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
-        indexes = {index["name"] for index in found.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in indexes:
-                index.create(connection)
-
-
-def _tune_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # _begin_sqlite begins, not sqlite3, which would do so only at the first change
-    cursor = connection.cursor()
-    # in WAL mode NORMAL never leaves a half-written database; a power cut may cost the last commits, a killed process none
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # a writer takes the lock before it reads what it will change, or two hubs on one database undo each other's changes
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

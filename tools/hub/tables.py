@@ -1,11 +1,12 @@
 """The tables. Times are seconds since 1970 as float; JSON columns hold what the wire brought, already validated and bounded.
 
-A column that comes later takes null, which means that it is not known: a database made before is given it when it is opened (store.py).
+How a database that was made before comes to what is here: tools/hub/migrations, which also tells how to change something.
 """
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
+_SEQ = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only an INTEGER up by itself, and that has 64 bits
 
 # what this database knows about itself: "home" is the collection of devices that nobody has claimed
 meta = Table(
@@ -66,13 +67,12 @@ devices = Table(
     Index("devices_by_parent", "parent_id"),
     Index("devices_by_imsi", "imsi"),
     Index("devices_by_imei", "imei"),
-    Index("devices_by_presence", "online", "seen_at"),
 )
 
 telemetry = Table(
     "telemetry",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("received_at", Float, nullable=False),
     Column("timestamp", Float, nullable=False),  # the device's, else when it was received
@@ -89,7 +89,7 @@ telemetry = Table(
 commands = Table(
     "commands",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("id", String(36), nullable=False, unique=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(255), nullable=False),
@@ -106,7 +106,7 @@ commands = Table(
 licenses = Table(
     "licenses",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("id", String(36), nullable=False, unique=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(64), nullable=False),
@@ -150,7 +150,7 @@ dumps = Table(
 files = Table(
     "files",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("id", String(36), nullable=False, unique=True),
     Column("name", String(255), nullable=False),
     Column("desc", Text),
@@ -168,7 +168,7 @@ files = Table(
 incidents = Table(
     "incidents",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("id", String(36), nullable=False, unique=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("opened_by", String(16), nullable=False),  # device or operator
@@ -186,7 +186,7 @@ incidents = Table(
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(255), nullable=False),
     Column("category", String(255), nullable=False),

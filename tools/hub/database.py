@@ -1,0 +1,61 @@
+"""The connection to the database: SQLite in WAL mode, PostgreSQL through psycopg, or whatever else SQLAlchemy knows.
+
+A connection with the execution option `reads` begins a transaction that only reads; any other writes.
+"""
+
+import sqlite3
+import time
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+_WAIT_SECONDS = 10.0  # for a lock that another process has
+
+
+def make_engine(url: str, *, wait: float = _WAIT_SECONDS, references: bool = True, **options: Any) -> Engine:
+    """An engine for this URL. `wait`: seconds for SQLite's lock; `references` False: SQLite does not enforce foreign keys.
+
+    `postgresql://` and `postgres://` are PostgreSQL through psycopg. Raises sqlalchemy.exc.ArgumentError for what is no URL.
+    """
+    parsed = driver_of(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, **options)
+    engine = create_engine(parsed, connect_args={"timeout": wait}, **options)
+
+    def tune(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # _begin begins, not sqlite3, which would do so only at the first change
+        _set_wal(connection, wait)
+        # in WAL mode NORMAL never leaves a half-written database; a power cut may cost the last commits, a killed process none
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if references else 'OFF'}")
+        connection.execute("PRAGMA cache_size=-32768")  # KiB: the pages of some thousand devices that write all the time
+
+    event.listen(engine, "connect", tune)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def driver_of(url: str) -> URL:
+    """The URL with the driver that we have."""
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgresql", "postgres") else parsed
+
+
+def _begin(connection: Connection) -> None:
+    # a writer takes the lock before it reads what it will change, or two hubs on one database undo each other's changes
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _set_wal(connection: Any, wait: float) -> None:
+    """The mode stays with the file. SQLite does not wait for its lock when it changes the mode, so we do."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
