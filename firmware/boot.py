@@ -1,5 +1,112 @@
-# Runs first after every reset, before main.py. It is never replaced over the air, so it stays this small.
+# Runs first after every reset, before main.py: picks the slot that runs (redpoll/update/slots.py tells how it is meant). It is never
+# replaced over the air, so it stays small, needs nothing from a slot, and goes on whatever it finds.
 import gc
 
 # collect before the heap is full: a large piece (a TLS handshake) can then still be had
 gc.threshold(32768)
+
+
+def _boot():
+    import json
+    import os
+    import sys
+    from binascii import crc32
+
+    import machine
+
+    def load():
+        # a redpoll.flash.record
+        try:
+            with open("/boot.state", "rb") as file:
+                data = file.read(512)
+            size = int.from_bytes(data[4:8], "little")
+            if data[:4] == b"RPR1" and int.from_bytes(data[8:12], "little") == crc32(data[12 : 12 + size]) and len(data) == 12 + size:
+                return dict(json.loads(data[12:]))
+        except (OSError, ValueError, TypeError):
+            pass
+        return {}
+
+    def save():
+        payload = json.dumps(state).encode()
+        try:
+            with open("/boot.state.new", "wb") as file:
+                file.write(b"RPR1" + len(payload).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little") + payload)
+            os.rename("/boot.state.new", "/boot.state")
+            return True
+        except OSError as error:
+            print("boot: /boot.state:", error)
+            return False
+
+    def sealed(slot):
+        if slot not in ("a", "b"):
+            return False
+        try:
+            os.stat("/slot_%s/manifest.sig" % slot)
+            return True
+        except OSError:
+            return False
+
+    def count(name):
+        value = state.get(name)
+        return value if isinstance(value, int) else 0
+
+    def over(_):
+        if load().get("trial"):
+            machine.reset()
+
+    state = load()
+    trial = state.get("trial")
+    slot = state.get("slot", "a")
+    if not sealed(slot):
+        # none was confirmed, or it is gone: the other one, else what lies in the root
+        slot = "b" if slot == "a" else "a"
+        if not sealed(slot) or slot == trial or state.get("slot") == "":
+            slot = ""
+    state["slot"] = slot
+    safe = False
+    if trial and count("left") > 0 and sealed(trial):
+        state["left"] = count("left") - 1
+        # without a count a trial would have no end
+        if save():
+            slot = trial
+            # it must feed this within 8 s, and be confirmed before the timer ends
+            try:
+                machine.WDT(timeout=8388)
+            except (AttributeError, ValueError, OSError) as error:
+                print("boot: trial without a watchdog:", error)
+            for number in (-1, 3):
+                try:
+                    machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
+                    break
+                except (AttributeError, ValueError, OSError):
+                    pass  # not every chip has this one
+    elif getattr(machine, "reset_cause", int)() != getattr(machine, "SOFT_RESET", -1):
+        safe = count("boots") >= 10
+        state["boots"] = min(count("boots"), 98) + 1
+        save()
+    folder = "/slot_" + slot if slot else "/"
+    if slot:
+        sys.path[1:1] = [folder, folder + "/lib"]
+    if safe:
+        # the slot's agent runs, without the product's main.py
+        try:
+            os.mkdir("/safe")
+        except OSError:
+            pass
+        try:
+            with open("/safe/main.py", "w") as file:
+                file.write("from redpoll import Agent\n\nAgent().run()\n")
+            if not slot:
+                sys.path.insert(1, folder)
+            folder = "/safe"
+            print("boot: safe mode")
+        except OSError as error:
+            print("boot: no safe mode:", error)
+    os.chdir(folder)
+
+
+try:
+    _boot()
+except Exception as error:
+    print("boot:", error)
+del _boot

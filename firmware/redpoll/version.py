@@ -1,5 +1,26 @@
 # The version of this firmware, and how versions compare.
+import sys
+
 VERSION = "0.1.0"
+
+
+def running(default=VERSION):
+    """The version that the manifest of the running slot names; `default` where the application does not run from a slot."""
+    for folder in sys.path:
+        if folder[-7:] in ("/slot_a", "/slot_b"):
+            try:
+                with open(folder + "/manifest.json", "rb") as file:
+                    # its keys are sorted: the version is near the end
+                    file.seek(0, 2)
+                    file.seek(max(0, file.tell() - 160))
+                    found = file.read().rpartition(b'"version":"')[2].partition(b'"')
+                if found[1]:
+                    text = found[0].decode()
+                    parse(text)
+                    return text
+            except (OSError, ValueError):
+                pass
+    return default
 
 
 def parse(text):

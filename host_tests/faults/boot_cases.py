@@ -1,0 +1,199 @@
+# ruff: noqa: UP031, B904, SIM115 - runs on MicroPython
+# boot.py on a real LittleFS, one function a case; runs on the MicroPython VM.
+import os
+import sys
+
+from flash_device import PowerCut
+from redpoll import log
+from redpoll.flash.record import Record
+from redpoll.update.slots import Slots
+from root_flash import Board, Reset, write
+
+STATE = "/boot.state"
+
+
+def fill(slot):
+    slots = Slots()
+    slots.unseal(slot)
+    write("/slot_%s/main.py" % slot, "# " + slot)
+    slots.seal(slot, b"signature")
+    return slots
+
+
+def state():
+    return Record(STATE).load()
+
+
+def a_fresh_board_boots_from_the_root(board):
+    board.mounted(write, "/main.py", "pass")
+    assert board.power_on() == "/"
+    assert board.mounted(state) == {"slot": "", "boots": 1}
+    assert board.machine.watchdog is None and board.machine.timer is None
+
+
+def _see_path(board):
+    folder = board.boot()
+    return folder, sys.path[:3], Slots().running()
+
+
+def a_confirmed_slot_boots_with_its_own_modules_first(board):
+    board.mounted(lambda: fill("b").switch("b", 0))
+    folder, path, running = board.mounted(_see_path, board)
+    assert folder == "/slot_b" and running == "b"
+    assert path == ["", "/slot_b", "/slot_b/lib"], path
+
+
+def a_trial_is_watched_counted_and_rolled_back(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: fill("b").switch("b"))
+    for left in (2, 1, 0):
+        assert board.power_on() == "/slot_b"
+        assert board.mounted(state)["left"] == left
+        assert board.machine.watchdog == 8388 and board.machine.timer[0] == 4000000
+    for _ in range(12):
+        assert board.power_on(5) == "/slot_a"
+        assert board.machine.watchdog is None
+    # what tells the agent
+    assert board.mounted(state)["trial"] == "b"
+
+
+def a_trial_that_nobody_ends_is_ended_by_the_timer(board):
+    board.mounted(lambda: fill("b").switch("b"))
+    board.power_on()
+    late = board.machine.timer[1]
+
+    def ring():
+        try:
+            late(None)
+        except Reset:
+            return "reset"
+        return "went on"
+
+    assert board.mounted(ring) == "reset"
+    board.mounted(_confirm, board)
+    assert board.mounted(ring) == "went on"
+
+
+def _confirm(board):
+    board.boot()
+    Slots().confirm()
+
+
+def a_trial_that_cannot_be_counted_is_not_started(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: fill("b").switch("b"))
+
+    def full():
+        # as good as a full flash: nothing can be written where the new state would go
+        os.mkdir("/boot.state.new")
+
+    board.mounted(full)
+    assert board.power_on() == "/slot_a"
+    assert board.machine.watchdog is None
+
+
+def a_trial_whose_slot_is_not_complete_is_not_started(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: fill("b").switch("b"))
+    board.mounted(lambda: os.remove("/slot_b/manifest.sig"))
+    assert board.power_on() == "/slot_a"
+
+
+def ten_starts_that_were_not_good_lead_to_safe_mode(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    for _ in range(10):
+        assert board.power_on() == "/slot_a"
+    folder, path, running = board.mounted(_see_path, board)
+    assert folder == "/safe" and running == "a" and path[1] == "/slot_a"
+    assert b"Agent" in board.mounted(lambda: open("/safe/main.py", "rb").read())
+    assert board.power_on() == "/safe"
+    board.mounted(_good, board)
+    # one more try of the product
+    assert board.power_on() == "/slot_a"
+    assert board.power_on() == "/safe"
+
+
+def _good(board):
+    assert board.boot() == "/safe"
+    Slots().good()
+
+
+def safe_mode_works_without_slots(board):
+    for _ in range(10):
+        assert board.power_on() == "/"
+    folder, path, running = board.mounted(_see_path, board)
+    assert (folder, path[:2], running) == ("/safe", ["", "/"], "")
+    board.mounted(write, "/probe.py", "found = 7")
+
+    def imports():
+        board.boot()
+        return __import__("probe").found
+
+    assert board.mounted(imports) == 7
+    del sys.modules["probe"]
+
+
+def soft_resets_are_not_failed_starts(board):
+    for _ in range(30):
+        assert board.power_on(5) == "/"
+
+
+def starts_that_were_good_are_not_counted(board):
+    def good():
+        board.boot()
+        Slots().good()
+
+    for _ in range(30):
+        board.mounted(good)
+    assert board.power_on() == "/"
+
+
+def a_state_that_is_lost_or_damaged_does_not_stop_a_board(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    for damage in (b"", b"x", b"RPR1", b"RPR1\2\0\0\0\0\0\0\0{}", b"\xff" * 600):
+        board.mounted(write, STATE, damage)
+        assert board.power_on() == "/slot_a", damage
+    for value in (
+        [],
+        7,
+        "x",
+        None,
+        {"slot": 3},
+        {"slot": "a", "trial": 9, "left": "x", "boots": "y"},
+        {"trial": "c", "left": 3},
+        {"slot": "b"},
+    ):
+        board.mounted(lambda value=value: Record(STATE).save(value))
+        assert board.power_on() == "/slot_a", value
+    board.mounted(os.remove, "/slot_a/manifest.sig")
+    assert board.power_on() == "/"
+
+
+def a_power_cut_in_boot_leaves_the_slot_that_ran(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: fill("b").switch("b"))
+    image = bytes(board.device.data)
+    tried = 0
+    for torn in (False, True):
+        for cut in range(1, 1000):
+            board.device.data[:] = image
+            board.device.changes = 0
+            board.device.torn = torn
+            board.device.cut_at = cut
+            finished = board.power_on()
+            board.device.cut_at = 0
+            assert board.power_on() == "/slot_b"
+            if finished:
+                break
+            tried += 1
+    print("boot.py: %d cut points tried, the slot on trial boots after each" % tried)
+
+
+def run(boot_py, name):
+    """One case."""
+    log.print = lambda *values: None
+    try:
+        globals()[name](Board(boot_py))
+    except PowerCut:
+        raise AssertionError("the power was cut where nobody cut it")
+    print("passed")
