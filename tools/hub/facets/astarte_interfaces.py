@@ -1,0 +1,91 @@
+"""The Astarte interfaces that the hub knows, and how a value is checked against one: seed 002 and reference edgehog-astarte §1 to §3."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tools.hub.errors import Invalid
+
+_PREFIX = "io.edgehog.devicemanager"
+_YEAR = 31_556_952  # seconds that samples are kept, as seed 002 has it
+_TEXT_MAX = 65_536  # bytes of a string (Astarte's own bound)
+_TYPES: dict[str, tuple[type, str]] = {"string": (str, "a string"), "integer": (int, "an integer of 32 bits")}
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An object aggregate: all its values come in one document, on one path."""
+
+    name: str
+    major: int
+    minor: int
+    ownership: str  # device or server
+    path: str
+    keys: dict[str, str]  # key -> type
+    qos: int
+    explicit_timestamp: bool
+    description: str
+    retention: int | None = None  # seconds
+
+    def definition(self) -> dict[str, Any]:
+        """The interface as JSON, in the form of seed 002."""
+        quality = {} if self.qos == 0 else {"reliability": ("unreliable", "guaranteed", "unique")[self.qos]}
+        if self.retention is not None:
+            quality |= {"database_retention_policy": "use_ttl", "database_retention_ttl": self.retention}
+        if self.explicit_timestamp:
+            quality["explicit_timestamp"] = True
+        return {
+            "interface_name": self.name,
+            "version_major": self.major,
+            "version_minor": self.minor,
+            "type": "datastream",
+            "ownership": self.ownership,
+            "aggregation": "object",
+            "description": self.description,
+            "mappings": [{"endpoint": f"{self.path}/{key}", "type": kind, **quality} for key, kind in self.keys.items()],
+        }
+
+    def check(self, values: Any, *, whole: bool) -> dict[str, Any]:
+        """The values, when they are what the interface says; `whole`: none may be missing. Raises Invalid."""
+        if not isinstance(values, dict):
+            raise Invalid(f"The value of {self.name} must be an object")
+        for key in values:
+            if key not in self.keys:
+                raise Invalid(f"Unexpected key {key[:64]!r}: {self.name} has {', '.join(self.keys)}")
+        for key, kind in self.keys.items():
+            if key not in values:
+                if whole:
+                    raise Invalid(f"The key {key} is missing")
+                continue
+            of_type, shown = _TYPES[kind]
+            value = values[key]
+            if type(value) is not of_type or (kind == "integer" and not -(2**31) <= value < 2**31):
+                raise Invalid(f"{key} must be {shown}")
+            if kind == "string" and len(value.encode()) > _TEXT_MAX:
+                raise Invalid(f"{key} is longer than {_TEXT_MAX} bytes")
+        return values
+
+
+OTA_EVENT = Interface(
+    name=f"{_PREFIX}.OTAEvent",
+    major=0,
+    minor=1,
+    ownership="device",
+    path="/event",
+    keys={"requestUUID": "string", "status": "string", "statusProgress": "integer", "statusCode": "string", "message": "string"},
+    qos=2,
+    explicit_timestamp=True,
+    description="OTA Events sampled data.",
+    retention=_YEAR,
+)
+OTA_REQUEST = Interface(
+    name=f"{_PREFIX}.OTARequest",
+    major=1,
+    minor=0,
+    ownership="server",
+    path="/request",
+    keys={"operation": "string", "url": "string", "uuid": "string"},
+    qos=0,
+    explicit_timestamp=False,
+    description="Requests of OTA updates.",
+)
+INTERFACES = {interface.name: interface for interface in (OTA_EVENT, OTA_REQUEST)}
