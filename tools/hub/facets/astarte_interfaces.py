@@ -8,7 +8,6 @@ from tools.hub.errors import Invalid
 _PREFIX = "io.edgehog.devicemanager"
 _YEAR = 31_556_952  # seconds that samples are kept, as seed 002 has it
 _TEXT_MAX = 65_536  # bytes of a string (Astarte's own bound)
-_TYPES: dict[str, tuple[type, str]] = {"string": (str, "a string"), "integer": (int, "an integer of 32 bits")}
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Interface:
     minor: int
     ownership: str  # device or server
     path: str
-    keys: dict[str, str]  # key -> type
+    keys: dict[str, str]  # key -> type, string or integer
     qos: int
     explicit_timestamp: bool
     description: str
@@ -28,7 +27,7 @@ class Interface:
 
     def definition(self) -> dict[str, Any]:
         """The interface as JSON, in the form of seed 002."""
-        quality = {} if self.qos == 0 else {"reliability": ("unreliable", "guaranteed", "unique")[self.qos]}
+        quality: dict[str, Any] = {} if self.qos == 0 else {"reliability": ("unreliable", "guaranteed", "unique")[self.qos]}
         if self.retention is not None:
             quality |= {"database_retention_policy": "use_ttl", "database_retention_ttl": self.retention}
         if self.explicit_timestamp:
@@ -56,12 +55,12 @@ class Interface:
                 if whole:
                     raise Invalid(f"The key {key} is missing")
                 continue
-            of_type, shown = _TYPES[kind]
             value = values[key]
-            if type(value) is not of_type or (kind == "integer" and not -(2**31) <= value < 2**31):
-                raise Invalid(f"{key} must be {shown}")
-            if kind == "string" and len(value.encode()) > _TEXT_MAX:
-                raise Invalid(f"{key} is longer than {_TEXT_MAX} bytes")
+            if kind == "string":
+                if not isinstance(value, str) or len(value.encode()) > _TEXT_MAX:
+                    raise Invalid(f"{key} must be a string of at most {_TEXT_MAX} bytes")
+            elif isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+                raise Invalid(f"{key} must be an integer of 32 bits")
         return values
 
 
