@@ -562,6 +562,13 @@ def test_an_oversize_packet_is_drained_and_counted():
         assert server.kinds() == [1] + [[], [4], [5, 7]][qos]
 
 
+def test_an_oversize_packet_of_no_qos_is_a_violation():
+    client, wire, server = session(max_packet=64)
+    wire.inbound.extend(publish(b"t", bytes(300), 3, 9))
+    error = raised(lambda: poll_until(client, lambda: client.dropped, 10000))
+    assert isinstance(error, mqtt.MQTTException) and client.sock is None and server.kinds() == [1]
+
+
 def test_a_slow_oversize_packet_does_not_count_as_a_dead_link():
     client, wire, _ = session(max_packet=64, keepalive=4)
     data = publish(b"t", bytes(3000)) + b"\xd0\0"

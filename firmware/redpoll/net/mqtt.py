@@ -423,7 +423,7 @@ class MQTTClient(simple.MQTTClient):
     def _next_id(self):
         pid = self.pid
         while True:
-            pid = pid + 1 if pid < 65535 else 1
+            pid = pid % 65535 + 1
             if pid not in self._ids and pid not in self._replies:
                 self.pid = pid
                 return pid
@@ -630,10 +630,10 @@ class MQTTClient(simple.MQTTClient):
 
     def _oversize(self, first, p, end):
         # thrown away, but a message that wants an acknowledgement gets it, else the server would send it for ever
-        if first >> 4 != _PUBLISH or self._state != _OPEN:
-            self._violation(0x95, _TOO_LARGE)
         after = p
         qos = first >> 1 & 3
+        if first >> 4 != _PUBLISH or qos == 3 or self._state != _OPEN:
+            self._violation(0x95, _TOO_LARGE)
         if qos and self._w >= p + 2:
             after += (self._rx[p] << 8 | self._rx[p + 1]) + 4
             if after > end or after - self._r > len(self._rx):
