@@ -1,10 +1,20 @@
 """Every test of the repository: host_tests/device runs on two interpreters, see device_plugin."""
 
+import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["brokers", "databases", "device_plugin", "pytester"]
+
+# Much of the suite is files that are synchronised after every write. In memory that costs nothing, and what it protects from, a power cut,
+# is played by the tests and not by the disk. TMPDIR or --basetemp say otherwise.
+_IN_MEMORY = Path("/dev/shm")
+_ROOM = 2 << 30
+if "TMPDIR" not in os.environ and os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free >= _ROOM:
+    os.environ["TMPDIR"] = str(_IN_MEMORY)
 
 
 @pytest.fixture
