@@ -32,7 +32,8 @@ class Bench:
         self.hub.store = Store(url, self.hub._committed, clock=lambda: self.now)
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self.hub.open())
-        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(make_app(self.hub), raise_app_exceptions=False), base_url=HOST)
+        self.app = make_app(self.hub)
+        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url=HOST)
 
     def close(self) -> None:
         self._loop.run_until_complete(self._http.aclose())

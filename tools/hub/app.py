@@ -6,12 +6,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from tools.hub import wire
+from tools.hub import docs, openapi, wire
 from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, Refused
-from tools.hub.facets import kapua, span, span_shapes, xyte, xyte_operator
+from tools.hub.facets import kapua, kapua_shapes, span, span_shapes, xyte, xyte_operator
 from tools.hub.hub import Hub
 
 log = logging.getLogger("redpoll.hub.http")
@@ -21,7 +22,12 @@ KEEPALIVE_SECONDS = 15.0  # an empty line, so that both ends notice when the oth
 
 def make_app(hub: Hub) -> FastAPI:
     """The application of one hub."""
-    app = FastAPI(title="Redpoll hub", description="A local stand-in for device clouds.", redirect_slashes=False)
+    app = FastAPIOffline(
+        title="Redpoll hub",
+        description="A local stand-in for device clouds.",
+        redirect_slashes=False,
+        swagger_ui_parameters={"validatorUrl": None},  # it would send the description to a stranger
+    )
     app.include_router(xyte_operator.router(hub))
     app.include_router(xyte.router(hub))
     app.include_router(kapua.router(hub))
@@ -31,6 +37,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
+    openapi.install(app, docs.CALLS, docs.SCHEMES, docs.PATH_PARAMETERS)
     return app
 
 
@@ -86,7 +93,7 @@ def _line(item: Activity | int) -> bytes:
 
 
 # vendors whose errors have another body than ours: (status, text) -> answer
-ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {span.PREFIX: span_shapes.error}
+ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {span.PREFIX: span_shapes.error, "/kapua": kapua_shapes.error}
 
 
 def _error(request: Request, status: int, text: str) -> JSONResponse:

@@ -43,11 +43,11 @@ LIMIT_MAX = 1000
 _DEVICES = "/{scope_id}/devices"
 _OPERATIONS = f"{_DEVICES}/{{device_id}}/operations"
 _NOTIFICATIONS = f"{_OPERATIONS}/{{operation_id}}/notifications"
-_OPERATION_SORTS = {
+OPERATION_SORTS = {
     "id": "id", "operationId": "number", "resource": "resource", "status": "status", "startedOn": "started_at", "endedOn": "ended_at",
     "createdOn": "created_at", "modifiedOn": "updated_at",
 }  # fmt: skip
-_NOTIFICATION_SORTS = {
+NOTIFICATION_SORTS = {
     "id": "id", "resource": "resource", "status": "status", "progress": "progress", "message": "message", "sentOn": "sent_at",
     "createdOn": "created_at",
 }  # fmt: skip
@@ -104,24 +104,24 @@ def router(hub: Hub) -> APIRouter:
     """The routes of the facet."""
     facet = KapuaFacet(hub)
     api = APIRouter(prefix=PREFIX, tags=["kapua"], route_class=_Route)
-    for method, path, endpoint, extra in (
-        ("POST", "/authentication/user", facet.log_in, _body({"username": USERNAME, "password": "the operator key"})),
-        ("POST", "/authentication/apikey", facet.log_in_with_key, _body({"apiKey": "the operator key"})),
-        ("POST", "/authentication/refresh", facet.refresh, _body({"refreshToken": "15395d03-ccad-…", "tokenId": "eyJhbG…"})),
-        ("POST", "/authentication/logout", facet.log_out, None),
-        ("GET", _DEVICES, facet.list_devices, _parameters("clientId", "offset", "limit")),
-        ("GET", f"{_DEVICES}/{{device_id}}", facet.get_device, None),
-        ("GET", _OPERATIONS, facet.list_operations, _parameters(*_QUERY)),
-        ("POST", f"{_OPERATIONS}/_query", facet.query_operations, _body({"offset": 0, "limit": 50})),
-        ("POST", f"{_OPERATIONS}/_count", facet.count_operations, _body({"offset": 0, "limit": 50})),
-        ("GET", f"{_OPERATIONS}/{{operation_id}}", facet.get_operation, None),
-        ("GET", _NOTIFICATIONS, facet.list_notifications, _parameters(*_QUERY)),
-        ("POST", f"{_NOTIFICATIONS}/_query", facet.query_notifications, _body({"offset": 0, "limit": 50})),
-        ("POST", f"{_NOTIFICATIONS}/_count", facet.count_notifications, _body({"offset": 0, "limit": 50})),
-        ("GET", f"{_NOTIFICATIONS}/{{notification_id}}", facet.get_notification, None),
-        ("DELETE", f"{_NOTIFICATIONS}/{{notification_id}}", facet.delete_notification, None),
+    for method, path, endpoint in (
+        ("POST", "/authentication/user", facet.log_in),
+        ("POST", "/authentication/apikey", facet.log_in_with_key),
+        ("POST", "/authentication/refresh", facet.refresh),
+        ("POST", "/authentication/logout", facet.log_out),
+        ("GET", _DEVICES, facet.list_devices),
+        ("GET", f"{_DEVICES}/{{device_id}}", facet.get_device),
+        ("GET", _OPERATIONS, facet.list_operations),
+        ("POST", f"{_OPERATIONS}/_query", facet.query_operations),
+        ("POST", f"{_OPERATIONS}/_count", facet.count_operations),
+        ("GET", f"{_OPERATIONS}/{{operation_id}}", facet.get_operation),
+        ("GET", _NOTIFICATIONS, facet.list_notifications),
+        ("POST", f"{_NOTIFICATIONS}/_query", facet.query_notifications),
+        ("POST", f"{_NOTIFICATIONS}/_count", facet.count_notifications),
+        ("GET", f"{_NOTIFICATIONS}/{{notification_id}}", facet.get_notification),
+        ("DELETE", f"{_NOTIFICATIONS}/{{notification_id}}", facet.delete_notification),
     ):
-        api.add_api_route(path, endpoint, methods=[method], openapi_extra=extra, response_model=None)
+        api.add_api_route(path, endpoint, methods=[method], response_model=None)
     return api
 
 
@@ -189,15 +189,15 @@ class KapuaFacet:
 
     async def list_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The device's operations, in the order of their start."""
-        return await self._operations(request, scope_id, device_id, _parse_query(request.query_params, _OPERATION_SORTS, text=True))
+        return await self._operations(request, scope_id, device_id, _parse_query(request.query_params, OPERATION_SORTS, text=True))
 
     async def query_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The same with the query in the body."""
-        return await self._operations(request, scope_id, device_id, await self._query(request, scope_id, _OPERATION_SORTS))
+        return await self._operations(request, scope_id, device_id, await self._query(request, scope_id, OPERATION_SORTS))
 
     async def count_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """How many operations the query has, whatever its page."""
-        page = await self._query(request, scope_id, _OPERATION_SORTS)
+        page = await self._query(request, scope_id, OPERATION_SORTS)
 
         def work(db: Connection) -> Found[Operation]:
             return operations.list_operations(db, _device(db, device_id).id, _counting(page))
@@ -216,17 +216,17 @@ class KapuaFacet:
 
     async def list_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
         """The operation's notifications, in the order in which they were sent."""
-        page = _parse_query(request.query_params, _NOTIFICATION_SORTS, text=True)
+        page = _parse_query(request.query_params, NOTIFICATION_SORTS, text=True)
         return await self._notifications(request, scope_id, device_id, operation_id, page)
 
     async def query_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
         """The same with the query in the body."""
-        page = await self._query(request, scope_id, _NOTIFICATION_SORTS)
+        page = await self._query(request, scope_id, NOTIFICATION_SORTS)
         return await self._notifications(request, scope_id, device_id, operation_id, page)
 
     async def count_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
         """How many notifications the query has, whatever its page."""
-        page = await self._query(request, scope_id, _NOTIFICATION_SORTS)
+        page = await self._query(request, scope_id, NOTIFICATION_SORTS)
 
         def work(db: Connection) -> Found[Notification]:
             return self._found(db, _operation(db, device_id, operation_id), _counting(page))
@@ -439,17 +439,3 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 
 def _hash(text: str) -> bytes:
     return sha256(text.encode()).digest()
-
-
-def _body(example: dict[str, Any]) -> dict[str, Any]:
-    """The body of a call, for its OpenAPI entry."""
-    kinds = {str: "string", int: "integer"}
-    properties = {name: {"type": kinds[type(value)]} for name, value in example.items()}
-    content = {"application/json": {"schema": {"type": "object", "properties": properties}, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _parameters(*names: str) -> dict[str, Any]:
-    """The query parameters of a call, for its OpenAPI entry."""
-    kinds = {"offset": "integer", "limit": "integer", "askTotalCount": "boolean"}
-    return {"parameters": [{"name": name, "in": "query", "schema": {"type": kinds.get(name, "string")}} for name in sorted(names)]}

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastapi.responses import JSONResponse
+
 from tools.hub import jwt, times
 from tools.hub.domain.access import Access
 from tools.hub.domain.model import Device
@@ -152,6 +154,17 @@ def illegal_argument(name: str, value: str | None, why: str) -> dict[str, Any]:
 def subject_unauthorized(permission: str) -> dict[str, Any]:
     said = f"User does not have permission to perform this action. Required permission: {permission}."
     return _error("subjectUnauthorizedExceptionInfo", 403, said, "SUBJECT_UNAUTHORIZED", {"permission": permission})
+
+
+def internal(said: str) -> dict[str, Any]:
+    return _error("exceptionInfo", 500, said, "INTERNAL_ERROR", {})
+
+
+def error(status: int, text: str) -> JSONResponse:
+    """What is no entity's and no argument's fault: a path or method that the facet does not have, or a failure of the hub."""
+    kind = _error("throwableInfo", status, text, "", {})
+    del kind["kapuaErrorCode"]
+    return JSONResponse(internal(text) if status == 500 else kind, status)
 
 
 def _error(kind: str, status: int, said: str, code: str, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,26 +64,26 @@ def router(hub: Hub) -> APIRouter:
     facet = SpanFacet(hub)
     api = APIRouter(prefix=PREFIX, tags=["span"])
     api.add_api_route("/system", facet.system, methods=["GET"])
-    api.add_api_route("/operator/tokens", facet.make_tokens, methods=["POST"], openapi_extra=_BODIES["tokens"])
+    api.add_api_route("/operator/tokens", facet.make_tokens, methods=["POST"])
     api.add_api_websocket_route(f"{_COLLECTION}/activity", facet.activity)
-    for method, path, endpoint, extra in (
-        ("GET", "/collections", facet.list_collections, ""),
-        ("POST", "/collections", facet.create_collection, "tags"),
-        ("GET", _COLLECTION, facet.retrieve_collection, ""),
-        ("PATCH", _COLLECTION, facet.update_collection, "tags"),
-        ("GET", f"{_COLLECTION}/activity", facet.activity_over_http, "activity"),
-        ("GET", f"{_COLLECTION}/devices", facet.list_devices, ""),
-        ("GET", _DEVICE, facet.retrieve_device, ""),
-        ("PATCH", _DEVICE, facet.update_device, "device"),
-        ("DELETE", _DEVICE, facet.delete_device, ""),
-        ("GET", f"{_DEVICE}/certs", facet.list_certificates, ""),
-        ("GET", f"{_DEVICE}/inbox", facet.list_inbox, "page"),
-        ("GET", f"{_DEVICE}/outbox", facet.list_outbox, "page"),
-        ("POST", f"{_DEVICE}/outbox", facet.add_to_outbox, "payload"),
-        ("DELETE", f"{_DEVICE}/outbox/{{message_id}}", facet.delete_from_outbox, ""),
+    for method, path, endpoint in (
+        ("GET", "/collections", facet.list_collections),
+        ("POST", "/collections", facet.create_collection),
+        ("GET", _COLLECTION, facet.retrieve_collection),
+        ("PATCH", _COLLECTION, facet.update_collection),
+        ("GET", f"{_COLLECTION}/activity", facet.activity_over_http),
+        ("GET", f"{_COLLECTION}/devices", facet.list_devices),
+        ("GET", _DEVICE, facet.retrieve_device),
+        ("PATCH", _DEVICE, facet.update_device),
+        ("DELETE", _DEVICE, facet.delete_device),
+        ("GET", f"{_DEVICE}/certs", facet.list_certificates),
+        ("GET", f"{_DEVICE}/inbox", facet.list_inbox),
+        ("GET", f"{_DEVICE}/outbox", facet.list_outbox),
+        ("POST", f"{_DEVICE}/outbox", facet.add_to_outbox),
+        ("DELETE", f"{_DEVICE}/outbox/{{message_id}}", facet.delete_from_outbox),
     ):
         allowed = facet.reads if method == "GET" else facet.writes
-        api.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(allowed)], openapi_extra=_BODIES.get(extra))
+        api.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(allowed)])
     return api
 
 
@@ -455,32 +455,3 @@ def _whole(text: str, name: str, most: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > most:
         raise Invalid(f"{name} must be a whole number from 0 to {most}")
     return int(text)
-
-
-def _query(*described: tuple[str, str]) -> dict[str, Any]:
-    return {"parameters": [{"in": "query", "name": name, "schema": {"type": "string"}, "description": text} for name, text in described]}
-
-
-def _body(example: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}}
-
-
-# what OpenAPI cannot read from the functions: they decode by themselves
-_BODIES: dict[str, dict[str, Any]] = {
-    "tokens": _body({"seconds": 3600, "write": False}),
-    "tags": _body({"tags": {"name": "Hall 3"}}),
-    "device": _body({"collectionId": "17dj5j4ce8bkci", "tags": {"name": "pump"}, "config": {"ciot": {"imsi": "", "imei": ""}}}),
-    "payload": _body({"payload": "eyJuYW1lIjogImJsaW5rIiwgInBhcmFtZXRlcnMiOiB7InRpbWVzIjogMn19"}),
-    "page": _query(
-        ("limit", f"how many, at most {PAGE_MAX}; {PAGE} when it is not given"),
-        ("start", "milliseconds since 1970; a day before end when it is not given"),
-        ("end", "milliseconds since 1970; now when it is not given"),
-        ("offset", "a messageId: those before it; not together with start and end"),
-    ),
-    "activity": _query(
-        ("api_token", "a read-only token"),
-        ("deviceId", "what this device does, and the devices behind it"),
-        ("event", "this event only"),
-        ("since", "a seq: what came after it first, each with its own seq"),
-    ),
-}
