@@ -34,8 +34,8 @@ lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware mod
 vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Debian; the tests and `make size` then use it
 	@$(BIN)/python -m tools.vm32
 
-size: setup  ## bytes of bytecode per firmware module, as a board stores them
-	@$(BIN)/python -m tools.mpy --sizes
+size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (3 minutes)
+	@$(BIN)/python -m tools.size
 
 bench: setup  ## measurements; `redpoll bench --help` lists them
 	@$(BIN)/redpoll bench wear

@@ -1,6 +1,5 @@
-"""Compile the firmware with mpy-cross: for the board, for the size report and as a check."""
+"""Compile the firmware with mpy-cross: for the board, for the size report (tools/size) and as a check."""
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -40,9 +39,6 @@ def firmware_modules() -> Iterator[tuple[str, Path]]:
 
 def main() -> int:
     """Compile all of it. Exit 1 when a module does not compile."""
-    parser = argparse.ArgumentParser(description="Compile every firmware module for the board.")
-    parser.add_argument("--sizes", action="store_true", help="print the bytes of each module")
-    sizes = parser.parse_args().sizes
     total = failures = count = 0
     with tempfile.TemporaryDirectory() as folder:
         for name, source in firmware_modules():
@@ -54,11 +50,7 @@ def main() -> int:
                 failures += 1
                 continue
             total += size
-            if sizes:
-                print(f"{size:8,d}  {name}")
-    if sizes:
-        print(f"{total:8,d}  bytes of .mpy in {count} modules")
-    elif not failures:
+    if not failures:
         print(f"mpy-cross: {count} modules, {total:,} bytes of .mpy")
     return 1 if failures else 0
 

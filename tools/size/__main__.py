@@ -1,0 +1,138 @@
+"""`make size`: bytes of bytecode per module and feature set, heap at each stage of a start, smallest heaps, against boards/budgets.toml."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.hub.process import HubProcess, ProcessError
+from tools.mpy import CompileError
+from tools.size.sets import BUDGETS, FeatureSet, budgets, bytecode_sizes, feature_sets
+from tools.size.start import MESSAGES, Starts
+from tools.vm import NoMicroPython, find_vm
+from tools.vm32 import find_vm32
+
+STAGES = {
+    "import": "import redpoll.agent",
+    "settings": "settings.json read",
+    "agent": "Agent(...) and its declarations",
+    "connect": "registered and connected",
+    "telemetry": "first message acknowledged",
+    "done": f"{MESSAGES} messages, config, command",
+}
+
+
+def main() -> int:
+    """Print it all. 1 when something is above its budget, 2 when it could not be measured."""
+    parser = argparse.ArgumentParser(prog="make size", description=__doc__)
+    parser.add_argument("--no-heap", action="store_true", help="only the bytecode: nothing is run")
+    args = parser.parse_args()
+    console = Console(width=max(120, Console().width))
+    try:
+        sets = feature_sets()
+        sizes = bytecode_sizes(sets[-1].modules)
+        report = Report(console)
+        report.bytecode(sets, sizes)
+        if not args.no_heap:
+            _heaps(console, report, sets)
+    except (CompileError, NoMicroPython, ProcessError, RuntimeError) as error:
+        console.print(str(error), markup=False)
+        return 2
+    for line in report.exceeded:
+        console.print(f"above its budget: {line}", style="red", markup=False)
+    return 1 if report.exceeded else 0
+
+
+def _heaps(console: Console, report: "Report", sets: list[FeatureSet]) -> None:
+    machines = {"heap64": [str(find_vm())]}
+    found = find_vm32()
+    if found:
+        machines = {"heap32": found, **machines}
+    else:
+        console.print("The heap is measured on the 64-bit VM only; `make vm32` fetches one with objects as on a board.\n")
+    with tempfile.TemporaryDirectory(prefix="size-") as folder, HubProcess(Path(folder)) as hub:
+        for key, vm in machines.items():
+            starts = Starts(vm, hub)
+            report.modules(key, starts.modules(sets[-1].modules))
+            report.stages(key, {features.title: starts.stages(features)["stages"] for features in sets})
+            smallest = {}
+            for features in sets:
+                smallest[features.name] = starts.smallest(features, registered=False), starts.smallest(features, registered=True)
+            report.smallest(key, sets, smallest)
+
+
+class Report:
+    """Prints the tables. `exceeded` has a line for each figure above its budget."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._budgets = budgets()
+        self.exceeded: list[str] = []
+
+    def bytecode(self, sets: list[FeatureSet], sizes: dict[str, int]) -> None:
+        """Bytes of .mpy of each module and of each set."""
+        table = Table(title="bytes of .mpy, and from which set on they are needed")
+        table.add_column("module")
+        table.add_column("bytes", justify="right")
+        table.add_column("needed for")
+        for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+            table.add_row(name, f"{size:,}", next(features.title for features in sets if name in features.modules))
+        self._console.print(table)
+        table = self._table("bytes of .mpy per feature set", "modules")
+        for features in sets:
+            total = sum(sizes[name] for name in features.modules)
+            self._row(table, "mpy", features, total, f"{total:,}", str(len(features.modules)))
+        self._console.print(table)
+
+    def modules(self, key: str, live: dict[str, int]) -> None:
+        """What each module leaves on the heap."""
+        table = Table(title=f"bytes of heap that a module leaves when it is imported, {_machine(key)}")
+        table.add_column("module")
+        table.add_column("bytes", justify="right")
+        for name, size in sorted(live.items(), key=lambda item: -item[1]):
+            table.add_row(name, f"{size:,}")
+        table.add_section()
+        table.add_row("all", f"{sum(live.values()):,}")
+        self._console.print(table)
+
+    def stages(self, key: str, found: dict[str, dict[str, int]]) -> None:
+        """Live heap at each stage of a first start."""
+        table = Table(title=f"bytes of live heap in a first start over MQTT 5, {_machine(key)}")
+        table.add_column("after")
+        for title in found:
+            table.add_column(title, justify="right")
+        for stage, title in STAGES.items():
+            table.add_row(title, *[f"{stages[stage]:,}" for stages in found.values()])
+        self._console.print(table)
+
+    def smallest(self, key: str, sets: list[FeatureSet], found: dict[str, tuple[int, int]]) -> None:
+        """Smallest heap of each set; the budget is that of a first start, which registers."""
+        table = self._table(f"KB of the smallest heap that runs it, {_machine(key)}", "later start")
+        for features in sets:
+            first, later = found[features.name]
+            self._row(table, key, features, first, str(first), str(later))
+        self._console.print(table)
+
+    def _table(self, title: str, more: str) -> Table:
+        table = Table(title=title)
+        for column in ("features", "present", more, "budget", "target"):
+            table.add_column(column, justify="left" if column == "features" else "right")
+        return table
+
+    def _row(self, table: Table, key: str, features: FeatureSet, value: int, *shown: str) -> None:
+        budget = self._budgets[key].get(features.name)
+        target = self._budgets["target"].get(f"{key}_{features.name}")
+        table.add_row(features.title, *shown, *["" if number is None else f"{number:,}" for number in (budget, target)])
+        if budget is not None and value > budget:
+            self.exceeded.append(f"{features.title}, {key}: {value:,}, and {BUDGETS.name} has {budget:,}")
+
+
+def _machine(key: str) -> str:
+    return {"heap32": "32-bit VM (as on a board)", "heap64": "64-bit VM"}[key]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Starts of the firmware on the VM against a real hub, in a heap of a given size."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from tools.bytecode import compile_tree
+from tools.hub.process import HubProcess
+from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+from tools.size.sets import FeatureSet
+
+MESSAGES = 30  # acknowledged ones, until a start counts as one that runs
+_PATIENCE = 40.0  # seconds for that
+_AMPLE = "4M"
+
+
+class Starts:
+    """Runs vm_side/size/size_start.py with the command `vm` of a MicroPython against a hub."""
+
+    def __init__(self, vm: list[str], hub: HubProcess) -> None:
+        self._vm = vm
+        self._hub = hub
+        built = BUILD / "size"
+        sides = Path(__file__).parent.parent / "vm_side" / "size"
+        compile_tree(sides, built / "size", sides.relative_to(ROOT).as_posix())
+        compile_tree(FIRMWARE, built / "firmware", FIRMWARE.relative_to(ROOT).as_posix())
+        compile_tree(LIB, built / "lib", LIB.relative_to(ROOT).as_posix())
+        self._path = ":".join(str(built / part) for part in ("size", "firmware", "lib")) + ":.frozen"
+
+    def modules(self, names: tuple[str, ...]) -> dict[str, int]:
+        """Bytes of heap that each module leaves when it is imported, each after those that it imports itself."""
+        said = subprocess.run(
+            self._command(_AMPLE, f"size_start.modules({names!r})"), env=self._environment(), capture_output=True, text=True, check=True
+        )
+        found: dict[str, int] = json.loads(said.stdout.splitlines()[-1])
+        return found
+
+    def stages(self, features: FeatureSet) -> dict[str, Any]:
+        """{"stages": {stage: bytes of live heap}, "modules": names that were loaded} of a first start with heap to spare."""
+        with tempfile.TemporaryDirectory(prefix="size-") as name:
+            said = self._start(features, Path(name), _AMPLE)
+        if said is None:
+            raise RuntimeError(f"{features.name} does not run at all; build/size.log has what it printed")
+        return said
+
+    def smallest(self, features: FeatureSet, *, registered: bool) -> int:
+        """KB of the smallest heap in which it runs: a first start, or with `registered` one with the credentials of an earlier one."""
+        with tempfile.TemporaryDirectory(prefix="size-") as name:
+            before = Path(name, "before")
+            before.mkdir()
+            said = self._start(features, before, _AMPLE)
+            if said is None:
+                raise RuntimeError(f"{features.name} does not run at all; build/size.log has what it printed")
+            if not registered:
+                shutil.rmtree(before)
+                before.mkdir()
+            live = max(map(int, said["stages"].values())) // 1024
+            low, high = live // 2, 2 * live
+            while high - low > 1:
+                middle = (low + high) // 2
+                folder = Path(name, "now")
+                shutil.copytree(before, folder)
+                if self._start(features, folder, f"{middle}K") is None:
+                    low = middle
+                else:
+                    high = middle
+                shutil.rmtree(folder)
+        return high
+
+    def _command(self, heap: str, call: str) -> list[str]:
+        return [*self._vm, "-X", f"heapsize={heap}", "-c", f"import size_start; {call}"]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "MICROPYPATH": self._path}
+
+    def _start(self, features: FeatureSet, folder: Path, heap: str) -> dict[str, Any] | None:
+        # what it said, or None when it failed or did not come to its end
+        operator = self._hub.operator
+        settings = folder / "settings.json"
+        if not settings.exists():
+            values = {"entry": self._hub.entry_url, "sn": uuid.uuid4().hex, "hardware_key": "size", "license_key": operator.license_key()}
+            settings.write_text(json.dumps(values))
+        serial = json.loads(settings.read_text())["sn"]
+        with (BUILD / "size.log").open("w+b") as log:
+            process = subprocess.Popen(
+                self._command(heap, f"size_start.run({features.wanted!r}, {MESSAGES})"),
+                cwd=folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                deadline = time.monotonic() + _PATIENCE
+                asked = False
+                while process.poll() is None and time.monotonic() < deadline and not _hopeless(log.name):
+                    if not asked and features.wanted:
+                        device = next((device for device in operator.devices() if device["sn"] == serial), None)
+                        if device is not None:
+                            self._ask(features, device["id"])
+                            asked = True
+                    time.sleep(0.05)
+            finally:
+                process.kill()
+                process.wait()
+            if process.returncode:
+                return None
+            log.seek(0)
+            lines = log.read().splitlines()
+            found: dict[str, Any] = json.loads(lines[-1]) if heap == _AMPLE else {}
+            return found
+
+    def _ask(self, features: FeatureSet, device_id: str) -> None:
+        operator = self._hub.operator
+        if "config" in features.wanted:
+            operator.configure(device_id, {"interval": 10, "label": uuid.uuid4().hex})
+        if "command" in features.wanted:
+            operator.command(device_id, "blink", {"times": 3})
+        if "license" in features.wanted and not operator.licenses(device_id):
+            operator.add_license(device_id, "size")
+
+
+def _hopeless(path: str) -> bool:
+    # a board that is out of memory again and again goes on for ever, more and more seldom
+    return Path(path).read_bytes().count(b"memory") >= 2
