@@ -100,11 +100,19 @@ class MqttBoard:
     def send(self, end: str, body: Any = None, *, user: list[tuple[str, str]] | None = None, device_id: str | None = None) -> None:
         """Publish at QoS 1 with the user properties of seed 001, or with others; returns when the broker has it."""
         payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.UserProperty = [("device_id", self.board.id), ("access_key", self.board.key)] if user is None else user
-        info = self.client.publish(f"v1/device/{device_id or self.board.id}/{end}", payload, qos=1, properties=properties)
-        info.wait_for_publish(DEADLINE)
-        assert info.is_published()
+        said = [("device_id", self.board.id), ("access_key", self.board.key)] if user is None else user
+        self.send_all([(f"v1/device/{device_id or self.board.id}/{end}", payload, said)])
+
+    def send_all(self, messages: list[tuple[str, bytes, list[tuple[str, str]]]]) -> None:
+        """Publish all of these at QoS 1: topic, payload, user properties; returns when the broker has them."""
+        sent = []
+        for topic, payload, user in messages:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = user
+            sent.append(self.client.publish(topic, payload, qos=1, properties=properties))
+        for info in sent:
+            info.wait_for_publish(DEADLINE)
+            assert info.is_published()
 
     def next(self, end: str | None = None) -> paho.MQTTMessage:
         """The next push, which must be of this kind when one is named."""
