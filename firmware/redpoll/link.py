@@ -1,10 +1,9 @@
 # The way to the cloud: register, connect, stay connected, begin again. Every failure waits longer than the one before.
 import gc
-import sys
 
 from micropython import const
 
-from . import log
+from . import log, port
 from .backoff import Backoff
 
 _BUSY_MS = const(1000)
@@ -82,18 +81,10 @@ class Link:
         self._not_before = self._clock.ms() + self._backoff.next()
 
     def spare(self):
-        """Forget the modules that only registering and uploading need, to have their memory (14 KB on the 64-bit VM); they are loaded
-        again when they are wanted.
-        """
-        if self._job or self._settings.transport != "mqtt":
-            return
-        for package, name in (("redpoll.cloud", "registration"), ("redpoll.net", "http")):
-            if sys.modules.pop(package + "." + name, None):
-                try:
-                    delattr(sys.modules[package], name)
-                except (AttributeError, KeyError):
-                    pass  # not every port keeps it there too
-        gc.collect()
+        """Forget the modules that only registering and uploading need."""
+        if not self._job and self._settings.transport == "mqtt":
+            port.unload("redpoll.cloud.registration", "redpoll.net.http", "redpoll.settings_rules")
+            gc.collect()
 
     def restart(self):
         """Begin again at once, with other settings: what was learned of the way before does not count."""
@@ -150,6 +141,7 @@ class Link:
         if self._settings.transport == "http":
             from .cloud.xyte_http import Adapter
         else:
+            self.spare()
             from .cloud.xyte_mqtt import Adapter
         adapter = Adapter(self._settings, self._clock, self._handler)
         try:

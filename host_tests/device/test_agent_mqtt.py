@@ -2,11 +2,12 @@
 import sys
 from binascii import b2a_base64
 
+import product_bench
 import rsa_vectors
 import scratch
 from cloud_fakes import CREDENTIALS, HTTP, ID, KEY, MQTT, Reply
 from mqtt_bench import Bench
-from redpoll import log
+from redpoll import log, port
 from redpoll.net import mqtt5
 from redpoll.net.mqtt import MQTTException
 
@@ -619,12 +620,17 @@ def test_connections_receive_into_one_buffer_that_outlives_them():
 
 def test_what_only_registering_needs_gives_its_memory_back_and_is_loaded_again_when_it_is_wanted():
     bench = Bench()
-    bench.turn()
-    bench.agent._link.spare()
+    port.unload = product_bench.port_unload
+    try:
+        bench.turn()
+    finally:
+        port.unload = lambda *names: None
+    assert bench.agent.connected()
     assert "redpoll.cloud.registration" not in sys.modules and "redpoll.net.http" not in sys.modules
-    from redpoll.cloud.registration import Check
+    from redpoll.cloud import registration
 
     assert "redpoll.net.http" in sys.modules
     # nobody listens there
     bench.agent.settings.credentials["hub_url"] = "http://127.0.0.1:1"
-    scratch.text_of(OSError, Check, bench.agent.settings)
+    scratch.text_of(OSError, registration.Check, bench.agent.settings)
+    registration.HTTPClient = HTTP

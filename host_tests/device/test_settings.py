@@ -1,8 +1,9 @@
 import json
 
 import scratch
-from redpoll import log, rsa, settings
-from redpoll.settings import Settings, SettingsError, check_credentials
+from redpoll import log, rsa, settings_rules
+from redpoll.settings import Settings, SettingsError
+from redpoll.settings_rules import check_credentials
 
 GOOD = {"entry": "https://entry.example", "sn": "A1"}
 CREDENTIALS = {"id": "d-1", "access_key": "k" * 32, "hub_url": "https://hub.example", "mqtt_hub_url": "mqtts://hub.example:8883"}
@@ -77,8 +78,8 @@ def test_each_bad_value_is_named_with_its_reason_and_what_to_write():
 
 
 def test_the_licence_algorithms_are_those_that_can_be_verified():
-    assert settings._LICENSE_ALGORITHMS == rsa.ALGORITHMS
-    assert not [key for key in settings.OVERLAY if key.startswith("license")]  # who may set the key may sign
+    assert settings_rules._CHOICES["license_algorithm"] == rsa.ALGORITHMS
+    assert not [key for key in settings_rules.OVERLAY if key.startswith("license")]  # who may set the key may sign
 
 
 def test_all_that_is_wrong_is_told_at_once():

@@ -6,7 +6,7 @@ from micropython import const
 from .. import clock, jsonin, log
 from ..net.http import HTTPClient
 from ..net.stream import tls_context
-from ..settings import check_credentials
+from ..settings_rules import check_credentials
 
 _REFUSED_WAIT = const(900000)
 

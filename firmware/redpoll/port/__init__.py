@@ -11,6 +11,17 @@ else:
     raise ImportError("Redpoll has no port for %r" % sys.platform)
 
 
+def unload(*names):
+    """Forget modules that are not needed for a while, to have their memory; the next import loads them again."""
+    for name in names:
+        if sys.modules.pop(name, None):
+            package, _, leaf = name.rpartition(".")
+            try:
+                delattr(sys.modules[package], leaf)
+            except (AttributeError, KeyError):
+                pass  # not every port keeps it there too
+
+
 def __getattr__(name):
     # what only some programs use is loaded when it is first asked for
     if name[0] == "_" or "_MORE" not in globals():
