@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tools.board.errors import BoardError
 from tools.board.process import Board
+from tools.hub.authority import CA_FILE
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess, ProcessError
 from tools.live_view import View
@@ -33,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transport", choices=("mqtt", "http"), default="mqtt", help="how the board talks to the hub")
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop then, and say whether all went well")
     parser.add_argument("--main", type=Path, metavar="FILE", help="the product, instead of firmware/main.py")
-    parser.add_argument("--broker", default="embedded:0", help="embedded:PORT or mqtt://host:port (default: embedded on a free port)")
+    parser.add_argument("--broker", default="embedded:0", help="as `redpoll hub` takes it (default: embedded on a free port)")
+    parser.add_argument("--no-tls", action="store_true", help="plain HTTP and MQTT")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     folder.mkdir(parents=True)
     good = True
     try:
-        with HubProcess(data=folder / "hub", broker=args.broker) as hub:
+        with HubProcess(data=folder / "hub", broker=args.broker, tls=not args.no_tls) as hub:
             good = _demonstrate(console, hub, folder, args)
     except KeyboardInterrupt:
         console.print("\nstopped")
@@ -62,11 +64,15 @@ def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse
     serial = "demo-" + folder.name
     settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
     settings["license_key"] = hub.operator.license_key()
+    files: dict[str, bytes] = {}
+    if hub.ca is not None:
+        settings["ca"] = CA_FILE
+        files[CA_FILE] = hub.ca.read_bytes()
     view = View(console, hub.operator)
     demonstration = Demonstration(hub.operator, serial)
     _say_hello(console, hub, args)
     view.header()
-    with Board(folder / "board", settings, main=args.main, on_line=view.console_line) as board:
+    with Board(folder / "board", settings, main=args.main, files=files, on_line=view.console_line) as board:
         for work in (view.follow, demonstration.direct):
             threading.Thread(target=work, daemon=True).start()
         deadline = None if args.seconds is None else time.monotonic() + args.seconds
@@ -88,7 +94,8 @@ def _seconds(text: str) -> float:
 
 
 def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> None:
-    console.print(f"[bold]Redpoll[/]  a hub and one board on the real MicroPython VM, over [bold]{args.transport.upper()}[/]")
+    over = args.transport.upper() + ("" if args.no_tls else " and TLS")
+    console.print(f"[bold]Redpoll[/]  a hub and one board on the real MicroPython VM, over [bold]{over}[/]")
     console.print(f"  hub      {hub.url}   (activity: GET /activity)")
     console.print(f"  broker   {hub.mqtt_url}")
     console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import ssl
 import sys
 import time
 import uuid
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tools.hub.activity import EVENTS
+from tools.hub.authority import CA_FILE
 from tools.hub.client import KEY_FILE, READY_FILE, HubError, OperatorClient
 from tools.live_view import View
 
@@ -33,6 +35,7 @@ class WatchError(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll watch`."""
     parser.add_argument("--hub", metavar="URL", help=f"the hub's address (default: what the hub at --data says, else {URL})")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="CA of an https:// hub (default: that in --data, where there is one)")
     parser.add_argument("--device", metavar="D", help="this device only: its id, name or serial number")
     parser.add_argument("--event", metavar="E", choices=sorted(EVENTS), help="this event only, such as upstreamMessage")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, as the hub sends it; what is not one goes to stderr")
@@ -45,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C. Returns 2 when there is nothing to watch."""
     try:
-        with OperatorClient(_url(args), _key(args)) as operator:
+        with OperatorClient(_url(args), _key(args), ca=_ca(args)) as operator:
             told = JsonLines() if args.json else Lines(operator)
             Watcher(operator, told, event=args.event, last=args.last, device=args.device).run()
     except WatchError as error:
@@ -187,6 +190,19 @@ def _url_in(path: Path) -> str | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads(path.read_text())["url"])
     return None
+
+
+def _ca(args: argparse.Namespace) -> Path | None:
+    """The CA to verify the hub with; None for those that this machine trusts. Raises WatchError."""
+    path: Path = args.ca or args.data / CA_FILE
+    if args.ca is None and not path.exists():
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        missing = isinstance(error, FileNotFoundError)
+        raise WatchError(f"--ca {path}: {'there is no such file' if missing else 'it holds no certificate in PEM'}") from None
+    return path
 
 
 def _key(args: argparse.Namespace) -> str:

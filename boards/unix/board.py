@@ -4,7 +4,7 @@ import os
 from machine import Pin
 
 HOST = "/host"  # where the virtual board finds the machine's own files
-_READ = 2048  # bytes of a file that are looked at
+_READ = 256  # bytes of a file that are looked at: what is wanted is in the first lines
 _led = Pin("LED", Pin.OUT)
 
 

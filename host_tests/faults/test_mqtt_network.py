@@ -21,7 +21,7 @@ import paho.mqtt.client as paho
 import pytest
 from bad_network import Cut, Dribble, Garbage, Late, Network, Packets, Silence, Stall, Way, twice
 from brokers import BROKERS, KillableMosquitto, needs_mosquitto
-from certificates import make_certificates, needs_openssl
+from certificates import make_certificates
 from interpreters import INTERPRETERS, Script
 from waiting import wait_for_port
 
@@ -273,7 +273,6 @@ def guarded(certificates: Path, plain_port: int) -> Iterator[MosquittoProcess]:
 
 
 @needs_mosquitto
-@needs_openssl
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_a_tls_handshake_that_stops_breaks_or_dribbles_anywhere_ends_within_the_deadline(
     certificates: Path, guarded: MosquittoProcess, interpreter: str, figure: Figure
@@ -307,7 +306,6 @@ def test_a_tls_handshake_that_stops_breaks_or_dribbles_anywhere_ends_within_the_
 
 
 @needs_mosquitto
-@needs_openssl
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_under_tls_too_nothing_is_lost_wherever_a_connection_breaks(
     certificates: Path, guarded: MosquittoProcess, plain_port: int, interpreter: str, figure: Figure

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tools.hub import docs, openapi, wire
 from tools.hub.activity import Activity, Filter
-from tools.hub.errors import Invalid, Refused
+from tools.hub.errors import Invalid, NotFound, Refused
 from tools.hub.facets import kapua, kapua_shapes, span, span_shapes, xyte, xyte_operator
 from tools.hub.hub import Hub
 
@@ -34,6 +34,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.include_router(span.router(hub))
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
     app.add_api_route("/health", _health, methods=["GET"], tags=["hub"])
+    app.add_api_route("/ca.pem", _ca_of(hub), methods=["GET"], tags=["hub"], response_class=Response)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -44,6 +45,16 @@ def make_app(hub: Hub) -> FastAPI:
 async def _health() -> JSONResponse:
     """That the hub answers."""
     return JSONResponse({"status": "ok"})
+
+
+def _ca_of(hub: Hub) -> Any:
+    async def ca() -> Response:
+        """The certificate of the hub's CA in PEM, for boards and other clients. Compare its SHA-256 with what the hub printed."""
+        if hub.settings.ca is None:
+            raise NotFound("This hub has no CA: it was started with --no-tls")
+        return Response(hub.settings.ca, media_type="application/x-pem-file")
+
+    return ca
 
 
 def _activity_of(hub: Hub) -> Any:

@@ -2,7 +2,8 @@
 
 rumqttd speaks one protocol version per listener (a CONNECT of the other is left without an answer), so the embedded broker has two:
 MQTT 5 on the port that was asked for, MQTT 3.1.1 beside it. It refuses keep alive 0, disconnects a client that subscribes below `$SYS`,
-and lets everyone in: who may say what is checked by the hub, message by message.
+and lets everyone in: who may say what is checked by the hub, message by message. With TLS its own listeners are on this machine's loopback
+only, and a terminator in the same process takes the connections (terminator.py says why).
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +61,11 @@ class BrokerAddress:
     tls: bool = False
     username: str | None = None
     password: str | None = None
+    ca: Path | None = None  # of its certificate; None: those that this machine trusts
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For a client of it. Raises OSError when the CA cannot be read."""
+        return ssl.create_default_context(cafile=self.ca) if self.tls else None
 
     @property
     def url(self) -> str:
@@ -68,21 +75,33 @@ class BrokerAddress:
 
 
 @dataclass(frozen=True)
-class BrokerChoice:
-    """What --broker says: an embedded one on a port (0: a free one), or another one's address."""
+class Listener:
+    """Where devices find a broker, and what it speaks there."""
 
-    embedded_port: int | None = None
+    speaks: str  # such as "MQTT 5"
+    address: BrokerAddress
+
+
+@dataclass(frozen=True)
+class BrokerChoice:
+    """What --broker says: one of ours on a port (0: a free one; None: the usual one), or another one's address."""
+
+    kind: str  # embedded, mosquitto, or other
+    port: int | None = None
     address: BrokerAddress | None = None
 
 
 def parse_broker(text: str) -> BrokerChoice:
-    """Read `embedded:PORT` or `mqtt(s)://[user:password@]host[:port]`. Raises BrokerError; its text never repeats a password."""
-    how = "write embedded:1883, embedded:0 for a free port, or mqtt://host:1883"
+    """Read `embedded[:PORT]`, `mosquitto[:PORT]` or `mqtt(s)://[user:password@]host[:port]`.
+
+    Raises BrokerError; its text never repeats a password.
+    """
+    how = "write embedded:1883, embedded:0 for a free port, mosquitto, or mqtt://host:1883"
     kind, _, rest = text.partition(":")
-    if kind == "embedded":
-        if not (rest or "1883").isdigit() or int(rest or "1883") > 65535:
+    if kind in ("embedded", "mosquitto"):
+        if rest and not (rest.isascii() and rest.isdigit() and int(rest) <= 65535):
             raise BrokerError(f"--broker {text}: {rest!r} is not a port; {how}")
-        return BrokerChoice(embedded_port=int(rest or "1883"))
+        return BrokerChoice(kind, port=int(rest) if rest else None)
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
@@ -95,11 +114,17 @@ def parse_broker(text: str) -> BrokerChoice:
     tls = parts.scheme == "mqtts"
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password else None
-    return BrokerChoice(address=BrokerAddress(host, port or (8883 if tls else 1883), tls, username, password))
+    return BrokerChoice("other", address=BrokerAddress(host, port or usual_port(tls=tls), tls, username, password))
+
+
+def usual_port(*, tls: bool) -> int:
+    """IANA's for MQTT."""
+    return 8883 if tls else 1883
 
 
 def configuration(host: str, port: int, port_311: int) -> str:
     """rumqttd's, with a listener for MQTT 5 and one for MQTT 3.1.1: it speaks one of them on each."""
+    host = f"[{host}]" if ":" in host else host
     levels = (("v5", port), ("v4", port_311))
     return _CONFIG + "".join(_LISTENER.format(version=version, host=host, port=at, packet_max=PACKET_MAX) for version, at in levels)
 
@@ -107,35 +132,50 @@ def configuration(host: str, port: int, port_311: int) -> str:
 class EmbeddedBroker:
     """rumqttd in a child process that is started again when it dies and goes when the hub goes."""
 
-    def __init__(self, host: str, port: int, folder: Path, on_session: Callable[[str, str | None], None]) -> None:
-        """`on_session(client id, None)` when a client is there, `(client id, reason)` when it is gone; on the event loop."""
+    def __init__(
+        self, host: str, port: int | None, folder: Path, on_session: Callable[[str, str | None], None], certificate: Path | None = None
+    ) -> None:
+        """With a `certificate` (authority.py) it is reached over TLS only, but for the hub itself.
+
+        `on_session(client id, None)` when a client is there, `(client id, reason)` when it is gone; on the event loop.
+        """
         self._host = host
-        self._wanted_port = port
+        self._wanted_port = usual_port(tls=certificate is not None) if port is None else port
         self._folder = folder
+        self._certificate = certificate
         self._on_session = on_session
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._sessions: set[str] = set()
-        self.port = port  # MQTT 5
-        self.port_311 = 0
+        self._ports: list[int] = []  # for MQTT 5 and for MQTT 3.1.1: where devices find it
+        self._inner: list[int] = []  # and where rumqttd listens itself
 
     @property
     def address(self) -> BrokerAddress:
         """Where the hub's own client finds it."""
-        return BrokerAddress("127.0.0.1" if self._host in ("0.0.0.0", "") else self._host, self.port)
+        return BrokerAddress(self._inner_host, self._inner[0])
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Where devices find it."""
+        made = [BrokerAddress(self._host, port, self._certificate is not None) for port in self._ports]
+        return [Listener("MQTT 5", made[0]), Listener("MQTT 3.1.1", made[1])]
+
+    @property
+    def _inner_host(self) -> str:
+        return "127.0.0.1" if self._certificate is not None or self._host in ("0.0.0.0", "") else self._host
 
     async def start(self) -> None:
         """Start and wait until both listeners answer. Raises BrokerError."""
-        if self._wanted_port and not _is_free(self._host, self._wanted_port):
-            raise BrokerError(
-                f"--broker embedded:{self._wanted_port}: port {self._wanted_port} is in use on {self._host}; "
-                "stop what uses it, or take another port (embedded:0 finds a free one)"
-            )
-        self.port = self._wanted_port or free_port(self._host)
-        beside = self.port + 1
-        self.port_311 = beside if self._wanted_port and beside < 65536 and _is_free(self._host, beside) else free_port(self._host)
+        first, beside = self._wanted_port, self._wanted_port + 1
+        check_port_is_free("embedded", self._host, first)
+        if first and beside < 65536 and is_free(self._host, beside):
+            self._ports = [first, beside]
+        else:
+            self._ports = [first or free_port(self._host), free_port(self._host)]
+        self._inner = self._ports if self._certificate is None else [free_port(), free_port()]
         config = self._folder / "rumqttd.toml"
-        config.write_text(configuration(self._host, self.port, self.port_311))
+        config.write_text(configuration(self._host if self._certificate is None else self._inner_host, *self._inner))
         await self._spawn(config)
         self._watch = asyncio.create_task(self._keep(config))
 
@@ -150,18 +190,25 @@ class EmbeddedBroker:
 
     async def _spawn(self, config: Path) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tools.hub.rumqttd", str(config),
+            sys.executable, "-m", "tools.hub.rumqttd", str(config), *self._tls_arguments(),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
-        for port in (self.port, self.port_311):
-            while not await _answers(self.address.host, port):
+        reached_at = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host
+        for host, port in {*((reached_at, port) for port in self._ports), *((self._inner_host, port) for port in self._inner)}:
+            while not await answers(host, port):
                 if self._process.returncode is not None:
                     raise BrokerError(f"the embedded broker ended with status {self._process.returncode} while it started")
                 if asyncio.get_running_loop().time() > deadline:
                     await self._end()
                     raise BrokerError(f"the embedded broker did not listen on port {port} within {_START_SECONDS:g} s")
                 await asyncio.sleep(0.02)
+
+    def _tls_arguments(self) -> list[str]:
+        if self._certificate is None:
+            return []
+        pairs = zip(self._ports, self._inner, strict=True)
+        return [str(self._certificate), self._host, *(str(port) for pair in pairs for port in pair)]
 
     async def _keep(self, config: Path) -> None:
         """Read what the child tells; start it again when it ends by itself."""
@@ -212,19 +259,29 @@ class EmbeddedBroker:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port that nothing listened on a moment ago."""
-    with socket.create_server((host, 0)) as server:
+    with socket.create_server((host, 0), family=_family(host)) as server:
         return int(server.getsockname()[1])
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether something could listen there."""
     try:
-        with socket.create_server((host, port)):
+        with socket.create_server((host, port), family=_family(host)):
             return True
     except OSError:
         return False
 
 
-async def _answers(host: str, port: int) -> bool:
+def check_port_is_free(kind: str, host: str, port: int) -> None:
+    """Raises BrokerError, which says what to do. Port 0 always is."""
+    if not is_free(host, port):
+        raise BrokerError(
+            f"--broker {kind}:{port}: port {port} is in use on {host}; stop what uses it, or take another port ({kind}:0 finds a free one)"
+        )
+
+
+async def answers(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
     try:
         _reader, writer = await asyncio.open_connection(host, port)
     except OSError:
@@ -233,3 +290,7 @@ async def _answers(host: str, port: int) -> bool:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

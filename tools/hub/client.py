@@ -1,6 +1,7 @@
 """The operator as a client of a hub: what a script, a test or `redpoll run` does with it."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +28,11 @@ class HubError(Exception):
 class OperatorClient:
     """Calls of the operator. Every method raises HubError when the hub refuses and httpx.TransportError when it is not there."""
 
-    def __init__(self, url: str, key: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, key: str, timeout: float = 10.0, ca: Path | None = None) -> None:
+        """`ca`: of an https:// hub, such as its ca.pem; None: those that this machine trusts. Raises OSError when it cannot be read."""
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout)
+        verify = True if ca is None else ssl.create_default_context(cafile=ca)
+        self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout, verify=verify)
 
     def close(self) -> None:
         self._http.close()

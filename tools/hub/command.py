@@ -1,6 +1,7 @@
 """`redpoll hub`: read the arguments, start everything in order, say when it is ready, and stop it cleanly.
 
-`redpoll hub license-key` prints the public key that boards verify this hub's licences with, whether the hub runs or not.
+`redpoll hub license-key` prints the public key that boards verify this hub's licences with, `redpoll hub ca` the certificate of its CA,
+whether the hub runs or not.
 """
 
 import argparse
@@ -26,7 +27,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tools.hub import sessions
 from tools.hub.app import make_app
-from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, parse_broker
+from tools.hub.authority import CA_FILE, Authority, check_host, means_every, own_hosts
+from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, Listener, parse_broker
+from tools.hub.certificates import Certificates
 from tools.hub.client import KEY_FILE, READY_FILE
 from tools.hub.domain import presence
 from tools.hub.facets.kura_mqtt import KuraMqtt
@@ -52,12 +55,24 @@ class StartError(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=("run", "license-key"), default="run", help="license-key: print it and end")
+    parser.add_argument(
+        "what", nargs="?", choices=("run", "ca", "license-key"), default="run", help="ca, license-key: print what boards are given, and end"
+    )
     parser.add_argument("--port", type=int, default=8480, help="HTTP port; 0 takes a free one (default 8480)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for boards on the network (default 127.0.0.1)")
     parser.add_argument(
-        "--broker", default="embedded:1883", help="embedded:PORT (0: a free one) or mqtt://host:port (default embedded:1883)"
+        "--broker", default="embedded", metavar="BROKER",
+        help="embedded[:PORT] or mqtt(s)://host[:port] (default embedded, on port 8883; on 1883 without TLS)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--broker-login", type=Path, metavar="FILE", help="that has USER:PASSWORD for another broker (default: REDPOLL_BROKER_LOGIN)"
     )
+    parser.add_argument("--broker-ca", type=Path, metavar="FILE", help="CA of another broker (default: those that this machine trusts)")
+    parser.add_argument("--no-tls", action="store_true", help="plain HTTP and MQTT, for clients that cannot be given the hub's CA")
+    parser.add_argument(
+        "--host-name", action="append", default=[], metavar="NAME", help="another name or address that boards reach this machine by"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="with ca and license-key: write it there")
     parser.add_argument("--data", type=Path, default=Path("build/hub"), help="where database, dumps and keys are kept (default build/hub)")
     parser.add_argument("--operator-key", help="key of the operator's calls (default: REDPOLL_OPERATOR_KEY, else one made and kept)")
     parser.add_argument("--lenient", action="store_true", help="take MQTT messages without user properties")
@@ -85,87 +100,139 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn.error").addFilter(_is_fit_for_the_log)
     try:
-        if args.what == "license-key":
+        if args.what != "run":
             _make_folder(args.data)
-            print(_signer(args).public_pem(), end="")
+            _hand_out(_authority(args.data).pem().decode() if args.what == "ca" else _signer(args).public_pem(), args.out)
             return 0
-        choice = parse_broker(args.broker)
+        choice = _choice(args)
         settings = _settings(args)
+        certificates = None if args.no_tls else _certificates(args)
+        if certificates is not None:
+            settings = replace(settings, ca=certificates.authority.pem())
         with _listening(args.host, args.port) as server:
-            asyncio.run(_serve(settings, choice, args.host, server, args.until_stdin_closes))
+            asyncio.run(_Process(settings, choice, args.host, server, certificates).serve(args.until_stdin_closes))
     except (StartError, BrokerError) as error:
         print(f"redpoll hub: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(settings: Settings, choice: BrokerChoice, host: str, server: socket.socket, until_stdin_closes: bool) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_stdin, loop, stopping)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    async with contextlib.AsyncExitStack() as stack:
-        hub = Hub(settings)
-        try:
-            await hub.open()
-        except SchemaError as error:
-            raise StartError(f"--database: {error}") from error
-        except SQLAlchemyError as error:
-            why = _cause(error)
-            raise StartError(f"the database cannot be opened: {why}; give a --data that can be written, or another --database") from error
-        stack.push_async_callback(hub.close)
-        address, port_311 = await _start_broker(hub, choice, host, settings.data, stack)
-        hub.mqtt_url = address.url if choice.address else replace(address, host=host).url
-        hub.url = _url(host, server)
-        mqtt = XyteMqtt(hub, address, None if choice.address is None else _session(settings))
-        mqtt_task = asyncio.create_task(mqtt.run())
-        stack.push_async_callback(_cancel, mqtt_task)
-        await _until_ready(mqtt, mqtt_task, address, stopping)
-        kura = KuraMqtt(hub, mqtt.watcher, dollar=choice.address is not None)
-        stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
-        with contextlib.suppress(TimeoutError):  # the hub does without it
-            await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
-        http = _Server(_config(hub))
-        http_task = asyncio.create_task(http.serve([server]))
-        sweep_task = asyncio.create_task(_sweep(hub))
-        stack.push_async_callback(_cancel, sweep_task)
+class _Process:
+    """All that runs, started and stopped in order."""
+
+    def __init__(
+        self, settings: Settings, choice: BrokerChoice, host: str, server: socket.socket, certificates: Certificates | None
+    ) -> None:
+        self._settings = settings
+        self._choice = choice
+        self._host = host
+        self._server = server
+        self._certificates = certificates
+        self._url = _url(host, server, tls=certificates is not None)
+
+    async def serve(self, until_stdin_closes: bool) -> None:
+        """Until SIGINT or SIGTERM. Raises StartError and BrokerError."""
+        settings, choice = self._settings, self._choice
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if until_stdin_closes:
+            loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_stdin, loop, stopping)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        async with contextlib.AsyncExitStack() as stack:
+            hub = Hub(settings)
+            try:
+                await hub.open()
+            except SchemaError as error:
+                raise StartError(f"--database: {error}") from error
+            except SQLAlchemyError as error:
+                why = _cause(error)
+                raise StartError(
+                    f"the database cannot be opened: {why}; give a --data that can be written, or another --database"
+                ) from error
+            stack.push_async_callback(hub.close)
+            address, listeners = await self._start_broker(hub, stack)
+            hub.mqtt_url = listeners[0].address.url
+            hub.url = self._url
+            mqtt = XyteMqtt(hub, address, None if choice.address is None else _session(settings))
+            mqtt_task = asyncio.create_task(mqtt.run())
+            stack.push_async_callback(_cancel, mqtt_task)
+            await _until_ready(mqtt, mqtt_task, address, stopping)
+            kura = KuraMqtt(hub, mqtt.watcher, dollar=choice.address is not None)
+            stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
+            with contextlib.suppress(TimeoutError):  # the hub does without it
+                await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
+            http = _Server(_config(hub, self._certificates))
+            http_task = asyncio.create_task(http.serve([self._server]))
+            sweep_task = asyncio.create_task(_sweep(hub))
+            stack.push_async_callback(_cancel, sweep_task)
+            if choice.address is not None:
+                stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.watcher, hub.on_session)))
+            if self._certificates is not None:
+                stack.push_async_callback(_cancel, asyncio.create_task(self._certificates.look_after(lambda: None)))
+            while not http.started and not http_task.done():
+                await asyncio.sleep(0.01)
+            if not stopping.is_set():
+                self._announce(listeners)
+            stopped = asyncio.create_task(stopping.wait())
+            await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
+            log.info("stopping")
+            (settings.data / READY_FILE).unlink(missing_ok=True)
+            hub.activities.close()  # ends the streams, which else keep the server open
+            http.should_exit = True
+            await http_task
+            await mqtt.drain()
+            mqtt_task.cancel()
+            stopped.cancel()
+
+    async def _start_broker(self, hub: Hub, stack: contextlib.AsyncExitStack) -> tuple[BrokerAddress, list[Listener]]:
+        """Where the hub's own client finds the broker, and where devices do."""
+        choice = self._choice
         if choice.address is not None:
-            stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.watcher, hub.on_session)))
-        while not http.started and not http_task.done():
-            await asyncio.sleep(0.01)
-        if not stopping.is_set():
-            _announce(settings, host, server, address, port_311)
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping")
-        (settings.data / READY_FILE).unlink(missing_ok=True)
-        hub.activities.close()  # ends the streams, which else keep the server open
-        http.should_exit = True
-        await http_task
-        await mqtt.drain()
-        mqtt_task.cancel()
-        stopped.cancel()
+            return choice.address, [Listener("MQTT", choice.address)]
+        await hub.do(lambda unit: presence.all_sessions_down(unit, "the hub was restarted"))
+        certificate = None if self._certificates is None else self._certificates.path
+        broker = EmbeddedBroker(self._host, choice.port, self._settings.data, hub.on_session, certificate)
+        stack.push_async_callback(broker.stop)
+        await broker.start()
+        return broker.address, broker.listeners
+
+    def _announce(self, listeners: list[Listener]) -> None:
+        """Write hub.json, whole or not at all, and say where the hub is."""
+        data, certificates = self._settings.data, self._certificates
+        ready: dict[str, Any] = {"url": self._url, "mqtt_url": listeners[0].address.url, "pid": os.getpid()}
+        if len(listeners) > 1:
+            ready["mqtt311_url"] = listeners[1].address.url
+        if certificates is not None:
+            ready["ca"] = str((data / CA_FILE).resolve())
+        temporary = data / f"{READY_FILE}.new"
+        temporary.write_text(json.dumps(ready))
+        temporary.replace(data / READY_FILE)
+        shown_url = self._settings.public_url or self._url
+        key = data / KEY_FILE
+        kept = key.exists() and key.read_text().strip() == self._settings.operator_key
+        print(f"hub at {shown_url}")
+        for listener in listeners:
+            print(f"  {listener.speaks:<10}  {listener.address.url}")
+        if means_every(self._host):
+            print(f"  addresses   of this machine, to be used instead: {', '.join(own_hosts()[1:])}")
+        boards = f'"entry": "{shown_url}/xyte"' + ("" if certificates is None else ', "ca": "ca.pem"')
+        print(f"  boards      {boards}")
+        if certificates is None:
+            print("  CA          none: nothing is encrypted (--no-tls)")
+        else:
+            print(
+                f"  CA          {data / CA_FILE}, also at {shown_url}/ca.pem and by `redpoll hub ca --data {data}`: put it onto the board"
+            )
+            print(f"              as ca.pem; its SHA-256 is {certificates.authority.fingerprint()}")
+        print(f"  operator    {shown_url}/docs; the key for Authorization is {f'in {key}' if kept else 'the one you gave'}")
+        print(f"  activity    {shown_url}/activity?follow=1", flush=True)
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         loop.remove_reader(sys.stdin.fileno())
         stopping.set()
-
-
-async def _start_broker(
-    hub: Hub, choice: BrokerChoice, host: str, folder: Path, stack: contextlib.AsyncExitStack
-) -> tuple[BrokerAddress, int | None]:
-    """The broker's address, and the port for MQTT 3.1.1 when it is the embedded one."""
-    if choice.address is not None:
-        return choice.address, None
-    await hub.do(lambda unit: presence.all_sessions_down(unit, "the hub was restarted"))
-    broker = EmbeddedBroker(host, choice.embedded_port or 0, folder, hub.on_session)
-    stack.push_async_callback(broker.stop)
-    await broker.start()
-    return broker.address, broker.port_311
 
 
 async def _until_ready(mqtt: XyteMqtt, task: asyncio.Task[None], address: BrokerAddress, stopping: asyncio.Event) -> None:
@@ -178,9 +245,10 @@ async def _until_ready(mqtt: XyteMqtt, task: asyncio.Task[None], address: Broker
         raise StartError(f"--broker: no MQTT 5 connection to {address.url} ({why}); start that broker, or use --broker embedded:0")
 
 
-def _config(hub: Hub) -> uvicorn.Config:
+def _config(hub: Hub, certificates: Certificates | None) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(hub),
+        ssl_context_factory=None if certificates is None else lambda _config, _default: certificates.context,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -208,27 +276,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _url(host: str, server: socket.socket) -> str:
+def _url(host: str, server: socket.socket, *, tls: bool) -> str:
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.getsockname()[1]}"
-
-
-def _announce(settings: Settings, host: str, server: socket.socket, address: BrokerAddress, port_311: int | None) -> None:
-    """Write hub.json, whole or not at all, and say where the hub is."""
-    url = _url(host, server)
-    ready: dict[str, Any] = {"url": url, "mqtt_url": address.url, "pid": os.getpid()}
-    if port_311 is not None:
-        ready["mqtt311_url"] = replace(address, port=port_311).url
-    temporary = settings.data / f"{READY_FILE}.new"
-    temporary.write_text(json.dumps(ready))
-    temporary.replace(settings.data / READY_FILE)
-    shown_url = settings.public_url or url
-    key = settings.data / KEY_FILE
-    kept = key.exists() and key.read_text().strip() == settings.operator_key
-    print(f"hub at {shown_url}, MQTT 5 at {address.url}")
-    print(f'  boards    "entry": "{shown_url}/xyte"')
-    print(f"  operator  {shown_url}/docs; the key for Authorization is {f'in {key}' if kept else 'the one you gave'}")
-    print(f"  activity  {shown_url}/activity?follow=1", flush=True)
+    return f"http{'s' if tls else ''}://{f'[{shown}]' if ':' in shown else shown}:{server.getsockname()[1]}"
 
 
 async def _sweep(hub: Hub) -> None:
@@ -301,6 +351,71 @@ def _make_folder(data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
+
+
+def _choice(args: argparse.Namespace) -> BrokerChoice:
+    """The broker, with the login and CA of another one. Raises BrokerError and StartError."""
+    choice = parse_broker(args.broker)
+    if choice.address is None:
+        for option, value in (("--broker-login", args.broker_login), ("--broker-ca", args.broker_ca)):
+            if value is not None:
+                raise StartError(f"{option}: the hub starts this broker itself; it is for --broker mqtt(s)://host")
+        return choice
+    address, ca = choice.address, args.broker_ca
+    login = os.environ.get("REDPOLL_BROKER_LOGIN", "")
+    if args.broker_login is not None:
+        try:
+            login = args.broker_login.read_text().strip()
+        except (OSError, ValueError) as error:
+            raise StartError(f"--broker-login {args.broker_login}: {getattr(error, 'strerror', None) or 'not a text'}") from None
+    if login:
+        username, colon, password = login.partition(":")
+        if not username or not colon or "\n" in login:
+            where = "REDPOLL_BROKER_LOGIN" if args.broker_login is None else f"--broker-login {args.broker_login}"
+            raise StartError(f"{where}: write one line USER:PASSWORD")
+        address = replace(address, username=username, password=password)
+    if ca is not None:
+        address = replace(address, ca=ca)
+        try:
+            address.tls_context()
+        except OSError as error:  # ssl.SSLError is one
+            raise StartError(f"--broker-ca {ca}: {error.strerror or 'no certificate in PEM'}") from None
+    return replace(choice, address=address)
+
+
+def _certificates(args: argparse.Namespace) -> Certificates:
+    """The CA and certificate of this data directory, made when there are none. Raises StartError."""
+    for name in args.host_name:
+        try:
+            check_host(name)
+        except ValueError as error:
+            raise StartError(f"--host-name: {error}") from None
+    try:
+        return Certificates(args.data, args.host, urlsplit(args.public_url or "").hostname, *args.host_name)
+    except (OSError, ValueError) as error:
+        raise _no_ca(args.data, error) from None
+
+
+def _authority(data: Path) -> Authority:
+    try:
+        return Authority.kept(data)
+    except (OSError, ValueError) as error:
+        raise _no_ca(data, error) from None
+
+
+def _no_ca(data: Path, error: OSError | ValueError) -> StartError:
+    why = error.strerror if isinstance(error, OSError) else error
+    return StartError(f"--data {data}: no CA: {why}; remove that file for a new CA (boards must then be given it), or use --no-tls")
+
+
+def _hand_out(text: str, path: Path | None) -> None:
+    if path is None:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise StartError(f"--out {path}: {error.strerror}") from None
 
 
 def _signer(args: argparse.Namespace) -> Signer:

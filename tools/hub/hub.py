@@ -42,6 +42,7 @@ class Settings:
     kapua_fold: bool = False  # what the Kapua facet shows of operations that have ended
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
     rate_limit: int | None = None  # requests of one device within 30 s
+    ca: bytes | None = None  # the certificate of the hub's CA, in PEM; None: the hub speaks plain HTTP and MQTT
     keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
 
     @property

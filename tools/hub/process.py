@@ -39,9 +39,17 @@ class HubProcess:
     """
 
     def __init__(
-        self, data: Path, port: int = 0, broker: str = "embedded:0", operator_key: str | None = None, extra: tuple[str, ...] = ()
+        self,
+        data: Path,
+        port: int = 0,
+        broker: str = "embedded:0",
+        operator_key: str | None = None,
+        extra: tuple[str, ...] = (),
+        tls: bool = False,
     ) -> None:
+        """`extra`: more options of `redpoll hub`. Without `tls` it is started with --no-tls."""
         self.data = data
+        self._tls = tls
         self.operator_key = operator_key or secrets.token_urlsafe(16)
         self._port = port
         self._broker = broker
@@ -65,6 +73,11 @@ class HubProcess:
         return str(self._ready["mqtt_url"])
 
     @property
+    def ca(self) -> Path | None:
+        """Its CA's certificate; None without TLS."""
+        return Path(self._ready["ca"]) if "ca" in self._ready else None
+
+    @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
@@ -76,7 +89,7 @@ class HubProcess:
     @property
     def operator(self) -> OperatorClient:
         if self._operator is None:
-            self._operator = OperatorClient(self.url, self.operator_key)
+            self._operator = OperatorClient(self.url, self.operator_key, ca=self.ca)
         return self._operator
 
     def start(self) -> Self:
@@ -86,7 +99,7 @@ class HubProcess:
         ready.unlink(missing_ok=True)
         self._log = (self.data / "hub.log").open("ab")
         command = [sys.executable, "-m", "tools.cli", "hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data)]
-        command.append("--until-stdin-closes")
+        command += ["--until-stdin-closes", *([] if self._tls else ["--no-tls"])]
         self._process = subprocess.Popen(
             [*command, *self._extra],
             cwd=ROOT,

@@ -1,4 +1,6 @@
-"""The embedded broker's own process: `python -m tools.hub.rumqttd CONFIG`.
+"""The embedded broker's own process: `python -m tools.hub.rumqttd CONFIG [CERTIFICATE HOST TLS_PORT PLAIN_PORT ...]`.
+
+For each pair of ports it takes TLS connections on the first and passes them on to rumqttd's plain listener on the second (terminator.py).
 
 rumqttd has no call to stop it and no hook for sessions, so it runs in a child process whose standard input is held by the hub: when that
 closes, whatever happened to the hub, the child goes. What rumqttd does tell about sessions is its log, which this process reads as it is
@@ -11,6 +13,7 @@ rumqttd 0.20 panics when a client vanishes in a flood of messages; the listener 
 process lives on. So it ends when it says on standard error that it panicked, and the hub starts it again.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -18,14 +21,18 @@ import re
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from iotcore import IotCoreBroker
 
+from tools.hub.authority import server_context
+from tools.hub.terminator import follow_certificate, terminate
+
 _SESSION = re.compile(r'incoming_(connect|disconnect); client_id="([0-9A-Za-z_.:-]{1,128})"')
 _ROUTER = "rumqttd.router.routing"
 _SPANS = "tracing.span"
-PANICKED = 70  # exit status
+PANICKED, NO_TLS = 70, 71  # exit statuses
 
 
 class Sessions:
@@ -94,6 +101,20 @@ def _exit_with_the_hub() -> None:
         os._exit(0)
 
 
+async def _terminate(certificate: Path, host: str, ports: list[int]) -> None:
+    context = server_context(certificate)
+    servers = [await terminate(host, tls, plain, context) for tls, plain in zip(ports[::2], ports[1::2], strict=True)]
+    await asyncio.gather(follow_certificate(context, certificate), *(server.serve_forever() for server in servers))
+
+
+def _terminate_or_exit(certificate: Path, host: str, ports: list[int]) -> None:
+    try:
+        asyncio.run(_terminate(certificate, host, ports))
+    except OSError as error:  # a port is in use, or the certificate cannot be read
+        print(f"TLS on {host}: {error}", file=sys.stderr, flush=True)
+        os._exit(NO_TLS)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the hub ends this process when it has finished
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
@@ -103,7 +124,11 @@ def main() -> None:
         logging.Logger.manager.loggerDict[name] = logger
     exit_on_panic()
     threading.Thread(target=_exit_with_the_hub, daemon=True).start()
-    IotCoreBroker(config_path=sys.argv[1]).run_forever()
+    config, *tls = sys.argv[1:]
+    if tls:
+        ports = [int(port) for port in tls[2:]]
+        threading.Thread(target=_terminate_or_exit, args=(Path(tls[0]), tls[1], ports), daemon=True).start()
+    IotCoreBroker(config_path=config).run_forever()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import asyncio
 import logging
 import secrets
 import socket
-import ssl
 from typing import Any
 
 import aiomqtt
@@ -138,7 +137,7 @@ class XyteMqtt:
             protocol=aiomqtt.ProtocolVersion.V5,
             keepalive=30,
             timeout=_TIMEOUT,
-            tls_context=ssl.create_default_context() if self._address.tls else None,
+            tls_context=self._address.tls_context(),
             logger=_quiet,
             on_undecodable=lambda size: mqtt_sender.tell_undecodable(self._hub, size),
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

@@ -1,0 +1,51 @@
+"""A board on the VM and the hub over TLS: registration, either transport, a restart of the hub, and a CA that is not the hub's."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.board.process import Board
+from tools.hub.authority import Authority
+from tools.hub.process import HubProcess
+
+Eventually = Callable[..., Any]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubProcess]:
+    with HubProcess(tmp_path / "hub", tls=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("transport", ["mqtt", "http"])
+def test_a_board_does_its_whole_job_over_tls_and_comes_back_after_a_restart(
+    hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually, transport: str
+) -> None:
+    assert hub.ca
+    settings = {"entry": hub.entry_url, "transport": transport, "ca": "ca.pem", "sn": "S1"}
+    board = make_stopped_board(settings, files={"ca.pem": hub.ca.read_bytes()}).start()
+    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    eventually(lambda: len(hub.operator.history(device)) >= 2, what="telemetry")
+    command = hub.operator.command(device, "count", {"step": 3})["id"]
+
+    def states() -> dict[str, str]:
+        return {item["id"]: item["status"] for item in hub.operator.commands(device)}
+
+    eventually(lambda: states()[command] == "done", what="the command's end")
+    hub.kill()
+    hub.start()
+    before = len(hub.operator.history(device))
+    eventually(lambda: len(hub.operator.history(device)) >= before + 2, timeout=40, what="telemetry after the restart")
+    said = "\n".join(board.lines)
+    assert "not encrypted" not in said and "MemoryError" not in said
+
+
+def test_a_board_with_another_ca_tells_the_hub_nothing_and_says_why(hub: HubProcess, make_stopped_board: Callable[..., Board]) -> None:
+    other = Authority.made("other").pem()
+    board = make_stopped_board({"entry": hub.entry_url, "ca": "ca.pem", "sn": "S1"}, files={"ca.pem": other}).start()
+    board.wait_for(r"not correctly signed by the trusted CA", 20)
+    assert board.running
+    assert hub.operator.devices() == []
+    assert not [item for item in hub.operator.activities() if item["event"] == "upstreamMessage"]
