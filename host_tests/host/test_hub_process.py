@@ -122,7 +122,8 @@ def test_a_silent_board_is_offline_after_the_threshold_and_online_again_when_it_
 
 def test_the_operator_key_is_made_once_kept_private_and_never_shown(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "REDPOLL_OPERATOR_KEY"}
-    command = [sys.executable, "-m", "tools.cli", "hub", "--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.cli", "hub", "--no-tls", "--port", "0", "--broker", "embedded:0"]
+    command += ["--data", str(tmp_path)]
     keys, output = set(), b""
     for _ in range(2):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -19,7 +19,8 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
-from hub_support import DEADLINE, registration, wait_for
+from hub_support import registration
+from waiting import DEADLINE, wait_for
 
 from tools.cli import main
 from tools.hub import certificates, terminator
