@@ -66,7 +66,7 @@ def test_every_operation_has_a_summary_a_good_answer_and_an_example_of_each_json
 
 def test_every_operation_but_the_open_ones_says_what_key_it_needs(described: dict[str, Any]) -> None:
     open_ones = {
-        "GET /health", "GET /span/system", "POST /xyte/v1/devices", "POST /kapua/v1/authentication/user",
+        "GET /health", "GET /ca.pem", "GET /span/system", "POST /xyte/v1/devices", "POST /kapua/v1/authentication/user",
         "POST /kapua/v1/authentication/apikey", "POST /kapua/v1/authentication/refresh",
     }  # fmt: skip
     assert {name for name, operation in operations(described) if not operation["security"]} == open_ones

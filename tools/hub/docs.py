@@ -20,8 +20,15 @@ _ACTIVITY = (
     '{"collectionId":"17dj5j4ce8bkci","data":{"bytes":"9","transport":"unspecified"},"deviceId":"17kl14hm46h4c2",'
     '"event":"upstreamMessage","seq":17,"time":"2024-04-25 20:23:36"}\n'
 )
+_PEM = "-----BEGIN CERTIFICATE-----\nMIIBijCCATGgAwIBAgIUa8R8...\n-----END CERTIFICATE-----\n"
 _HUB: Calls = {
     ("GET", "/health"): Call(given(Health, {"status": "ok"})),
+    ("GET", "/ca.pem"): Call(
+        {
+            200: Answer("The certificate in PEM", (Content({"type": "string"}, {"example": _PEM}, "application/x-pem-file"),)),
+            **refusals(404, s404="This hub has no CA: it was started with --no-tls"),
+        }
+    ),
     ("GET", "/activity"): Call(
         {
             200: Answer("One activity a line", (Content({"type": "string"}, {"example": _ACTIVITY}, "application/x-ndjson"),)),
