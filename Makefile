@@ -7,6 +7,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 READY  := $(VENV)/.ready
 UMQTT  := build/lib/umqtt/simple.py
 UMQTT_VERSION := 1.3.4
+STUBS  := build/stubs/rp2/machine.pyi
+STUBS_VERSION := 1.29.0.post1
 FOR       ?=
 TRANSPORT ?= mqtt
 
@@ -45,7 +47,7 @@ clean:  ## remove everything that make made, .venv included
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(READY) $(UMQTT)
+setup: $(READY) $(UMQTT) $(STUBS)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Redpoll needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
@@ -62,4 +64,11 @@ $(UMQTT): $(READY)
 	@mkdir -p build
 	@echo "fetching umqtt.simple $(UMQTT_VERSION) into build/lib (once)"
 	@$(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@touch $@
+
+# What the boards' modules have, for host_tests/host/test_stubs.py. Both packages have the same file names, so each gets a folder.
+$(STUBS): $(READY)
+	@echo "fetching MicroPython's stubs $(STUBS_VERSION) into build/stubs (once)"
+	@for port in esp32 rp2; do $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target build/stubs/$$port micropython-$$port-stubs==$(STUBS_VERSION) || exit 1; done
 	@touch $@

@@ -79,7 +79,13 @@ class FlashImage:
 
     def state(self) -> dict[str, Any]:
         """What the VM has to know to use the image."""
-        return {"flash": str(self.path), "block_size": self.profile.flash_block, "blocks": self.profile.flash_blocks}
+        profile = self.profile
+        return {
+            "flash": str(self.path),
+            "block_size": profile.flash_block,
+            "blocks": profile.flash_blocks,
+            "program": profile.flash_program,
+        }
 
     def install(self, files: Mapping[str, Path | bytes], managed: Iterable[str] = ()) -> int:
         """Make these files be on the flash; returns how many had to be written. In `managed` folders nothing else stays."""

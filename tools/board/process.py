@@ -1,20 +1,14 @@
 """A virtual board as something to start, watch and stop: for `redpoll run`, `redpoll board` and the tests.
 
-The VM plays the chip (tools/board/vm); this side plays what is around it: power, the reset line, the watchdog, the serial console.
-The chip tells over a pipe of its own what it needs (`reset`, `watchdog <ms>`, `feed`); for a reset the VM is killed and started again,
-so that nothing of the program survives, as on a real chip.
+The VM plays the chip (tools/board/vm, chip.py); this side plays what is around it: power, the reset line, the watchdog, the serial
+port, the buttons and the network.
 """
 
-import contextlib
-import enum
-import fcntl
 import json
 import logging
-import os
+import math
 import re
-import selectors
 import signal
-import subprocess
 import threading
 import time
 from collections import deque
@@ -23,29 +17,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tools.board.air import Air
+from tools.board.chip import Around, Chip, ResetCause
 from tools.board.errors import BoardError
-from tools.board.firmware import MANAGED, firmware_files, vm_folder
+from tools.board.firmware import MANAGED, firmware_files
 from tools.board.flash import FlashImage
+from tools.board.page import BOOTSEL, RADIO
 from tools.board.profile import Profile
-from tools.vm import find_vm
+from tools.board.terminal import Terminal
 
 _LINES_KEPT = 5000
-_LINE_BYTES = 8192  # a longer line is cut into several
 _LINES_SHOWN = 30  # in an error
 _STOP_SECONDS = 3.0  # for the program to end after Ctrl-C
-_SOFT_RESET = 4  # vm_boot's exit statuses; 0 is a main.py that returned, 1 one that raised
-_INTERRUPTED = 5
+_CRASH_SECONDS = 0.5  # before a board whose VM has died starts again
 
 log = logging.getLogger(__name__)
-
-
-class ResetCause(enum.IntEnum):
-    """Why a chip starts; the numbers of MicroPython's ESP32 port."""
-
-    POWER_ON = 1
-    HARD_RESET = 2
-    WATCHDOG = 3
-    SOFT_RESET = 5
 
 
 class Board:
@@ -53,7 +39,9 @@ class Board:
 
     `settings` becomes settings.json, None leaves what is on the flash; `main` stands in for firmware/main.py; `files` are more files
     (path on the board: content). All of it is put onto the flash before the first start only, so that a later start finds what
-    the program has made of it. `on_line` is called with each console line, from another thread. ::
+    the program has made of it; with `bare` nothing is put there, as on a board that has just been flashed. `terminal` is where its
+    serial port appears, for mpremote and others: it has a REPL then, and goes on when main.py has ended. `on_line` is called with each
+    console line, from another thread. ::
 
         with Board(tmp_path, {"entry": hub.entry_url, "sn": "S1"}) as board:
             board.wait_for("connected", 20)
@@ -71,15 +59,20 @@ class Board:
         files: Mapping[str, bytes] | None = None,
         board: str = "unix",
         flash: Path | None = None,
+        bare: bool = False,
+        terminal: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.profile = Profile.load(board)
         self.heap = heap or self.profile.heap
         self.image = FlashImage(flash or folder / "flash.img", self.profile)
+        self._around: Around | None = None
+        self._link = terminal
+        self._terminal: Terminal | None = None
         self._settings = settings
         self._main = main
         self._files = dict(files or {})
-        self._installed = False
+        self._installed = bare
         self._console = _Console(on_line)
         self._supervisor: _Supervisor | None = None
 
@@ -99,8 +92,15 @@ class Board:
 
     def restart(self) -> None:
         """Press its reset button."""
-        self.kill()
-        self._start(ResetCause.HARD_RESET)
+        self._reset(ResetCause.HARD_RESET)
+
+    def power_cut(self) -> None:
+        """The power goes, at once, and comes back; who has its serial port open keeps it."""
+        self._reset(ResetCause.POWER_ON)
+
+    def cut_power_at_write(self, n: int) -> None:
+        """The power goes in the middle of the n-th write or erase of its flash from now on, and comes back. 0: it does not after all."""
+        self._surroundings().page.cut_at_write(n)
 
     @property
     def running(self) -> bool:
@@ -126,6 +126,54 @@ class Board:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+    # --- what is around it, while it is on
+
+    @property
+    def port(self) -> Path:
+        """Its serial port: the terminal that it was made with."""
+        if self._link is None:
+            raise BoardError("this board was made without a terminal")
+        return self._link
+
+    def wifi(self, what: str) -> None:
+        """ "on", "off" (no access point), "wrong-password", "no-dhcp" or "no-dns"."""
+        if what not in RADIO:
+            raise BoardError(f"Wi-Fi can be {', '.join(RADIO)}, not {what!r}")
+        around = self._surroundings()
+        if not self.profile.network:
+            raise BoardError(f"the board {self.profile.name!r} has no Wi-Fi: it uses this machine's network")
+        around.air.radio = what in ("on", "no-dns")
+        around.air.dns = what == "on"
+        around.page.radio(what)
+
+    @property
+    def air(self) -> Air:
+        """The network between its access point and the rest of the world, to be disturbed."""
+        return self._surroundings().air
+
+    def drive(self, pin: int, level: bool | None) -> None:
+        """Something outside sets the level of an input pin, or (None) lets go of it."""
+        self._surroundings().page.drive(pin, level)
+
+    def press(self, seconds: float = 0.2, pin: int | None = None) -> None:
+        """Press the button (board.toml says its pin) for so long."""
+        if pin is None:
+            if not isinstance(self.profile.button, int):
+                raise BoardError(f"the board {self.profile.name!r} has no button")
+            pin = self.profile.button
+        self.drive(pin, False)
+        time.sleep(seconds)
+        self.drive(pin, None)
+
+    def hold_bootsel(self, down: bool) -> None:
+        """What rp2.bootsel_button() reads."""
+        self.drive(BOOTSEL, False if down else None)
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """The outputs that its program has changed since the last reset."""
+        return dict(self._surroundings().kept.pins)
 
     # --- console
 
@@ -189,16 +237,38 @@ class Board:
         self.image.create()
         self.image.acquire()
         try:
-            self._supervisor = _Supervisor(self.image, self.heap, cause, self._console)
+            self._around = Around(self.image, self.profile)
+            self._around.partitions.create()
+            if self._link is not None:
+                self._terminal = Terminal(self._link)
+            self._supervisor = _Supervisor(self._around, self.heap, cause, self._console, self._terminal)
         except BaseException:
-            self.image.release()
+            self._leave()
             raise
         return self
+
+    def _reset(self, cause: ResetCause) -> None:
+        if not (self._supervisor is not None and self._supervisor.reset(cause)):
+            self._start(cause)
 
     def _end(self, how: Callable[["_Supervisor"], None]) -> None:
         if self._supervisor is not None:
             how(self._supervisor)
-            self.image.release()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._around is not None:
+            self._around.close()
+            self._around = None
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
+        self.image.release()
+
+    def _surroundings(self) -> Around:
+        if self._around is None:
+            raise BoardError("the board is off")
+        return self._around
 
     def _must_be_off(self) -> None:
         if self.running:
@@ -249,16 +319,20 @@ class _Console:
 class _Supervisor:
     """From switching on to switching off: one VM after another, as the chip resets. Runs in a thread of its own."""
 
-    def __init__(self, image: FlashImage, heap: str, cause: ResetCause, console: _Console) -> None:
-        self._image = image
+    def __init__(self, around: Around, heap: str, cause: ResetCause, console: _Console, terminal: Terminal | None) -> None:
+        self._around = around
         self._heap = heap
         self._console = console
+        self._terminal = terminal
         self._stopping = threading.Event()
+        self._awake = threading.Event()  # ends a deep sleep
+        self._wanted: ResetCause | None = None  # a reset that came from outside
         self._lock = threading.Lock()
         self._chip = self._launch(cause)
         self._ended = False
         self.crashed = False
-        self._thread = threading.Thread(target=self._supervise, name=f"board {image.path.parent.name}", daemon=True)
+        name = f"board {around.image.path.parent.name}"
+        self._thread = threading.Thread(target=self._supervise, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -275,35 +349,57 @@ class _Supervisor:
 
     def stop(self) -> None:
         self._signal(signal.SIGINT)
-        if not self.join(_STOP_SECONDS):
-            self.kill()
+        if self._terminal is not None or not self.join(_STOP_SECONDS):
+            self.kill()  # a REPL would not end by itself
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
         self._thread.join()
 
+    def reset(self, cause: ResetCause) -> bool:
+        """From outside; False when there is nothing running to be reset."""
+        with self._lock:
+            if self._ended or self._stopping.is_set():
+                return False
+            self._wanted = cause
+            self._awake.set()
+            self._chip.signal(signal.SIGKILL)
+            return True
+
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:
             self._stopping.set()
+            self._awake.set()
             self._chip.signal(number)
 
-    def _launch(self, cause: ResetCause) -> "_Chip":
-        return _Chip(self._image, self._heap, cause, self._console)
+    def _launch(self, cause: ResetCause) -> Chip:
+        return Chip(self._around, self._heap, cause, self._console.add, self._terminal)
 
     def _supervise(self) -> None:
         try:
             while True:
                 cause = self._chip.run()
-                if cause is None and not self._stopping.is_set() and (left := self._chip.watchdog_seconds()) is not None:
-                    self._stopping.wait(left)  # the program has ended, the watchdog has not
+                if cause is None and not self._awake.is_set() and (left := self._chip.watchdog_seconds()) is not None:
+                    self._awake.wait(left)  # the program has ended, the watchdog has not
+                    cause = ResetCause.WATCHDOG
+                sleep = self._around.kept.sleep
+                if sleep is not None:
+                    self._awake.wait(None if sleep == math.inf else sleep)
+                if self._crashed_with_terminal(cause):
                     cause = ResetCause.WATCHDOG
                 with self._lock:
+                    cause = self._wanted or cause
+                    self._wanted = None
                     if cause is None or self._stopping.is_set():
                         self.crashed = self._chip.crashed and not self._stopping.is_set()
-                        if self.crashed and (status := self._chip.process.returncode) < 0:
-                            self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")
+                        self._tell_crash(self.crashed)
+                        self._ended = True
                         return
+                    self._awake.clear()
                     self._console.add(f"redpoll board: reset, cause: {cause.name.lower().replace('_', ' ')}")
+                    if cause is ResetCause.SOFT_RESET and self._terminal:
+                        self._terminal.write(b"MPY: soft reboot\r\n")
+                    self._chip.end()
                     self._chip = self._launch(cause)
         except Exception as error:  # noqa: BLE001 - the thread's edge: it must be seen on the console
             log.exception("the board's supervisor failed")
@@ -314,114 +410,14 @@ class _Supervisor:
             self._ended = True
             self._console.wake()
 
+    def _crashed_with_terminal(self, cause: ResetCause | None) -> bool:
+        """Whether the VM has died by itself on a board with a serial port, which then starts again as after a fault of the chip."""
+        if self._terminal is None or cause is not None or self._wanted or self._stopping.is_set():
+            return False
+        self._tell_crash(True)
+        self._awake.wait(_CRASH_SECONDS)
+        return True
 
-class _Chip:
-    """One VM process, from a start of the chip to its reset or end."""
-
-    def __init__(self, image: FlashImage, heap: str, cause: ResetCause, console: _Console) -> None:
-        self._console = console
-        self._timeout: float | None = None  # seconds, once there is a watchdog
-        self._fed = 0.0
-        self._reset: ResetCause | None = None
-        self.crashed = False
-        self._control, control_end = os.pipe()
-        stdin_end, self._stdin = os.pipe()
-        state = {**image.state(), "control": control_end, "unique_id": image.unique_id(), "reset_cause": int(cause)}
-        try:
-            self.process = subprocess.Popen(
-                [str(find_vm()), "-X", f"heapsize={heap}", "-c", "import vm_boot; vm_boot.start()"],
-                cwd=image.path.parent,
-                env=os.environ | {"MICROPYPATH": f"{vm_folder()}:.frozen", "REDPOLL_BOARD": json.dumps(state)},
-                stdin=stdin_end,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(control_end,),
-                start_new_session=True,  # the terminal's Ctrl-C is ours to pass on
-            )
-            _end_with_us(stdin_end, self.process.pid)
-        except BaseException:
-            os.close(self._control)
-            os.close(self._stdin)
-            raise
-        finally:
-            os.close(control_end)
-            os.close(stdin_end)
-
-    def signal(self, number: signal.Signals) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def run(self) -> ResetCause | None:
-        """Serve console and control line until the VM has ended. Returns why the chip starts again; None when it does not."""
-        assert self.process.stdout is not None
-        console, control = self.process.stdout.fileno(), self._control
-        waiting = {console: bytearray(), control: bytearray()}
-        with selectors.DefaultSelector() as selector:
-            for fd in waiting:
-                selector.register(fd, selectors.EVENT_READ)
-            while console in waiting:
-                left = self.watchdog_seconds()
-                if left is not None and left <= 0:
-                    self._restart(ResetCause.WATCHDOG)
-                    left = None
-                for key, _ in selector.select(left):
-                    data = os.read(key.fd, 65536)
-                    if not data:
-                        selector.unregister(key.fd)
-                    self._take(waiting[key.fd], data, self._said if key.fd == control else self._console.add)
-                    if not data:
-                        del waiting[key.fd]
-        status = self.process.wait()
-        if self._reset is not None:
-            return self._reset
-        if status == _SOFT_RESET:
-            return ResetCause.SOFT_RESET
-        self.crashed = status not in (0, _INTERRUPTED)
-        return None
-
-    def watchdog_seconds(self) -> float | None:
-        """Until the watchdog resets the chip; None without a watchdog, or when the chip is being reset."""
-        if self._timeout is None or self._reset is not None:
-            return None
-        return self._fed + self._timeout - time.monotonic()
-
-    def end(self) -> None:
-        """Nothing of it stays."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None and not self.process.stdout.closed:
-            self.process.stdout.close()
-            os.close(self._control)
-            os.close(self._stdin)
-
-    def _take(self, buffer: bytearray, data: bytes, use: Callable[[str], None]) -> None:
-        buffer += data
-        while (at := buffer.find(b"\n")) >= 0 or len(buffer) > _LINE_BYTES or (buffer and not data):
-            at = at if 0 <= at <= _LINE_BYTES else min(len(buffer), _LINE_BYTES)
-            line = bytes(buffer[:at]).rstrip(b"\r").decode(errors="replace")
-            del buffer[: at + (buffer[at : at + 1] == b"\n")]
-            use(line)
-
-    def _said(self, message: str) -> None:
-        word, _, number = message.partition(" ")
-        if word == "reset":
-            self._restart(ResetCause.HARD_RESET)
-        elif word == "watchdog":
-            # an eighth more than asked for: the chip tells of a feed only once each eighth
-            self._timeout = int(number) / 1000 * 9 / 8
-            self._fed = time.monotonic()
-        elif word == "feed":
-            self._fed = time.monotonic()
-
-    def _restart(self, cause: ResetCause) -> None:
-        if self._reset is None:
-            self._reset = cause
-            self.process.kill()
-
-
-def _end_with_us(stdin_end: int, pid: int) -> None:
-    """Have the kernel end the VM (SIGIO) when the other end of its stdin closes: a supervisor that is killed leaves no board behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(stdin_end, fcntl.F_SETOWN, pid)
-        fcntl.fcntl(stdin_end, fcntl.F_SETFL, fcntl.fcntl(stdin_end, fcntl.F_GETFL) | os.O_ASYNC)
+    def _tell_crash(self, crashed: bool) -> None:
+        if crashed and (status := self._chip.process.returncode) < 0:
+            self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")

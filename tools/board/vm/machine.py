@@ -2,28 +2,40 @@
 import time
 from binascii import unhexlify
 
-import vm_control
+import vm_clock
 from umachine import *  # noqa: F403
+from vm_control import ask, halt, page, state, tell
 
-# the numbers of the ESP32 port
+_PORT = state["port"]
+
 PWRON_RESET = 1
-HARD_RESET = 2
 WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
+if _PORT != "rp2":
+    # an RP2 cannot tell them apart: a reset by the program is one by the watchdog there
+    HARD_RESET = 2
+    DEEPSLEEP_RESET = 4
+    SOFT_RESET = 5
+if _PORT == "esp32":
+    PIN_WAKE = 2
+    EXT0_WAKE = 2
+    EXT1_WAKE = 3
+    TIMER_WAKE = 4
+    TOUCHPAD_WAKE = 5
+    ULP_WAKE = 6
 
-_unique_id = unhexlify(vm_control.state["unique_id"])
+_unique_id = unhexlify(state["unique_id"])
+_frequency = {"esp32": 160000000, "esp32s3": 160000000, "rp2040": 125000000, "rp2350": 150000000}.get(state["chip"], 0)
 
 
 def unique_id():
-    """The chip's number: six bytes, the same for as long as the flash exists."""
-    return _unique_id
+    """The chip's number: six bytes (eight on an RP2), the same for as long as the flash exists."""
+    return _unique_id if _PORT != "rp2" else b"\xe6\x61" + _unique_id
 
 
 def reset():
     """The chip starts again, at once: no `finally` runs, nothing is flushed."""
-    vm_control.tell(b"reset")
-    vm_control.halt()
+    tell(b"reset")
+    halt()
 
 
 def soft_reset():
@@ -31,9 +43,53 @@ def soft_reset():
     raise SystemExit
 
 
+def bootloader(timeout=0):
+    """The chip waits for a new firmware; here it is off until somebody starts it again."""
+    tell(b"bootloader")
+    halt()
+
+
 def reset_cause():
     """Why the chip started."""
-    return vm_control.state["reset_cause"]
+    return state["reset_cause"]
+
+
+def wake_reason():
+    """What ended the deep sleep: the timer (4) or nothing (0)."""
+    return 4 if state["reset_cause"] == 4 and _PORT == "esp32" else 0
+
+
+def freq(hz=None):
+    """The CPU's frequency; setting it changes nothing here."""
+    global _frequency
+    if hz is None:
+        return _frequency
+    _frequency = hz
+    return None
+
+
+def deepsleep(time_ms=None):
+    """Off for so long, then a start. For ever without a time: until the power goes and comes."""
+    tell(b"deepsleep %d" % (time_ms or 0))
+    halt()
+
+
+def lightsleep(time_ms=None):
+    """Sleep and go on."""
+    time.sleep_ms(time_ms or 0)
+
+
+def idle():
+    """Wait for something to happen: an interrupt, 1 ms at most."""
+    vm_clock.sleep_ms(1)
+
+
+def disable_irq():
+    return 0
+
+
+def enable_irq(state=0):
+    pass
 
 
 class WDT:
@@ -42,40 +98,103 @@ class WDT:
     def __init__(self, id=0, timeout=5000):
         if timeout < 1:
             raise ValueError("timeout")
+        if state["watchdog_max_ms"] and timeout > state["watchdog_max_ms"]:
+            raise ValueError("timeout exceeds %d" % state["watchdog_max_ms"])
         self._told = time.ticks_ms()
         # the host waits an eighth longer than the timeout, so that one line each eighth is enough
         self._pause = timeout // 8
-        vm_control.tell(b"watchdog %d" % timeout)
+        tell(b"watchdog %d" % timeout)
 
     def feed(self):
         now = time.ticks_ms()
         if time.ticks_diff(now, self._told) >= self._pause:
             self._told = now
-            vm_control.tell(b"feed")
+            tell(b"feed")
+
+
+class RTC:
+    """The chip's clock. There is one."""
+
+    def __init__(self, id=0):
+        pass
+
+    def datetime(self, datetimetuple=None):
+        """(year, month, day, weekday, hour, minute, second, subseconds), read or set. UTC."""
+        if datetimetuple is None:
+            year, month, day, hour, minute, second, weekday, _ = vm_clock.utc()
+            return (year, month, day, weekday, hour, minute, second, 0)
+        year, month, day, _, hour, minute, second, _ = datetimetuple
+        days = vm_clock._days(year, month, day)
+        vm_clock.set_to(((days * 24 + hour) * 60 + minute) * 60 + second)
+        return None
+
+    if _PORT == "esp32":
+
+        def init(self, datetimetuple):
+            self.datetime(datetimetuple)
+
+        def memory(self, data=None):
+            """2048 bytes that a deep sleep and a reset leave alone."""
+            if data is None:
+                return unhexlify(ask(b"memory"))
+            if len(data) > 2048:
+                raise ValueError("buffer too long")
+            tell(b"keep " + bytes(data).hex().encode())
+            return None
 
 
 class Pin(PinBase):  # noqa: F405
-    """Holds its value, and shows each change of an output on the console."""
+    """Holds its value and tells the host each change of an output. An input reads what the host drives, else its pull, else 0."""
 
     IN = 0
     OUT = 1
     OPEN_DRAIN = 2
     PULL_UP = 1
     PULL_DOWN = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+
+    _levels = {}  # of outputs
 
     def __init__(self, id, mode=-1, pull=-1, value=None):
+        if isinstance(id, Pin):
+            id = id._id
+        if _PORT != "unix" and id != state["led"] and not (isinstance(id, int) and 0 <= id < state["pin_count"]):
+            raise ValueError("invalid pin")
         self._id = id
-        self._value = 0
+        self._mode = mode
+        self._pull = pull
+        self._handler = None
+        self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, value=None):
+        if mode != -1:
+            self._mode = mode
+        if pull != -1:
+            self._pull = pull
         if value is not None:
             self.value(value)
 
+    def _driven(self):
+        # what something outside makes of it, None for nothing
+        if not isinstance(self._id, int):
+            return None
+        _, driven, levels, _, _ = page()
+        return levels >> self._id & 1 if driven >> self._id & 1 else None
+
     def value(self, new=None):
         if new is None:
-            return self._value
+            if self._mode in (Pin.OUT, Pin.OPEN_DRAIN) or self._id in Pin._levels:
+                return Pin._levels.get(self._id, 0)
+            level = self._driven()
+            return (1 if self._pull == Pin.PULL_UP else 0) if level is None else level
         new = 1 if new else 0
-        if new != self._value:
-            self._value = new
-            print(self._id if isinstance(self._id, str) else "pin %s" % self._id, "on" if new else "off")
+        if new != Pin._levels.get(self._id, 0):
+            if _PORT == "unix":
+                print(self._id if isinstance(self._id, str) else "pin %s" % self._id, "on" if new else "off")
+            else:
+                tell(b"pin %s %d" % (str(self._id).encode(), new))
+        Pin._levels[self._id] = new
         return None
 
     __call__ = value
@@ -87,4 +206,59 @@ class Pin(PinBase):  # noqa: F405
         self.value(0)
 
     def toggle(self):
-        self.value(not self._value)
+        self.value(not self.value())
+
+    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING, *, hard=False):
+        """`handler(pin)` at each such change; it is looked for during sleeps, and 10 ms apart."""
+        if self._handler:
+            vm_clock.watched.remove(self._look)
+        self._handler, self._trigger, self._before = handler, trigger, self.value()
+        if handler:
+            vm_clock.watched.append(self._look)
+        return self
+
+    def _look(self):
+        now = self.value()
+        if now != self._before:
+            self._before = now
+            if self._trigger & (Pin.IRQ_RISING if now else Pin.IRQ_FALLING):
+                self._handler(self)
+
+    def __repr__(self):
+        return "Pin(%s)" % self._id
+
+
+class Timer:
+    """Calls `callback(timer)` after `period` ms, once or again and again; during sleeps, and at most 10 ms late."""
+
+    ONE_SHOT = 0
+    PERIODIC = 1
+
+    def __init__(self, id=-1, **options):
+        self._callback = None
+        if options:
+            self.init(**options)
+
+    def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None):
+        self.deinit()
+        self._mode = mode
+        self._period = period if freq == -1 else max(1, int(1000 / freq))
+        self._next = time.ticks_add(time.ticks_ms(), self._period)
+        self._callback = callback
+        if callback:
+            vm_clock.watched.append(self._look)
+
+    def deinit(self):
+        if self._callback:
+            vm_clock.watched.remove(self._look)
+            self._callback = None
+
+    def _look(self):
+        if time.ticks_diff(time.ticks_ms(), self._next) < 0:
+            return
+        callback = self._callback
+        if self._mode == Timer.PERIODIC:
+            self._next = time.ticks_add(self._next, self._period)
+        else:
+            self.deinit()
+        callback(self)

@@ -2,6 +2,7 @@
 import json
 import os
 
+import vfs
 import vm_flash
 
 _CHUNK = 4096
@@ -81,7 +82,8 @@ def run(path):
     """Do the job in the host's file `path`, print the answer."""
     with open(path) as file:
         job = json.load(file)
-    vm_flash.mount(vm_flash.Flash(job["flash"], job["block_size"], job["blocks"]), None)
+    flash = vm_flash.Flash(job["flash"], job["block_size"], job["blocks"])
+    vfs.mount(vm_flash.mount(flash, None, job["program"]), "/host")
     wanted = {target for _, target in job["put"]}
     for folder in job["prune"]:
         _prune(folder, wanted)
