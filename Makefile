@@ -11,9 +11,10 @@ STUBS  := build/stubs/rp2/machine.pyi
 STUBS_VERSION := 1.29.0.post1
 FOR       ?=
 TRANSPORT ?= mqtt
+PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint size bench clean setup vm32
+.PHONY: help run test test-board test-long lint size bench clean setup vm32
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,6 +24,10 @@ run: setup  ## hub, one board and a live view of both; FOR=seconds ends it, TRAN
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(PYTEST) $(ARGS)
+
+test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; ARGS='-k name' is passed to pytest
+	@[ -n "$(PORT)" ] || { echo "make test-board PORT=/dev/ttyUSB0   (redpoll board up NAME prints a virtual board's)"; exit 2; }
+	@$(BIN)/python -m pytest host_tests/device --board $(PORT) $(ARGS)
 
 test-long: setup  ## the same with the exhaustive sweeps in full
 	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)

@@ -40,7 +40,9 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from serial_board import BoardFailed, SerialBoard, what_it_lacks
 
+from tools.board.chip import heap_bytes
 from tools.bytecode import compile_tree
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 from tools.vm import NoMicroPython, find_vm
@@ -60,6 +62,11 @@ PART = 8  # of so many tests one runs on the 32-bit VM
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(TEST_FOLDER, "the folder with the tests of the firmware", type="string", default="host_tests/device")
     parser.addini(INTERPRETERS, "what they run on", type="args", default=["cpython", "micropython"])
+    group = parser.getgroup("a board")
+    group.addoption("--board", metavar="PORT", help="run the tests of the firmware on the board on this serial port instead")
+    group.addoption("--board-setup", metavar="CODE", default="", help="what the board runs after each soft reset, in MicroPython")
+    group.addoption("--board-modules", metavar="FOLDERS", default="", help="folders on the board that hold all modules already")
+    group.addoption("--board-title", metavar="WORD", default="board", help="what the results are named by")
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> "pytest.Collector | None":
@@ -86,9 +93,10 @@ class DeviceFile(pytest.File):
             if node.args.args or node.args.kwonlyargs or node.decorator_list:
                 raise self.CollectError(f"{self.path.name}:{node.lineno}: {node.name} may have no parameters and no decorators")
             for kind in self.interpreters(node.name):
+                where = self.config.getoption("--board-title") if kind is OnBoard else kind.interpreter
                 yield kind.from_parent(
                     self,
-                    name=f"{node.name}[{kind.interpreter}]",
+                    name=f"{node.name}[{where}]",
                     test=node.name,
                     line=node.lineno,
                     heap=str(constants.get("HEAP", DEFAULT_HEAP)),
@@ -97,6 +105,8 @@ class DeviceFile(pytest.File):
 
     def interpreters(self, test: str) -> "list[type[DeviceItem]]":
         """What a test runs on."""
+        if self.config.getoption("--board"):
+            return [OnBoard]
         wanted = self.config.getini(INTERPRETERS)
         kinds: list[type[DeviceItem]] = [kind for kind in (OnCPython, OnMicroPython) if kind.interpreter in wanted]
         chosen = LONG or crc32(f"{self.path.stem}.{test}".encode()) % PART == 0
@@ -106,7 +116,7 @@ class DeviceFile(pytest.File):
 
 
 class DeviceTestFailed(Exception):
-    """A test failed on the VM; the text is what the VM printed and what is known about its end."""
+    """A test failed on the VM or a board; the text is what that printed and what is known about its end."""
 
 
 class DeviceItem(pytest.Item):
@@ -179,6 +189,14 @@ class OnMicroPython(DeviceItem):
         with self.folder() as folder:
             environment = os.environ | {"MICROPYPATH": ":".join([*map(str, bytecode_folders(self.config, self.path.parent)), ".frozen"])}
             output, ending = run_bounded(command, folder, environment, self.deadline)
+        self.judge(output, ending, token, "The VM")
+
+    def lacks(self, shown: str) -> str | None:
+        """Why a test that failed like this cannot run here, None when it can."""
+        return None
+
+    def judge(self, output: str, ending: str, token: str, who: str) -> None:
+        """Pass, skip or fail, by what vm_runner said."""
         verdict, shown = split_verdict(output, token)
         if verdict == "passed" and ending == "exit status 0":
             self.add_report_section("call", "stdout", shown)
@@ -186,9 +204,13 @@ class OnMicroPython(DeviceItem):
         if verdict.startswith("skipped") and ending == "exit status 0":
             pytest.skip(verdict.removeprefix("skipped").strip())
         if verdict == "failed":
+            if reason := self.lacks(shown):
+                pytest.skip(reason)
             raise DeviceTestFailed(shown)
         how = f"had finished the test ({verdict}), then" if verdict else "did not finish the test:"
-        raise DeviceTestFailed(f"{shown}\nThe VM {how} {ending}".lstrip())
+        if not verdict and (reason := self.lacks(f"{shown}\n{ending}")):
+            pytest.skip(reason)  # there was not even room for telling
+        raise DeviceTestFailed(f"{shown}\n{who} {how} {ending}".lstrip())
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         if isinstance(excinfo.value, DeviceTestFailed):
@@ -208,6 +230,41 @@ class OnMicroPython32(OnMicroPython):
         if command is None:
             raise DeviceTestFailed("build/vm32 is gone; `make vm32` fetches it")
         return command
+
+
+class OnBoard(OnMicroPython):
+    """The test on a board, over its serial port."""
+
+    interpreter = "board"
+    title = "the board"
+
+    def runtest(self) -> None:
+        board = serial_board(self.config)
+        token = secrets.token_hex(8)
+        vm, tests, *others = bytecode_folders(self.config, self.path.parent)
+        try:
+            output, ending = board.run([vm, *others], tests, self.path.stem, self.test, token, self.deadline)
+        except BoardFailed as error:
+            raise DeviceTestFailed(str(error)) from error
+        self.judge(output, ending, token, "The board")
+
+    def lacks(self, shown: str) -> str | None:
+        return what_it_lacks(shown, serial_board(self.config).heap, heap_bytes(self.heap))
+
+
+def serial_board(config: pytest.Config) -> SerialBoard:
+    """The board of --board, for the whole session."""
+    board = config.stash.get(_BOARD, None)
+    if board is None:
+        board = SerialBoard(config.getoption("--board"), config.getoption("--board-setup"), config.getoption("--board-modules"))
+        config.stash[_BOARD] = board
+    return board
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the board to its own program."""
+    if board := config.stash.get(_BOARD, None):
+        board.close()
 
 
 def module_constants(tree: ast.Module) -> dict[str, Any]:
@@ -332,6 +389,7 @@ def bytecode_folders(config: pytest.Config, tests: Path) -> list[Path]:
 
 
 _READY = pytest.StashKey[list[Path]]()
+_BOARD = pytest.StashKey[SerialBoard]()
 
 
 _OPERATORS: dict[type[ast.cmpop], str] = {

@@ -18,7 +18,8 @@ def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path
         raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")
     built = BUILD / "board"
     files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": main or FIRMWARE / "main.py"}
-    ports = {"port/__init__.mpy", f"port/{profile.port}.mpy", f"port/{profile.port}_board.mpy"}
+    # the chips' ports are made of the unix port's
+    ports = {"port/__init__.mpy"} | {f"port/{name}{part}.mpy" for name in ("unix", profile.port) for part in ("", "_board")}
     for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
         if not name.startswith("port/") or name in ports:
             files[f"/redpoll/{name}"] = path

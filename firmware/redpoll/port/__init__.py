@@ -7,6 +7,14 @@ elif sys.platform in ("linux", "darwin"):
     from .unix import *  # noqa: F403
 
     _MORE = ".unix_board"
+elif sys.platform == "esp32":
+    from .esp32 import *  # noqa: F403
+
+    _MORE = ".esp32_board"
+elif sys.platform == "rp2":
+    from .rp2 import *  # noqa: F403
+
+    _MORE = ".rp2_board"
 else:
     raise ImportError("Redpoll has no port for %r" % sys.platform)
 

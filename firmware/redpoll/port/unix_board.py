@@ -66,14 +66,15 @@ def reset_cause():
     if not read:
         return None
     cause = read()
-    for name, value in (
-        ("power_on", machine.PWRON_RESET),
-        ("hard_reset", machine.HARD_RESET),
-        ("watchdog", machine.WDT_RESET),
-        ("deep_sleep", machine.DEEPSLEEP_RESET),
-        ("soft_reset", machine.SOFT_RESET),
+    # a chip has only some of them
+    for name, constant in (
+        ("power_on", "PWRON_RESET"),
+        ("hard_reset", "HARD_RESET"),
+        ("watchdog", "WDT_RESET"),
+        ("deep_sleep", "DEEPSLEEP_RESET"),
+        ("soft_reset", "SOFT_RESET"),
     ):
-        if cause == value:
+        if cause == getattr(machine, constant, None):
             return name
     return None
 

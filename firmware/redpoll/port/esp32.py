@@ -1,0 +1,4 @@
+# ESP32: what every program with a connection uses.
+from .unix import Pollable, extend, open_socket, sleep_ms, sync, ticks_add, ticks_diff, ticks_ms  # noqa: F401
+
+HARDWARE = "redpoll-esp32"

@@ -1,0 +1,184 @@
+"""A board on a serial port, real or virtual, that device tests run on: brings the modules there and calls one test after another.
+
+Through mpremote's own library; the board needs a REPL, `os` and `hashlib`, and a file system unless the modules are there already.
+"""
+
+import ast
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+ROOT = "/device_tests"  # on the board; nothing else of what it holds is touched
+_CHUNK = 2048
+_START_SECONDS = 20.0
+
+# what a board may lack, and then its tests do not run there
+_OPTIONAL = ("socket", "select", "ssl", "tls", "asyncio", "cryptolib", "deflate", "machine", "network", "vfs", "hashlib")
+
+_HASHES = """
+import os, hashlib
+def _walk(folder):
+    try:
+        entries = list(os.ilistdir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        path = folder + "/" + entry[0]
+        if entry[1] == 0x4000:
+            _walk(path)
+        else:
+            digest = hashlib.sha256()
+            with open(path, "rb") as file:
+                while True:
+                    piece = file.read(512)
+                    if not piece:
+                        break
+                    digest.update(piece)
+            print(repr(path), repr(digest.digest()))
+"""
+_FRESH = """
+import os
+def _empty(folder):
+    try:
+        entries = list(os.ilistdir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        path = folder + "/" + entry[0]
+        if entry[1] == 0x4000:
+            _empty(path)
+            os.rmdir(path)
+        else:
+            os.remove(path)
+"""
+
+
+class BoardFailed(Exception):
+    """The board cannot be used; the text says why."""
+
+
+class SerialBoard:
+    """The board on `port`. `setup` is MicroPython code that it runs after each soft reset, such as mounting what is not mounted by itself;
+    with `modules`, a comma-separated list of folders on the board, nothing is copied: they hold everything already."""
+
+    def __init__(self, port: str, setup: str = "", modules: str = "") -> None:
+        self.port = port
+        self._setup = setup
+        self._modules = modules.split(",") if modules else []
+        self._known: dict[str, bytes] | None = None  # path on the board: SHA-256
+        self._transport: Any = None
+        self.heap = 0
+
+    def close(self) -> None:
+        """Leave the board to its own program."""
+        if self._transport is not None:
+            with contextlib.suppress(Exception):
+                self._transport.exit_raw_repl()
+            self._transport.close()
+            self._transport = None
+
+    def run(self, folders: Iterable[Path], test: Path, module: str, function: str, token: str, deadline: float) -> tuple[str, str]:
+        """Run one test -> what vm_runner and the test printed; "exit status 0", or in words how it ended otherwise.
+
+        `folders` hold modules as bytecode, `test` is the test's own folder, of which only `module` and its helpers are brought.
+        """
+        self._reset()
+        paths = self._modules or self._bring(folders, test, module)
+        return self._call(
+            f"import sys; sys.path[:0] = {paths!r}\nimport vm_runner; vm_runner.run({module!r}, {function!r}, {token!r})\n",
+            deadline,
+        )
+
+    def _reset(self) -> None:
+        try:
+            if self._transport is None:
+                self._transport = SerialTransport(self.port)
+            self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_START_SECONDS)
+            code = self._setup
+            if not self._modules:
+                code += f"{_FRESH}\nfor _f in ({ROOT!r}, {ROOT + '/run'!r}):\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n"
+                code += f"_empty({ROOT + '/run'!r})\nos.chdir({ROOT + '/run'!r})\ndel _empty\n"
+            self._exec(code + "\nimport gc; gc.collect()")
+            self.heap = int(self._exec("print(gc.mem_free() + gc.mem_alloc())"))
+        except (TransportError, OSError) as error:
+            self.close()
+            raise BoardFailed(f"the board on {self.port} does not answer as a MicroPython board does: {error}") from error
+
+    def _exec(self, code: str) -> str:
+        try:
+            return str(self._transport.exec(code).decode(errors="replace"))
+        except TransportExecError as error:
+            raise BoardFailed(f"{self.port}: {error.error_output.strip()}") from error
+
+    def _bring(self, folders: Iterable[Path], test: Path, module: str) -> list[str]:
+        """Copy what differs."""
+        wanted: dict[str, Path] = {}
+        paths = []
+        for folder in (*folders, test):
+            paths.append(f"{ROOT}/{folder.name}")
+            for path in sorted(folder.rglob("*")):
+                if path.suffix in (".mpy", ".py") and (folder != test or path.stem == module or not path.name.startswith("test_")):
+                    wanted[f"{ROOT}/{folder.name}/{path.relative_to(folder).as_posix()}"] = path
+        if self._known is None:
+            self._known = {}
+            for line in self._exec(f"{_HASHES}\n_walk({ROOT!r})").splitlines():
+                name, _, digest = line.partition(" ")
+                self._known[ast.literal_eval(name)] = ast.literal_eval(digest)
+        for target, source in wanted.items():
+            data = source.read_bytes()
+            digest = hashlib.sha256(data).digest()
+            if self._known.get(target) != digest:
+                self._put(target, data)
+                self._known[target] = digest
+        return paths
+
+    def _put(self, target: str, data: bytes) -> None:
+        parents = [parent.as_posix() for parent in reversed(Path(target).parents)][1:]
+        self._exec(f"for _f in {parents!r}:\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n")
+        try:
+            self._transport.fs_writefile(target, data, chunk_size=_CHUNK)
+        except OSError as error:
+            raise BoardFailed(f"{self.port}: {target} could not be written: {error}") from error
+
+    def _call(self, code: str, deadline: float) -> tuple[str, str]:
+        output = bytearray()
+        end = time.monotonic() + deadline
+        transport = self._transport
+
+        def take(data: bytes) -> None:
+            output.extend(data)
+            if time.monotonic() > end:
+                raise TimeoutError
+
+        ending = f"was stopped after {deadline:g} s"
+        try:
+            transport.exec_raw_no_follow(code)
+            _, error = transport.follow(timeout=deadline, data_consumer=take)
+            text = error.decode(errors="replace").strip()
+            ending = f"raised:\n{text}" if text else "exit status 0"
+        except (TransportError, TimeoutError, OSError) as failure:
+            if not isinstance(failure, TimeoutError) and time.monotonic() < end:
+                ending = f"lost the connection: {failure}"
+            self.close()
+        return output.replace(b"\x04", b"").replace(b"\r\n", b"\n").decode(errors="replace"), ending
+
+
+def what_it_lacks(shown: str, heap: int, wanted: int) -> str | None:
+    """Why a test that failed like this cannot run on this board: the words for the skip, or None when the failure is one.
+
+    `heap` bytes are what the board has, `wanted` what the test asks for.
+    """
+    last = shown.rstrip().rpartition("\n")[2]
+    missing = re.search(r"ImportError: no module named '(\w+)", last)
+    if missing and missing[1] in _OPTIONAL:
+        return f"this board has no module {missing[1]!r}"
+    if last.startswith("MemoryError") and heap < wanted:
+        return f"this board has {heap} bytes of heap, the test asks for {wanted}: {last}"
+    return None
