@@ -20,6 +20,10 @@ _PACKET = const(8192)
 # messages under way to us: while one of our calls waits, so many of that size have to be kept
 _RECEIVE = const(4)
 _TOO_LARGE = const(0x95)
+# of mqtt5_names
+_RESPONSE_TOPIC = const(8)
+_CORRELATION_DATA = const(9)
+_USER_PROPERTY = const(38)
 # a message for which the broker answers so will be refused however often it comes: name, size, format (MQTT 5.0 §2.4)
 _UNFIT = (0x90, _TOO_LARGE, 0x99)
 _DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
@@ -60,10 +64,10 @@ class Adapter:
             tls = tls_context(settings.ca or None)
         else:
             log.once("%s: not encrypted", known["mqtt_hub_url"])
-        self._user = [(mqtt5.USER_PROPERTY, ("device_id", known["id"])), (mqtt5.USER_PROPERTY, ("access_key", known["access_key"]))]
+        self._user = [(_USER_PROPERTY, ("device_id", known["id"])), (_USER_PROPERTY, ("access_key", known["access_key"]))]
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)
-        self._numbered = bytearray(mqtt5.encode(self._user + [(mqtt5.USER_PROPERTY, ("message_id", "0" * _DIGITS))]))
+        self._numbered = bytearray(mqtt5.encode(self._user + [(_USER_PROPERTY, ("message_id", "0" * _DIGITS))]))
         global _buffer
         if _buffer is None:
             _buffer = bytearray(_PACKET)
@@ -209,7 +213,7 @@ class Adapter:
         if topic is None:
             self._tell(kind + "/update", body)
             return
-        properties = self._user if correlation is None else self._user + [(mqtt5.CORRELATION_DATA, correlation)]
+        properties = self._user if correlation is None else self._user + [(_CORRELATION_DATA, correlation)]
         self._queue(topic, body, properties)
 
     def _on_ack(self, packet, reason):
@@ -258,7 +262,7 @@ class Adapter:
     def _remember(self, kind, key):
         # where this message wants its answer (MQTT 5.0 §4.10); only a topic of this device, because the answer carries the key
         properties = self._client.properties
-        topic = properties and mqtt5.get(properties, mqtt5.RESPONSE_TOPIC)
+        topic = properties and mqtt5.get(properties, _RESPONSE_TOPIC)
         if isinstance(key, str) and key.isdigit() and kind == "config":
             key = int(key)
         if not isinstance(key, (str, int)) or isinstance(key, str) and len(key) > 64:
@@ -271,7 +275,7 @@ class Adapter:
         if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
             log.warning("%s: its response topic is not one of this device; the usual one is used", kind)
             return
-        correlation = mqtt5.get(properties, mqtt5.CORRELATION_DATA)
+        correlation = mqtt5.get(properties, _CORRELATION_DATA)
         if correlation and len(correlation) > 128:
             log.warning("%s: its correlation data is longer than 128 bytes; the usual topic is used", kind)
             return

@@ -1,20 +1,9 @@
-# MQTT 5.0 properties and reason codes. A 3.1.1 session never loads this module.
+# MQTT 5.0 properties and reason codes; mqtt5.USER_PROPERTY and so on are in mqtt5_names. A 3.1.1 session never loads this module.
 from micropython import const
 
+from ..port import unload
 from .mqtt import MQTTException, _frame
 
-# Property identifiers (MQTT 5.0 §2.2.2.2) and, in the last line, subscription options to be or-ed to the QoS (§3.8.3.1). They are read as
-# mqtt5.USER_PROPERTY and so on; as one text they take a third of the heap that names of the module take.
-_NAMES = (
-    " "
-    "PAYLOAD_FORMAT_INDICATOR=1 MESSAGE_EXPIRY_INTERVAL=2 CONTENT_TYPE=3 RESPONSE_TOPIC=8 CORRELATION_DATA=9 "
-    "SUBSCRIPTION_IDENTIFIER=11 SESSION_EXPIRY_INTERVAL=17 ASSIGNED_CLIENT_IDENTIFIER=18 SERVER_KEEP_ALIVE=19 "
-    "AUTHENTICATION_METHOD=21 AUTHENTICATION_DATA=22 REQUEST_PROBLEM_INFORMATION=23 WILL_DELAY_INTERVAL=24 "
-    "REQUEST_RESPONSE_INFORMATION=25 RESPONSE_INFORMATION=26 SERVER_REFERENCE=28 REASON_STRING=31 RECEIVE_MAXIMUM=33 "
-    "TOPIC_ALIAS_MAXIMUM=34 TOPIC_ALIAS=35 MAXIMUM_QOS=36 RETAIN_AVAILABLE=37 USER_PROPERTY=38 MAXIMUM_PACKET_SIZE=39 "
-    "WILDCARD_SUBSCRIPTION_AVAILABLE=40 SUBSCRIPTION_IDENTIFIER_AVAILABLE=41 SHARED_SUBSCRIPTION_AVAILABLE=42 "
-    "NO_LOCAL=4 RETAIN_AS_PUBLISHED=8 RETAIN_IF_NEW=16 RETAIN_NEVER=32 "
-)
 _SESSION_EXPIRY_INTERVAL = const(17)
 _ASSIGNED_CLIENT_IDENTIFIER = const(18)
 _SERVER_KEEP_ALIVE = const(19)
@@ -33,11 +22,18 @@ _MALFORMED = "malformed properties"
 
 
 def __getattr__(name):
-    at = _NAMES.find(" " + name + "=")
-    if at < 0 or name[0] == "_":
+    if name[0] == "_":
+        raise AttributeError(name)
+    from . import mqtt5_names as names
+
+    text = names.NAMES
+    unload(names.__name__)
+    at = text.find(" " + name + "=")
+    if at < 0:
         raise AttributeError(name)
     at += len(name) + 2
-    return int(_NAMES[at : _NAMES.find(" ", at)])
+    value = globals()[name] = int(text[at : text.find(" ", at)])
+    return value
 
 
 def encode(properties):
