@@ -55,7 +55,7 @@ class Agent:
         self._task = None
         self._licenses = None
         self._restart_at = None
-        # has the configuration in force been told to the cloud in this session? Then what was told, and the uptime when
+        # has the configuration in force been told to the cloud in this session, and what was told?
         self._confirmed = False
         self._last_told = None
         # uptime when the minute began in which it was told so often, and is it still to be told when that is over?
@@ -64,6 +64,8 @@ class Agent:
         self._tell_later = False
         # has a configuration come while another one was on trial?
         self._missed = False
+        # the device id of the last session
+        self._registration = None
         # uptime by which a configuration on trial must have reached the cloud
         self._trial_end = 0
         self._overlay()
@@ -321,6 +323,10 @@ class Agent:
         if not adapter:
             return
         known = self.settings.credentials
+        if self._registration != known["id"]:
+            if self._registration:
+                self.telemetry.whole()
+            self._registration = known["id"]
         if known.get("version") != self.version:
             # also after registration: it says for sure which version runs here now
             self._send("send_device", {"firmware_version": self.version})

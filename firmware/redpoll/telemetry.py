@@ -20,8 +20,8 @@ class Telemetry:
         self._sensors = []
         # what every sensor said last
         self.state = {}
-        # the first message after a start replaces what the cloud still holds (seed 000, override)
-        self._first = True
+        # the next message carries all of it and replaces what the cloud still holds (seed 000, override)
+        self._whole = True
         # one message for a person, sent with the next reading
         self._notice = None
         self.refused = 0
@@ -52,6 +52,10 @@ class Telemetry:
         """Tell the cloud's people something with the next message (seed 000, message)."""
         text = log.redact(text)[:_NOTICE]
         self._notice = text if self._notice is None else (self._notice + "; " + text)[: 2 * _NOTICE]
+
+    def whole(self):
+        """The next message carries all that is known and replaces what the cloud holds: it is another cloud, or did not get the last one."""
+        self._whole = True
 
     def soon(self, name):
         """Read the sensor of this name with the next read()."""
@@ -112,10 +116,10 @@ class Telemetry:
 
     def _message(self, fresh):
         failures = [sensor[4] for sensor in self._sensors if sensor[4]]
-        message = {"status": "error" if failures else "online", "telemetries": self.state if self._first else fresh}
-        if self._first:
+        message = {"status": "error" if failures else "online", "telemetries": self.state if self._whole else fresh}
+        if self._whole:
             message["override"] = True
-            self._first = False
+            self._whole = False
         if self._notice:
             failures.append(self._notice)
             self._notice = None

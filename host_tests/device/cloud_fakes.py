@@ -156,6 +156,6 @@ class MQTT:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
         self.incoming.append(("v1/device/%s/%s" % (device, name), payload, properties))
 
-    def sent(self, name):
+    def sent(self, name, device=ID):
         """The messages that the device has published on v1/device/ID/name."""
-        return [message for topic, message, _ in self.published if topic == "v1/device/%s/%s" % (ID, name)]
+        return [message for topic, message, _ in self.published if topic == "v1/device/%s/%s" % (device, name)]

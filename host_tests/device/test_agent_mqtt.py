@@ -514,6 +514,18 @@ def test_another_registration_begins_with_the_versions_of_its_own():
     assert bench.agent.config_version() == 1 and bench.configured[-1] == {"interval": 90}
 
 
+def test_another_registration_gets_all_that_is_known():
+    bench = Bench()
+    bench.turn()
+    bench.registration = Reply(201, dict(CREDENTIALS, id=OTHER))
+    bench.agent.on_revoked()
+    bench.turn(60000)
+    client = bench.turn(60000)
+    assert client.client_id == OTHER
+    whole = [m for m in client.sent("telemetry", OTHER) if m.get("override")]
+    assert len(whole) == 1 and whole[0]["telemetries"]["fan_speed"] == 100.5 and "starts" in whole[0]["telemetries"]
+
+
 def test_a_subscription_that_is_refused_takes_nothing_from_the_others():
     bench = Bench()
     MQTT.refuse_subscription = MQTTException(0x87)
@@ -539,6 +551,7 @@ def test_links_that_break_soon_are_opened_less_and_less_often():
         if client:
             client.broken = OSError(104)
     assert 2 <= len(MQTT.made) <= 20
+    bench.turn()
     bench.turn(300000)
     bench.turn(61000)
     made = len(MQTT.made)
