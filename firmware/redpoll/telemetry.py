@@ -54,7 +54,7 @@ class Telemetry:
         self._notice = text if self._notice is None else (self._notice + "; " + text)[: 2 * _NOTICE]
 
     def whole(self):
-        """The next message carries all that is known and replaces what the cloud holds: it is another cloud, or did not get the last one."""
+        """The next message carries all that is known and replaces what the cloud holds: this is another cloud."""
         self._whole = True
 
     def soon(self, name):
