@@ -1,26 +1,22 @@
 # Certificates and keys, in whatever form they come, for a TLS context. Loaded when the first TLS connection is made.
 from .. import port as _port
 
-# (its arguments, the context) of the last one: it is 3 KB in one piece, which a heap that has run for a while may not have again
-_last = None
+# [context, its arguments], of the last one: it is 3 KB in one piece, which a heap that has run for a while may not have again
+_last = []
 
 
-def context(ca, cert, key):
+def context(*asked):
     """net.stream.tls_context."""
-    global _last
-    asked = (ca, cert, key)
-    if not _last or _last[0] != asked:
-        _last = None
-        _last = (asked, _made(ca, cert, key))
-    return _last[1]
-
-
-def _made(ca, cert, key):
-    if not ca:
-        raise ValueError("TLS needs a CA certificate to verify the server with")
-    if bool(cert) != bool(key):
-        raise ValueError("a client certificate and its key come together")
-    return _port.tls_client(_ders(ca, "CERTIFICATE"), cert and _ders(cert, "CERTIFICATE"), key and _ders(key, "PRIVATE KEY"))
+    if asked not in _last:
+        ca, cert, key = asked
+        if not ca:
+            raise ValueError("TLS needs a CA certificate to verify the server with")
+        if bool(cert) != bool(key):
+            raise ValueError("a client certificate and its key come together")
+        _last.clear()
+        made = _port.tls_client(_ders(ca, "CERTIFICATE"), cert and _ders(cert, "CERTIFICATE"), key and _ders(key, "PRIVATE KEY"))
+        _last.extend((made, asked))
+    return _last[0]
 
 
 def umqtt_context(params):
