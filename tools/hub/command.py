@@ -16,8 +16,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -31,11 +31,13 @@ from tools.hub.authority import CA_FILE, Authority, check_host, means_every, own
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, Listener, parse_broker
 from tools.hub.certificates import Certificates
 from tools.hub.client import KEY_FILE, READY_FILE
-from tools.hub.domain import presence
+from tools.hub.domain import devices, presence
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
+from tools.hub.logins import LoginKeeper
 from tools.hub.migrations import SchemaError
+from tools.hub.mosquitto import MosquittoBroker
 from tools.hub.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.signer import Signer
 
@@ -62,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for boards on the network (default 127.0.0.1)")
     parser.add_argument(
         "--broker", default="embedded", metavar="BROKER",
-        help="embedded[:PORT] or mqtt(s)://host[:port] (default embedded, on port 8883; on 1883 without TLS)",
+        help="embedded[:PORT], mosquitto[:PORT] (the hub starts it), mqtt(s)://host[:port] (default embedded; on 8883, without TLS 1883)",
     )  # fmt: skip
     parser.add_argument(
         "--broker-login", type=Path, metavar="FILE", help="that has USER:PASSWORD for another broker (default: REDPOLL_BROKER_LOGIN)"
@@ -117,6 +119,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Broker:
+    """The broker that the hub was told to use, when it is up."""
+
+    address: BrokerAddress  # where the hub's own clients find it
+    listeners: list[Listener]  # where devices do
+    session: str | None = None  # the client id of the hub's session there; None: it keeps none, and tells of sessions by itself
+    certificate_changed: Callable[[], None] = lambda: None
+    keeps_logins: bool = False
+
+
 class _Process:
     """All that runs, started and stopped in order."""
 
@@ -132,7 +145,7 @@ class _Process:
 
     async def serve(self, until_stdin_closes: bool) -> None:
         """Until SIGINT or SIGTERM. Raises StartError and BrokerError."""
-        settings, choice = self._settings, self._choice
+        settings = self._settings
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         if until_stdin_closes:
@@ -151,29 +164,33 @@ class _Process:
                     f"the database cannot be opened: {why}; give a --data that can be written, or another --database"
                 ) from error
             stack.push_async_callback(hub.close)
-            address, listeners = await self._start_broker(hub, stack)
-            hub.mqtt_url = listeners[0].address.url
+            broker = await self._start_broker(hub, stack)
+            hub.mqtt_url = broker.listeners[0].address.url
             hub.url = self._url
-            mqtt = XyteMqtt(hub, address, None if choice.address is None else _session(settings))
+            mqtt = XyteMqtt(hub, broker.address, broker.session)
             mqtt_task = asyncio.create_task(mqtt.run())
             stack.push_async_callback(_cancel, mqtt_task)
-            await _until_ready(mqtt, mqtt_task, address, stopping)
-            kura = KuraMqtt(hub, mqtt.watcher, dollar=choice.address is not None)
+            await _until_ready(mqtt, mqtt_task, broker.address, stopping)
+            kura = KuraMqtt(hub, mqtt.watcher, dollar=broker.session is not None)
             stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
             with contextlib.suppress(TimeoutError):  # the hub does without it
                 await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
+            if broker.keeps_logins:
+                logins = LoginKeeper(mqtt.watcher)
+                hub.on_login(logins)
+                stack.push_async_callback(_cancel, asyncio.create_task(logins.run()))
             http = _Server(_config(hub, self._certificates))
             http_task = asyncio.create_task(http.serve([self._server]))
             sweep_task = asyncio.create_task(_sweep(hub))
             stack.push_async_callback(_cancel, sweep_task)
-            if choice.address is not None:
+            if broker.session is not None:
                 stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.watcher, hub.on_session)))
             if self._certificates is not None:
-                stack.push_async_callback(_cancel, asyncio.create_task(self._certificates.look_after(lambda: None)))
+                stack.push_async_callback(_cancel, asyncio.create_task(self._certificates.look_after(broker.certificate_changed)))
             while not http.started and not http_task.done():
                 await asyncio.sleep(0.01)
             if not stopping.is_set():
-                self._announce(listeners)
+                self._announce(broker.listeners)
             stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
@@ -185,17 +202,29 @@ class _Process:
             mqtt_task.cancel()
             stopped.cancel()
 
-    async def _start_broker(self, hub: Hub, stack: contextlib.AsyncExitStack) -> tuple[BrokerAddress, list[Listener]]:
-        """Where the hub's own client finds the broker, and where devices do."""
-        choice = self._choice
+    async def _start_broker(self, hub: Hub, stack: contextlib.AsyncExitStack) -> "_Broker":
+        choice, data = self._choice, self._settings.data
         if choice.address is not None:
-            return choice.address, [Listener("MQTT", choice.address)]
+            return _Broker(choice.address, [Listener("MQTT", choice.address)], _session(self._settings))
         await hub.do(lambda unit: presence.all_sessions_down(unit, "the hub was restarted"))
         certificate = None if self._certificates is None else self._certificates.path
-        broker = EmbeddedBroker(self._host, choice.port, self._settings.data, hub.on_session, certificate)
-        stack.push_async_callback(broker.stop)
-        await broker.start()
-        return broker.address, broker.listeners
+        if choice.kind == "mosquitto":
+
+            async def on_end() -> None:
+                await hub.do(lambda unit: presence.all_sessions_down(unit, "the broker ended"))
+
+            mosquitto = MosquittoBroker(
+                self._host, choice.port, data, lambda: hub.store.read(devices.broker_logins), on_end, certificate
+            )  # fmt: skip
+            stack.push_async_callback(mosquitto.stop)
+            await mosquitto.start()
+            return _Broker(
+                mosquitto.address, mosquitto.listeners, _session(self._settings), mosquitto.certificate_changed, keeps_logins=True
+            )
+        embedded = EmbeddedBroker(self._host, choice.port, data, hub.on_session, certificate)
+        stack.push_async_callback(embedded.stop)
+        await embedded.start()
+        return _Broker(embedded.address, embedded.listeners)
 
     def _announce(self, listeners: list[Listener]) -> None:
         """Write hub.json, whole or not at all, and say where the hub is."""

@@ -16,6 +16,7 @@ from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection
 from tools.hub.errors import NotAuthorized
 from tools.hub.links import Links
+from tools.hub.logins import LoginKeeper
 from tools.hub.rates import Rates
 from tools.hub.signer import Signer
 from tools.hub.store import Push, Store, Unit
@@ -61,6 +62,7 @@ class Hub:
         self.mqtt_url = ""  # of the broker, set when that is up
         self.url = ""  # of the HTTP side, for whoever did not say by what it was reached; set when that is up
         self._push: Callable[[Push], None] | None = None
+        self._logins: LoginKeeper | None = None
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
@@ -82,6 +84,10 @@ class Hub:
         """Where to hand what connected devices should be sent."""
         self._push = push
 
+    def on_login(self, keeper: LoginKeeper) -> None:
+        """Who tells the broker which devices it lets in."""
+        self._logins = keeper
+
     def mqtt_url_for(self, host: str) -> str:
         """The broker's address for a board that reached the hub at this host: a broker that listens everywhere is there too."""
         shown = f"[{host}]" if ":" in host else host
@@ -93,7 +99,20 @@ class Hub:
 
     async def do(self, work: Callable[[Unit], T]) -> T:
         """Carry one piece of work out; what it told is told when it is committed. Raises a Refused, or what the database raises."""
-        return await self.store.write(work)
+        if self._logins is None:
+            return await self.store.write(work)
+        changed = False
+
+        def noting(unit: Unit) -> T:
+            nonlocal changed
+            value = work(unit)
+            changed = bool(unit.logins)
+            return value
+
+        value = await self.store.write(noting)
+        if changed:
+            await self._logins.settled()
+        return value
 
     async def sweep(self) -> None:
         """Take devices offline that have been silent too long."""
@@ -137,6 +156,9 @@ class Hub:
     def _committed(self, unit: Unit) -> None:
         for item in unit.activities:
             self.activities.emit(item.event, item.collection_id, item.device_id, item.data, item.gateway_id)
+        if self._logins is not None:
+            for login in unit.logins:
+                self._logins.take(login)
         if self._push is not None:
             for push in unit.pushes:
                 self._push(push)

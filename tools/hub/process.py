@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import IO, Any, Self
 
 from tools.hub.broker import configuration, free_port
 from tools.hub.client import READY_FILE, OperatorClient
+from tools.hub.mosquitto import find_mosquitto as find_mosquitto  # noqa: PLC0414
 from tools.paths import ROOT
 
 _START_SECONDS = 30.0
@@ -167,11 +167,6 @@ class HubProcess:
                 self._log.close()
                 self._log = None
         return status
-
-
-def find_mosquitto() -> str | None:
-    """Mosquitto's program, also where Debian puts it outside a user's PATH."""
-    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
 
 
 class MosquittoProcess:

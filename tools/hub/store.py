@@ -51,6 +51,14 @@ class Push:
 
 
 @dataclass
+class Login:
+    """A device's key is new, or with None worth nothing from now on: for a broker that lets devices in by it."""
+
+    device_id: str
+    access_key: str | None = field(repr=False)
+
+
+@dataclass
 class Unit:
     """What one piece of work sees and leaves behind."""
 
@@ -58,6 +66,7 @@ class Unit:
     now: float  # seconds since 1970
     activities: list[Happening] = field(default_factory=list)
     pushes: list[Push] = field(default_factory=list)
+    logins: list[Login] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)  # what the activity about the message in work says beside the usual
 
 

@@ -62,6 +62,7 @@ devices = Table(
     Column("kept_messages", Integer),  # how many rows of `telemetry` are this device's
     Column("imsi", String(16)),  # of its SIM card and modem, out of its details: domain/cellular.py
     Column("imei", String(16)),
+    Column("broker_login", String(160)),  # what Mosquitto checks the access key with: dynsec.verifier
     Column("hub_url", String(255)),  # what it was told to reach the hub by when it registered
     Index("devices_by_mac", "mac", "sn"),
     Index("devices_by_parent", "parent_id"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from tools.hub import tables
+from tools.hub import dynsec, tables
 from tools.hub.domain import cellular, dumps, firmware, gateways, operations
 from tools.hub.domain.model import (
     Device,
@@ -31,7 +31,7 @@ from tools.hub.domain.model import (
     whole,
 )
 from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refused, TooMany
-from tools.hub.store import Unit
+from tools.hub.store import Login, Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
 CHILDREN_MAX = 1000  # of one gateway: our own bound
@@ -152,9 +152,10 @@ def _add(unit: Unit, parent: Device | None, sim: dict[str, str | None], **values
         insert(tables.devices).values(
             id=made.id, key_hash=hash_key(made.access_key), collection_id=home_collection(unit.db), space_version=0, info_version=0,
             config={}, config_version=0, config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False,
-            created_at=unit.now, **values, **sim,
+            created_at=unit.now, broker_login=dynsec.verifier(made.access_key), **values, **sim,
         )
     )  # fmt: skip
+    unit.logins.append(Login(made.id, made.access_key))
     device = get_device(unit.db, made.id)
     tell(unit, "deviceCreated", device, name=device.name, model=device.hardware_key)
     cellular.registered(unit, device)
@@ -162,6 +163,18 @@ def _add(unit: Unit, parent: Device | None, sim: dict[str, str | None], **values
     if parent is not None and parent.space_version > 0:
         _move_alone(unit, device, find_space(unit.db, parent.collection_id))
     return made
+
+
+def remember_login(unit: Unit, device: Device, access_key: str) -> None:
+    """A device of a database that did not keep its login has shown its key: brokers can be told."""
+    change_device(unit.db, device.id, {"broker_login": dynsec.verifier(access_key)})
+    unit.logins.append(Login(device.id, access_key))
+
+
+def broker_logins(db: Connection) -> list[tuple[str, str]]:
+    """Id and broker_login of each device that has one."""
+    rows = tables.devices.c
+    return [(row.id, row.broker_login) for row in db.execute(select(rows.id, rows.broker_login).where(rows.broker_login.is_not(None)))]
 
 
 def update_device(unit: Unit, device: Device, body: dict[str, Any]) -> None:
@@ -281,6 +294,7 @@ def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
     for table in (tables.telemetry, tables.commands, tables.licenses, tables.incidents, tables.events):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))
+    unit.logins.append(Login(device.id, None))
     _let_children_go(unit, device, by)
     parent = None if device.parent_id is None else find_device(unit.db, device.parent_id)
     if parent is not None:

@@ -55,6 +55,7 @@ class Device:
     imsi: str | None
     imei: str | None
     hub_url: str | None
+    broker_login: str | None
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,13 @@ class Calls:
     def _enter(self, unit: Unit, device_id: str, request: Request, *, speaks: bool = True, again: bool = False) -> Device:
         """Who calls; any call is a sign of life. `again`: the same call as before. Raises NotAuthorized and TooMany."""
         try:
-            device = devices.authenticate(unit.db, device_id, wire.authorization(request))
+            key = wire.authorization(request)
+            device = devices.authenticate(unit.db, device_id, key)
         except NotAuthorized:
             self._count(unit, request)
             raise
+        if device.broker_login is None:
+            devices.remember_login(unit, device, key)
         return self._seen(unit, device, speaks=speaks, again=again)
 
     def _seen(self, unit: Unit, device: Device, *, speaks: bool, again: bool = False, proof: str = presence.KEY) -> Device:
