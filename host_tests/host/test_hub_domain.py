@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tools.hub import times
-from tools.hub.broker import BrokerAddress, BrokerError, parse_broker
+from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, parse_broker
 from tools.hub.domain import commands, devices, firmware, presence
 from tools.hub.domain.model import Device, get_device
 from tools.hub.errors import NotAuthorized, Refused, TooMany
@@ -207,8 +207,8 @@ def test_what_the_hub_cannot_write_is_no_time(text: str) -> None:
 
 
 def test_broker_addresses_are_read_and_shown_without_the_password() -> None:
-    assert parse_broker("embedded:0").embedded_port == 0
-    assert parse_broker("embedded").embedded_port == 1883
+    assert parse_broker("embedded:0") == BrokerChoice("embedded", 0)
+    assert parse_broker("mosquitto") == BrokerChoice("mosquitto", None)
     assert parse_broker("mqtt://broker").address == BrokerAddress("broker", 1883)
     address = parse_broker("mqtts://user:p%40ss@broker:9").address
     assert address == BrokerAddress("broker", 9, True, "user", "p@ss")

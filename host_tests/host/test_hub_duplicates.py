@@ -241,6 +241,7 @@ def test_a_database_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> Non
             database.execute("ALTER TABLE telemetry DROP COLUMN number")
             database.execute("ALTER TABLE devices DROP COLUMN state_order")
             database.execute("ALTER TABLE devices DROP COLUMN kept_messages")
+            database.execute("ALTER TABLE devices DROP COLUMN broker_login")
         hub.start()
         for _ in range(2):
             post(board, reading(2, "06:00:00"), "0000000001")
