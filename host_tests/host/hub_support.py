@@ -3,6 +3,7 @@
 import json
 import queue
 import secrets
+import sqlite3
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -153,6 +154,13 @@ class KapuaClient:
 def operation_path(operation: dict[str, Any]) -> str:
     """Where an operation is, in the own scope."""
     return f"/_/devices/{operation['deviceId']}/operations/{operation['id']}"
+
+
+def forget_revisions(database: sqlite3.Connection) -> None:
+    """Take away what came with the revisions of the schema, as in a database from before there were any."""
+    database.execute("DROP TABLE alembic_version")
+    for column in ("broker_login", "problems"):
+        database.execute(f"ALTER TABLE devices DROP COLUMN {column}")
 
 
 def body_of(message: paho.MQTTMessage) -> Any:

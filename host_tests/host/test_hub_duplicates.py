@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from brokers import BROKERS
-from hub_support import Board, MqttBoard
+from hub_support import Board, MqttBoard, forget_revisions
 from waiting import wait_for
 
 from tools.hub import times
@@ -236,12 +236,11 @@ def test_a_database_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> Non
         post(board, {"telemetries": {"a": 1, "b": 1}, "timestamp": "2026-11-21T05:00:00Z"})
         hub.stop()
         with sqlite3.connect(tmp_path / "hub.sqlite") as database:
-            database.execute("DROP TABLE alembic_version")
+            forget_revisions(database)
             database.execute("DROP INDEX telemetry_by_number")
             database.execute("ALTER TABLE telemetry DROP COLUMN number")
             database.execute("ALTER TABLE devices DROP COLUMN state_order")
             database.execute("ALTER TABLE devices DROP COLUMN kept_messages")
-            database.execute("ALTER TABLE devices DROP COLUMN broker_login")
         hub.start()
         for _ in range(2):
             post(board, reading(2, "06:00:00"), "0000000001")

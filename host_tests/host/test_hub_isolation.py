@@ -27,7 +27,7 @@ class Household:
         self.link = self.gateway.get(f"/files/{self.file}").json()["url"]
 
     def state(self) -> Any:
-        """All rows about the two, without when they were last seen."""
+        """All rows about the two, without when they were last seen and, of the child, what was refused of its own."""
 
         def work(unit: Unit) -> Any:
             ids = (self.gateway.id, self.child.id)
@@ -37,6 +37,7 @@ class Household:
                 if column is not None:
                     rows = unit.db.execute(table.select().where(column.in_(ids))).mappings()
                     found[table.name] = [{**row, "seen_at": None} for row in rows]
+            next(row for row in found["devices"] if row["id"] == self.child.id)["problems"] = None
             return found
 
         kept = [path.read_bytes() for path in sorted((self.bench.folder / "dumps").iterdir())]

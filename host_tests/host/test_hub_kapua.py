@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, KapuaClient, MqttBoard, body_of, operation_path
+from hub_support import Board, KapuaClient, MqttBoard, body_of, forget_revisions, operation_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -868,7 +868,8 @@ def test_a_database_of_an_earlier_version_is_gone_on_with_and_a_restart_keeps_op
     command = queue(bench, device_id)
     bench.close()
     with sqlite3.connect(tmp_path / "hub.sqlite") as database:
-        for table in ("notifications", "operations", "access_tokens", "alembic_version"):
+        forget_revisions(database)
+        for table in ("notifications", "operations", "access_tokens"):
             database.execute(f"DROP TABLE {table}")
     bench = Bench(tmp_path, signer)
     made = bench.log_in()

@@ -1,5 +1,6 @@
 """The OpenAPI description: complete, true in its examples, readable without a network; and requests that schemathesis makes from it."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from schemathesis.generation import GenerationMode
 from xyte_bench import Bench
 
 from tools.hub import docs, openapi
+from tools.hub.client import HubError
 from tools.hub.facets import kapua_docs, span_docs, xyte_docs
 from tools.hub.process import HubProcess
 
@@ -127,6 +129,9 @@ class World:
     def renew(self) -> None:
         """A new device, with what belongs to it."""
         operator = self.hub.operator
+        for old in operator.files():
+            with contextlib.suppress(HubError):
+                operator.delete_file(old["id"])
         board = Board.registered(self.hub)
         self.board = board
         board.claim(secrets.token_hex(4))

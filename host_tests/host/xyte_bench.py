@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hub_support import registration
 from tools.hub.app import make_app
 from tools.hub.hub import Hub, Settings
 from tools.hub.signer import Signer
-from tools.hub.store import Store
+from tools.hub.store import Store, Unit
 
 NOON = 1_795_262_400.0  # 2026-11-21T12:00:00Z
 KEY = "planted-operator-key-77aa"
@@ -45,6 +46,14 @@ class Bench:
         sent = {} if body is None else {"content" if isinstance(body, bytes) else "json": body}
         headers = {**({} if key is None else {"Authorization": key}), **more.pop("headers", {})}
         return self._loop.run_until_complete(self._http.request(method, url, headers=headers, **sent, **more))
+
+    def do(self, work: Callable[[Unit], Any]) -> Any:
+        """One piece of work of the domain."""
+        return self._loop.run_until_complete(self.hub.do(work))
+
+    def sweep(self) -> None:
+        """What the hub does from time to time about silent devices."""
+        self._loop.run_until_complete(self.hub.sweep())
 
     def operator(self, method: str, path: str, body: Any = None, *, status: int | None = None, **more: Any) -> Any:
         """A call of the operator that must succeed, or have this status; returns the JSON."""

@@ -16,7 +16,8 @@ clientConnected        transport, id (how the device said who it is: access_key,
                        when its gateway spoke for it, link when it fetched a file by the link that it was given)
 clientDisconnected     transport, reason
 deviceCreated          name, model
-deviceUpdated          by (device or operator), changed, version (of a configuration), license and action (of a licence)
+deviceUpdated          by (device or operator), changed, version (of a configuration), license and action (of a licence); `refused` with
+                       the operator's version when the device keeps its own configuration in its place
 deviceMoved            fromCollectionId, space
 deviceRemoved          by
 firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmwareCurrent: version

@@ -79,6 +79,10 @@ class OperatorClient:
         """Put the device into another space, one that has no serial number to be claimed by too; returns it."""
         return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"space_id": space_id})
 
+    def clear_problems(self, device_id: str) -> dict[str, Any]:
+        """What went wrong with the device has been seen: it is shown no longer. Returns the device."""
+        return self._object("DELETE", f"{_ORGANIZATION}/{device_id}/problems")
+
     def command(
         self,
         device_id: str,

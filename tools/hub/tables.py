@@ -64,6 +64,7 @@ devices = Table(
     Column("imei", String(16)),
     Column("broker_login", String(160)),  # what Mosquitto checks the access key with: dynsec.verifier
     Column("hub_url", String(255)),  # what it was told to reach the hub by when it registered
+    Column("problems", JSON),  # what last went wrong, by kind: domain/problems.py
     Index("devices_by_mac", "mac", "sn"),
     Index("devices_by_parent", "parent_id"),
     Index("devices_by_imsi", "imsi"),

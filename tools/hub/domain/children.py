@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tools.hub import tables
-from tools.hub.domain import commands, gateways, presence, telemetry
+from tools.hub.domain import commands, gateways, presence, problems, telemetry
 from tools.hub.domain.model import Device, find_device, mapping, tell, to_device
 from tools.hub.errors import Invalid, NotFound, Refused
 from tools.hub.store import Unit
@@ -47,9 +47,11 @@ def _send(unit: Unit, parent: Device, child_id: str, message: object) -> dict[st
         gateways.comm_error(unit, parent, str(refused), kind="telemetry")
         if child is not None:
             tell(unit, "upstreamMessage", child, bytes=size, transport="http", kind="telemetry", refused=str(refused))
+            problems.note(unit, child, problems.refused("telemetry"), str(refused))
         return {"error": str(refused)}
     assert child is not None
     tell(unit, "upstreamMessage", child, bytes=size, transport="http", kind="telemetry")
+    problems.clear(unit, child, problems.refused("telemetry"))
     return answer
 
 

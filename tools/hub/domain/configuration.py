@@ -1,12 +1,14 @@
 """The versioned configuration (reference xyte §2 and §4).
 
 The operator's change makes a new version. What the device reports makes one only when it differs: the vendor's agent sends back what it
-got, and a new version for an unchanged echo would make it loop for ever.
+got, and a new version for an unchanged echo would make it loop for ever. A device that knows the operator's version, has not confirmed it
+and reports something else has refused it: a deviceUpdated with `refused`, and a problem of the device until the operator gives another.
 """
 
 import json
 from typing import Any
 
+from tools.hub.domain import problems
 from tools.hub.domain.model import Device, change_device, get_device, push, tell
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
@@ -25,6 +27,7 @@ def set_by_operator(unit: Unit, device: Device, config: object) -> Device:
     changed = _store(unit, device, config, device.config_version)
     if changed.config_version != device.config_version:
         tell(unit, "deviceUpdated", changed, by="operator", changed="configuration", version=str(changed.config_version))
+        problems.clear(unit, device, problems.CONFIGURATION)
         push_current(unit, changed)
     return changed
 
@@ -35,7 +38,24 @@ def set_by_device(unit: Unit, device: Device, config: dict[str, Any], version: i
         raise Invalid(f"Config version {version} is older than the server's {device.config_version}")
     changed = _store(unit, device, config, max(device.config_version, version or 0))
     change_device(unit.db, device.id, {"device_config_version": changed.config_version})
+    if changed.config_version != device.config_version and changed.config != device.config:
+        asked = device.config_version
+        refused = version == asked > (device.device_config_version or 0)
+        if refused:
+            reason = f"version {asked} is refused: the device keeps its own configuration, which is version {changed.config_version}"
+            problems.note(unit, device, problems.CONFIGURATION, reason)
+        data = {"refused": str(asked)} if refused else {}
+        tell(unit, "deviceUpdated", changed, by="device", changed="configuration", version=str(changed.config_version), **data)
     return get_device(unit.db, device.id)
+
+
+def state_of(device: Device) -> str:
+    """How far the operator's configuration has come: none (there is none), pending, applied, refused."""
+    if problems.CONFIGURATION in (device.problems or {}):
+        return "refused"
+    if device.config_version == 0:
+        return "none"
+    return "applied" if (device.device_config_version or 0) >= device.config_version else "pending"
 
 
 def push_current(unit: Unit, device: Device) -> None:

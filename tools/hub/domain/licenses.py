@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from tools.hub import tables, times
+from tools.hub.domain import problems
 from tools.hub.domain.model import Device, instant, is_pushed_to, mapping, push, tell, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import Unit
@@ -135,8 +136,10 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> License:
     elif state == "error":
         reason = "" if error is None else error if isinstance(error, str) else json.dumps(error)
         changes.update(state=state, error=reason[:ERROR_MAX])
+        problems.note(unit, device, problems.LICENSE, f"{license.name}: {reason or 'the device gave no reason'}")
     elif state == _ANSWER[license.action]:
         changes["state"] = state
+        problems.clear(unit, device, problems.LICENSE)
     _change(unit, license, changes)
     if changes.get("state") == "removed":
         _forget_removed(unit.db, device.id)

@@ -56,6 +56,7 @@ class Device:
     imei: str | None
     hub_url: str | None
     broker_login: str | None
+    problems: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

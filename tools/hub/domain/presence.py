@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tools.hub import tables
-from tools.hub.domain import gateways
+from tools.hub.domain import gateways, problems
 from tools.hub.domain.model import Device, change_device, find_device, tell, to_device
 from tools.hub.store import Unit
 
@@ -36,6 +36,7 @@ def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, ali
     change_device(unit.db, device.id, values)
     if online and not device.online:
         tell(unit, "clientConnected", device, transport=transport, id=proof)
+        problems.clear(unit, device, problems.CONNECTION)
     return replace(device, online=online, seen_at=unit.now, transport=transport if speaks else device.transport)
 
 
@@ -78,4 +79,6 @@ def said_gone(unit: Unit, device: Device, reason: str) -> None:
 
 def _gone(unit: Unit, device: Device, reason: str) -> None:
     change_device(unit.db, device.id, {"online": False})
+    if reason != _CLEAN:
+        problems.note(unit, device, problems.CONNECTION, reason)
     tell(unit, "clientDisconnected", device, reason=reason, transport=device.transport or "http")

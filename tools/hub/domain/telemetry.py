@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from tools.hub import tables, times
-from tools.hub.domain import commands, firmware, licenses, state
+from tools.hub.domain import commands, firmware, licenses, problems, state
 from tools.hub.domain.model import Device, change_device, instant
 from tools.hub.errors import Invalid
 from tools.hub.store import Unit
@@ -74,6 +74,12 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
     if merged.newest:
         changes.update(message=message, telemetry_at=unit.now if taken_at is None else taken_at)
     change_device(unit.db, device.id, changes)
+    if status == "error":
+        problems.note(unit, device, problems.STATUS, message or "the device says that its status is error")
+    elif status is not None:
+        problems.clear(unit, device, problems.STATUS)
+    if message:
+        problems.note(unit, device, problems.MESSAGE, message)
     unit.db.execute(
         _INSERT,
         {

@@ -8,7 +8,7 @@ without the properties; wrong ones are refused all the same.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.hub.domain import devices, presence
+from tools.hub.domain import devices, presence, problems
 from tools.hub.domain.model import Device, find_device, tell
 from tools.hub.errors import NotAuthorized, Refused
 from tools.hub.hub import Hub
@@ -32,6 +32,7 @@ class Incoming:
 def take(hub: Hub, unit: Unit, incoming: Incoming, kind: str, handle: Callable[[Device], None]) -> None:
     """Hand the message on in the name of its sender: an upstreamMessage of this kind, taken or, where `handle` raises, refused."""
     size = str(len(incoming.payload))
+    device = None
     try:
         device = _who(unit, incoming, hub.settings.lenient)
         proof = presence.KEY if incoming.values("access_key") else presence.NAME
@@ -44,7 +45,10 @@ def take(hub: Hub, unit: Unit, incoming: Incoming, kind: str, handle: Callable[[
             unit.activities.append(Happening("upstreamMessage", None, hub.home, data))
         else:
             tell(unit, "upstreamMessage", known, **data)
+        if device is not None:
+            problems.note(unit, device, problems.refused(kind), str(refused))
     else:
+        problems.clear(unit, device, problems.refused(kind))
         tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind, **unit.marks)
 
 

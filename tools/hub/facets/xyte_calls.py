@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from tools.hub import wire
-from tools.hub.domain import commands, devices, presence
+from tools.hub.domain import commands, devices, presence, problems
 from tools.hub.domain.model import Device, find_device, tell
 from tools.hub.errors import Malformed, NotAuthorized, Refused
 from tools.hub.facets import xyte_shapes as shapes
@@ -38,6 +38,7 @@ class Calls:
         raw, too_much = await self._body(request, limit)
 
         def work(unit: Unit) -> Any:
+            device = None
             try:
                 device = self._enter(unit, device_id, request)
                 if too_much is not None:
@@ -45,7 +46,10 @@ class Calls:
                 answer = handle(unit, device, {} if empty and not raw else wire.decode_object(raw))
             except Refused as refused:
                 self._tell_refused(unit, device_id, kind, len(raw), refused)
+                if device is not None:
+                    problems.note(unit, device, problems.refused(kind), str(refused))
                 raise
+            problems.clear(unit, device, problems.refused(kind))
             tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind, **unit.marks)
             return answer
 
@@ -95,10 +99,13 @@ class Calls:
             try:
                 if refused is not None:
                     raise refused
-                return handle(unit, device, body)
+                made = handle(unit, device, body)
             except Refused as error:
                 self._tell_refused(unit, device_id, kind, len(body), error)
+                problems.note(unit, device, problems.refused(kind), str(error))
                 raise
+            problems.clear(unit, device, problems.refused(kind))
+            return made
 
         return JSONResponse(await self._hub.do(work), status)
 

@@ -226,9 +226,10 @@ _FILE_QUERY = tuple(
     )
 )  # fmt: skip
 _SHOWN = {
-    **_INFO, "space": {"id": "1", "name": "Space 1"}, "collection_id": "17dj5j4ce8bkci", "configuration": {"interval": 60},
-    "config_updated": _NOON, "device_config_version": 10, "device_space_version": None, "cloud_settings": {}, "online": True,
-    "transport": "mqtt", "last_seen_at": _NOON, "parent_id": None,
+    **_INFO, "reported_status": "online", "space": {"id": "1", "name": "Space 1"}, "collection_id": "17dj5j4ce8bkci",
+    "configuration": {"interval": 60}, "config_updated": _NOON, "configuration_state": "applied", "device_config_version": 10,
+    "device_space_version": None, "cloud_settings": {}, "online": True, "transport": "mqtt", "last_seen_at": _NOON, "parent_id": None,
+    "problems": [{"kind": "command", "reason": "blink: times must be from 1 to 10", "at": _NOON}],
 }  # fmt: skip
 _QUEUED = {**_COMMAND, "friendly_name": None, "file_id": None, "message": None, "created_at": _NOON, "updated_at": _NOON}
 _HELD_LICENSE = {
@@ -262,6 +263,7 @@ _OPERATOR_CALLS = {
         given(m.OperatorDevice, _SHOWN), 404, body=said(m.DeviceChange, {"configuration": {"interval": 60}}),
     ),
     ("DELETE", _DEVICE): _operator(_SUCCESS, 404),
+    ("DELETE", f"{_DEVICE}/problems"): _operator(given(m.OperatorDevice, {**_SHOWN, "problems": []}), 404),
     ("GET", f"{_DEVICE}/commands"): _list(m.OperatorCommands, _QUEUED, 404),
     ("POST", f"{_DEVICE}/commands"): _operator(
         given(m.OperatorCommand, _QUEUED, 201), 404, body=said(m.CommandQueued, {"name": "blink", "extra_params": {"times": 3}}),

@@ -453,7 +453,7 @@ class Space(Answered):
 
 
 class Problem(Answered):
-    """What went wrong with the device last: what kind of message, why, when."""
+    """What went wrong with the device last, of one kind: why, and when."""
 
     kind: str
     reason: str
@@ -461,11 +461,13 @@ class Problem(Answered):
 
 
 class OperatorDevice(DeviceInfo):
-    """A device as the operator sees it. `status` is what the device says of itself, `online` whether the hub hears of it."""
+    """A device as the operator sees it. `online`: the hub hears of it; `reported_status`: what it says of itself; `status`: both."""
 
+    reported_status: Literal["online", "offline", "error"] | None
     space: Space | None
     collection_id: str
     configuration: dict[str, Any]
+    configuration_state: Literal["none", "pending", "applied", "refused"]
     config_updated: Time
     device_config_version: int | None
     device_space_version: int | None
@@ -474,6 +476,7 @@ class OperatorDevice(DeviceInfo):
     transport: Literal["http", "mqtt"] | None
     last_seen_at: Time | None
     parent_id: Id | None
+    problems: list[Problem]
 
 
 class OperatorDevices(Answered):

@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
 from tools.hub import wire
-from tools.hub.domain import commands, configuration, devices, dumps, events, files, firmware, incidents, licenses, telemetry
-from tools.hub.domain.model import Device, find_space, get_device
+from tools.hub.domain import commands, configuration, devices, dumps, events, files, firmware, incidents, licenses, problems, telemetry
+from tools.hub.domain.model import Device, find_space, get_device, text
 from tools.hub.errors import Invalid, Malformed
 from tools.hub.facets import xyte_files
 from tools.hub.facets import xyte_shapes as shapes
@@ -46,6 +46,7 @@ def router(hub: Hub) -> APIRouter:
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}", facet.get_device),
         ("PATCH", f"{ORGANIZATION}/devices/{{device_id}}", facet.change),
         ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}", facet.delete),
+        ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/problems", facet.clear_problems),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.list_commands),
         ("POST", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.queue_command),
         ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/commands/{{command_id}}", facet.cancel_command),
@@ -105,13 +106,14 @@ class OperatorFacet:
         if unknown or not body:
             raise Malformed("PATCH takes name, configuration and space_id" + (f", not {unknown[0][:64]!r}" if unknown else ""))
         space_id = devices.read_space_id(body["space_id"]) if "space_id" in body else None
+        name = text(body["name"], "name", required=True) if "name" in body else None
 
         def work(unit: Unit) -> Device:
             device = get_device(unit.db, device_id)
             if "configuration" in body:
                 configuration.set_by_operator(unit, device, body["configuration"])
-            if "name" in body:
-                devices.rename(unit, device, body["name"])
+            if name is not None:
+                devices.rename(unit, device, name)
             if space_id is not None:
                 devices.put(unit, get_device(unit.db, device_id), space_id)
             return get_device(unit.db, device_id)
@@ -122,6 +124,15 @@ class OperatorFacet:
         """Delete a device; it gets 401 from now on."""
         await self._hub.do(lambda unit: devices.remove(unit, get_device(unit.db, device_id), "operator", self._hub.settings.data))
         return JSONResponse({"success": True})
+
+    async def clear_problems(self, device_id: str) -> JSONResponse:
+        """The operator has seen what went wrong with the device: it is shown no longer."""
+
+        def work(unit: Unit) -> Device:
+            problems.clear_all(unit, get_device(unit.db, device_id))
+            return get_device(unit.db, device_id)
+
+        return await self._device(work)
 
     async def list_commands(self, device_id: str, request: Request) -> JSONResponse:
         """The device's commands with their status, newest first."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tools.hub import times
+from tools.hub.domain import configuration, problems
 from tools.hub.domain.commands import Command
 from tools.hub.domain.files import File
 from tools.hub.domain.incidents import Incident
@@ -180,13 +181,20 @@ def device_info(device: Device) -> dict[str, Any]:
 
 
 def device_for_operator(device: Device, space: Space | None = None) -> dict[str, Any]:
-    """A device as the operator sees it: also its configuration, its latest telemetry and whether it is there."""
+    """A device as the operator sees it: also its configuration, and whether it is there.
+
+    `online` is whether the hub hears of it, `reported_status` what it said last of itself, and `status` both in one word: a device
+    that is not heard of is offline, whatever it said.
+    """
     return {
         **device_info(device),
+        "status": (device.status or "online") if device.online else "offline",
+        "reported_status": device.status,
         "space": None if space is None or space.space_id is None else {"id": space.space_id, "name": space.name},
         "collection_id": device.collection_id,
         "configuration": device.config,
         "config_updated": times.iso(device.config_updated),
+        "configuration_state": configuration.state_of(device),
         "device_config_version": device.device_config_version,
         "device_space_version": device.device_space_version,
         "cloud_settings": device.cloud_settings,
@@ -194,6 +202,7 @@ def device_for_operator(device: Device, space: Space | None = None) -> dict[str,
         "transport": device.transport,
         "last_seen_at": None if device.seen_at is None else times.iso(device.seen_at),
         "parent_id": device.parent_id,
+        "problems": problems.shown(device),
     }
 
 
