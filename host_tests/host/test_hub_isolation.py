@@ -1,13 +1,34 @@
-"""One device against another: its own valid key, the other's ids, at every call that the files, incidents, events and children brought."""
+"""One device against another: its own valid key, the other's ids, at every operation that the hub describes and on every topic that it
+takes messages from or publishes on, with each broker of its own. A new operation or topic is tried without a line here.
+"""
 
+import base64
+import importlib
+import itertools
 import json
+import pkgutil
+import re
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from brokers import needs_mosquitto
+from hub_support import Board, MqttBoard
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from waiting import DEADLINE, wait_for
 from xyte_bench import DEVICES, KEY, OPERATOR, Bench, Device
 
-from tools.hub import tables
+from tools.hub import facets, tables
+from tools.hub.domain.operations import number_of
+from tools.hub.facets import xyte_mqtt
+from tools.hub.process import HubProcess
 from tools.hub.store import Unit
+
+Figure = Callable[[str], None]
 
 INCIDENT = {"title": "planted", "issue": "i", "priority": "low"}
 
@@ -24,6 +45,10 @@ class Household:
         self.dump = self.gateway.post("/dumps/text%2Ftxt/a", b"mine").json()["id"]
         self.incident = self.gateway.post("/incidents", INCIDENT).json()["incident_id"]
         self.command = bench.command(self.child, "ping")["id"]
+        self.child.post("/command", {"id": self.command, "status": "in_progress"})
+        self.command = bench.command(self.child, "ping")["id"]
+        made = bench.operator("POST", f"{OPERATOR}/devices/{self.child.id}/licenses", {"name": "mine"})
+        self.license = made["id"]
         self.link = self.gateway.get(f"/files/{self.file}").json()["url"]
 
     def state(self) -> Any:
@@ -64,6 +89,116 @@ def mine(bench: Bench) -> Household:
 @pytest.fixture
 def theirs(bench: Bench) -> Household:
     return Household(bench)
+
+
+# ---- every operation that the hub describes
+
+OPEN = {"GET /health", "GET /ca.pem", "GET /span/system", "POST /xyte/v1/devices"} | {
+    f"POST /kapua/v1/authentication/{way}" for way in ("user", "apikey", "refresh")
+}
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def operations(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of each."""
+    paths = bench.app.openapi()["paths"]
+    return [(method.upper(), path, operation) for path, methods in paths.items() for method, operation in methods.items()]
+
+
+def their_names(theirs: Household) -> dict[str, str]:
+    """What each path parameter is called in the victim's case."""
+
+    def work(unit: Unit) -> tuple[str, str, int]:
+        owner = tables.devices.c.id == theirs.child.id
+        collection = unit.db.execute(tables.devices.select().where(owner)).one().collection_id
+        space = unit.db.execute(tables.spaces.select().where(tables.spaces.c.id == collection)).one().space_id
+        return collection, space, unit.db.execute(tables.notifications.select()).all()[-1].id
+
+    collection, space, notification = theirs.bench._loop.run_until_complete(theirs.bench.hub.do(work))
+    return {
+        "device_id": theirs.child.id, "file_id": theirs.file, "incident_id": theirs.incident, "dump_id": theirs.dump, "name": "a",
+        "command_id": theirs.command, "message_id": theirs.command, "license_id": theirs.license, "collection_id": collection,
+        "space_id": space, "hardware_key": theirs.gateway.model, "scope_id": "_", "operation_id": str(number_of(theirs.command)),
+        "notification_id": str(notification),
+    }  # fmt: skip
+
+
+def filled(path: str, names: dict[str, str]) -> str:
+    """The path with these. A parameter of a new operation that is not known here is a KeyError: say in their_names what it is."""
+    return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], path)
+
+
+def bodies(operation: dict[str, Any], names: dict[str, str]) -> list[Any]:
+    """The described examples of its body, each id in them the victim's: its device, its command, its licence; None where there is none."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" not in content:
+        return [b"planted" if content else None]
+    found = [example["value"] for example in content["application/json"]["examples"].values()]
+    return [
+        json.loads(UUID.sub(other, json.dumps(example)))
+        for example in found
+        for other in (names["device_id"], names["command_id"], names["license_id"])
+    ]
+
+
+def everything_but(bench: Bench, *devices: Device) -> str:
+    """The database and the files without the rows that are about these devices."""
+
+    def work(unit: Unit) -> list[str]:
+        rows = [repr((table.name, tuple(row))) for table in tables.metadata.sorted_tables for row in unit.db.execute(table.select())]
+        return [row for row in rows if not any(device.id in row for device in devices)]
+
+    kept = [path.read_bytes() for path in sorted((bench.folder / "files").iterdir())]
+    return repr((sorted(bench._loop.run_until_complete(bench.hub.do(work))), kept))
+
+
+def test_every_operation_refuses_a_device_that_is_not_the_one_or_not_the_operator(
+    bench: Bench, mine: Household, theirs: Household, figure: Figure
+) -> None:
+    names = their_names(theirs)
+    key = mine.gateway.key
+    presented = [
+        {"Authorization": key}, {"Authorization": f"Bearer {key}"}, {"Authorization": f"TOKEN {key}"}, {"X-API-Token": key}, {},
+        {"Authorization": key, "X-API-Token": key, "device_id": theirs.child.id},
+    ]  # fmt: skip
+    before, tried = everything_but(bench), 0
+    assert {f"{method} {path}" for method, path, operation in operations(bench) if not operation["security"]} == OPEN
+    for method, path, operation in operations(bench):
+        if not operation["security"]:
+            continue
+        for body, headers in itertools.product(bodies(operation, names)[:1], presented):
+            for query in ({}, {"api_token": key})[: 2 if {"spanReadOnly": []} in operation["security"] else 1]:
+                answer = bench.call(method, filled(path, names), None, body, headers=headers, params=query)
+                assert answer.status_code == 401, (method, path, headers, answer.text)
+                assert not any(theirs_is in answer.text for theirs_is in (names["file_id"], names["dump_id"], names["command_id"]))
+                tried += 1
+    assert everything_but(bench) == before
+    figure(f"{tried} calls of {len(operations(bench)) - len(OPEN)} operations with another device's key: all 401, nothing changed")
+
+
+def test_no_operation_of_a_device_of_its_own_reaches_anothers_things(
+    bench: Bench, mine: Household, theirs: Household, figure: Figure
+) -> None:
+    names = their_names(theirs)
+    own = {"device_id": mine.gateway.id}
+    before, tried = everything_but(bench, mine.gateway, mine.child), 0
+    device_side = [item for item in operations(bench) if item[2]["security"] and item[2]["security"][0].keys() == {"deviceKey"}]
+    assert len(device_side) > 25
+    for method, path, operation in device_side:
+        if (method, path) == ("DELETE", "/xyte/v1/devices/{device_id}"):
+            continue  # it would remove itself, and there would be nobody to try the rest
+        for body in bodies(operation, names):
+            answer = bench.call(method, filled(path, names | own), mine.gateway.key, body)
+            assert answer.status_code < 500
+            if len(set(re.findall(r"\{(\w+)\}", path)) & names.keys() - {"device_id", "name"}):
+                assert answer.status_code in (400, 404), (method, path, answer.text)
+            assert answer.status_code >= 400 or not any(names[what] in answer.text for what in ("file_id", "dump_id", "incident_id"))
+            tried += 1
+    assert everything_but(bench, mine.gateway, mine.child) == before
+    figure(f"{tried} calls of {len(device_side)} operations in its own name with another's ids: nothing of the other's changed")
+
+
+# ---- the calls of the files, incidents, events and children, one by one
 
 
 def test_with_another_devices_id_in_the_path_every_call_is_401(bench: Bench, mine: Household, theirs: Household) -> None:
@@ -156,3 +291,140 @@ def test_no_secret_is_in_an_activity_an_error_or_the_data_directory(
     for secret in (wrong, mine.gateway.key, mine.child.key, KEY, signature):
         assert all(secret not in text for text in said), secret
         assert secret.encode() not in on_disk
+
+
+# ---- every topic
+
+BOTH = ["embedded", pytest.param("mosquitto", marks=needs_mosquitto)]
+PUSHED = ("config", "commands", "command", "license", "space_info", "firmware")  # what the hub publishes on (seed 001)
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def hub_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, HubProcess]]:
+    """A hub and the name of its broker."""
+    with HubProcess(tmp_path_factory.mktemp(request.param), broker=f"{request.param}:0") as running:
+        yield request.param, running
+
+
+def taken_topics() -> list[str]:
+    """What the hub takes messages from: each facet of MQTT has a function `subscriptions`."""
+    found: list[str] = []
+    for module in pkgutil.iter_modules(facets.__path__):
+        subscriptions = getattr(importlib.import_module(f"{facets.__name__}.{module.name}"), "subscriptions", None)
+        if subscriptions is not None:
+            found += subscriptions(None, True) if subscriptions.__code__.co_argcount > 1 else subscriptions(None)
+    return found
+
+
+def topics_of(device_id: str) -> list[str]:
+    """Every topic in which this device could be meant."""
+    astarte = base64.urlsafe_b64encode(uuid.UUID(device_id).bytes).decode().rstrip("=")
+    filters = [
+        *taken_topics(),
+        *(f"{xyte_mqtt.ROOT}/+/{end}" for end in PUSHED),
+        "+/+/io.edgehog.devicemanager.OTAEvent/event",
+        "+/+/control/emptyCache",
+    ]
+    filled = [topic.replace("#", "x").replace("+", name) for topic in filters for name in (device_id, astarte)]
+    mixed = [topic.replace("#", "x").replace("+", "any", 1).replace("+", name) for topic in filters for name in (device_id, astarte)]
+    return list(dict.fromkeys(topic for topic in filled + mixed if device_id in topic or astarte in topic))
+
+
+def rows_of(hub: HubProcess, device_id: str) -> list[str]:
+    """All that the database has about the device."""
+    with sqlite3.connect(f"file:{hub.data / 'hub.sqlite'}?mode=ro", uri=True) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = [repr((name, row)) for name in names for row in database.execute(f'SELECT * FROM "{name}"')]
+    return sorted(row for row in rows if device_id in row)
+
+
+def publish(mqtt: MqttBoard, topic: str, payload: bytes, user: list[tuple[str, str]], qos: int = 1) -> str:
+    """Publish, and what the broker answered."""
+    answers: list[str] = []
+    mqtt.client.on_publish = lambda _client, _data, _mid, reason, _properties: answers.append(str(reason))
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = user
+    info = mqtt.client.publish(topic, payload, qos=qos, properties=properties)
+    info.wait_for_publish(DEADLINE)
+    wait_for(answers.copy, f"the broker's answer to a message on {topic}")
+    return answers[0]
+
+
+def test_no_topic_of_another_device_is_reached(hub_of: tuple[str, HubProcess], figure: Figure) -> None:
+    broker, hub = hub_of
+    with Board.registered(hub) as board, Board.registered(hub) as victim:
+        victim.claim()
+        victim.post("/telemetry", {"telemetries": {"a": 1}})
+        command = hub.operator.command(victim.id, "ping")["id"]
+        body = {
+            "telemetries": {"planted": 1},
+            "version": 99,
+            "configuration": {"planted": 1},
+            "id": command,
+            "status": "done",
+            "name": "planted",
+        }
+        wait_for(lambda: hub.operator.telemetry(victim.id)["telemetries"], "the victim's telemetry")
+        before = rows_of(hub, victim.id)
+        signed = [
+            [("device_id", board.id), ("access_key", board.key)], [("device_id", victim.id), ("access_key", board.key)],
+            [("device_id", board.id), ("device_id", victim.id), ("access_key", board.key)], [],
+        ]  # fmt: skip
+        topics = topics_of(victim.id)
+        assert len(topics) > 20
+        answers = []
+        with MqttBoard(board) as mqtt:
+            for topic, user in itertools.product(topics, signed):
+                answers.append(publish(mqtt, topic, json.dumps(body).encode(), user))
+            # in order, so what was sent before has arrived when this has
+            mqtt.send("telemetry", {"telemetries": {"last": 1}})
+            wait_for(lambda: hub.operator.history(board.id), "the board's own message")
+            heard = [topic for topic in topics if any(matches(wanted, topic) for wanted in taken_topics())]
+            if broker == "mosquitto":
+                assert set(answers) == {"Not authorized"}
+                assert victim.refusals() == [] and board.refusals() == []
+            else:
+                # rumqttd has no word for it; below a `$` the hub hears nothing there
+                expected = len([topic for topic in heard if not topic.startswith("$")]) * len(signed)
+                wait_for(lambda: refused(hub) >= expected, f"{expected} refusals, one for each message", 20)
+            assert rows_of(hub, victim.id) == before
+        figure(f"{broker}: {len(answers)} messages on {len(topics)} topics of another device: "
+               + ("all refused by the broker" if broker == "mosquitto" else "all that reached the hub refused by it"))  # fmt: skip
+
+
+def refused(hub: HubProcess) -> int:
+    return len([item for item in hub.operator.activities(event="upstreamMessage") if "refused" in item["data"]])
+
+
+def matches(wanted: str, topic: str) -> bool:
+    return paho.topic_matches_sub(wanted, topic)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("hub_of", ["mosquitto"], indirect=True)
+def test_nothing_that_is_meant_for_another_device_is_heard(hub_of: tuple[str, HubProcess], figure: Figure) -> None:
+    _, hub = hub_of
+    with Board.registered(hub) as board, Board.registered(hub) as victim:
+        victim.claim()
+        own = f"{xyte_mqtt.ROOT}/{victim.id}"
+        wanted = [
+            "#", "+/#", "v1/#", "v1/device/#", "v1/device/+/config", "v1/+/+/config", "+/+/+/+",
+            "$SYS/#", "$SYS/broker/log/N", "$CONTROL/#",
+            "$CONTROL/dynamic-security/v1/response", "EDC/#", "$EDC/#", f"+/device/{victim.id}/#", f"{own}/#", f"$share/g/{own}/#",
+            "$share/g/v1/device/+/config",
+            f"$share/g/v1/device/{board.id}/../{victim.id}/config", *topics_of(victim.id),
+        ]  # fmt: skip
+        answers: list[list[Any]] = []
+        with MqttBoard(board) as mqtt, MqttBoard(victim) as theirs:
+            mqtt.client.on_subscribe = lambda _client, _data, _mid, reasons, _properties: answers.append(reasons)
+            for number, topic in enumerate(wanted):
+                mqtt.client.subscribe(topic, 1)
+                wait_for(lambda number=number: len(answers) > number, f"the answer to {topic}")  # type: ignore[misc]
+            assert {str(reason) for reasons in answers for reason in reasons} == {"Not authorized"}
+            hub.operator.configure(victim.id, {"secret": 1})
+            hub.operator.command(victim.id, "ping")
+            assert {theirs.next().topic for _ in range(2)} == {f"{own}/config", f"{own}/commands"}
+            hub.operator.configure(board.id, {"own": 1})
+            mqtt.next("config")
+            assert mqtt.messages.empty()
+        figure(f"mosquitto: {len(wanted)} subscriptions to what is another device's: all refused")
