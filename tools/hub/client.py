@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -15,6 +16,8 @@ KEY_FILE = "operator.key"
 _ORGANIZATION = "/xyte/core/v1/organization/devices"
 _INCIDENTS = "/xyte/core/v1/organization/incidents"
 _FILES = "/xyte/operator/files"
+_MODELS = "/xyte/operator/models"
+_SPACES = "/xyte/operator/spaces"
 
 
 class HubError(Exception):
@@ -99,6 +102,10 @@ class OperatorClient:
         """The device's commands with status, message and times, newest first."""
         return self._items(f"{_ORGANIZATION}/{device_id}/commands", limit=limit, offset=offset)
 
+    def get_command(self, device_id: str, command_id: str) -> dict[str, Any]:
+        """One of them."""
+        return self._object("GET", f"{_ORGANIZATION}/{device_id}/commands/{command_id}")
+
     def cancel(self, device_id: str, command_id: str) -> dict[str, Any]:
         """Take a pending command back; 403 once the device has begun it."""
         return self._object("DELETE", f"{_ORGANIZATION}/{device_id}/commands/{command_id}")
@@ -173,17 +180,48 @@ class OperatorClient:
     def dumps(self, device_id: str) -> list[dict[str, Any]]:
         return self._items(f"{_ORGANIZATION}/{device_id}/dumps")
 
+    def dump(self, device_id: str, dump_id: str) -> bytes:
+        """What the device has uploaded there."""
+        answer = self._http.get(f"{_ORGANIZATION}/{device_id}/dumps/{dump_id}/content")
+        _check(answer)
+        return answer.content
+
+    def delete_dump(self, device_id: str, dump_id: str) -> None:
+        self._object("DELETE", f"{_ORGANIZATION}/{device_id}/dumps/{dump_id}")
+
     def delete(self, device_id: str) -> None:
         """Forget the device: it gets 401 from now on."""
         self._object("DELETE", f"{_ORGANIZATION}/{device_id}")
 
     def set_model(self, hardware_key: str, **values: Any) -> dict[str, Any]:
         """known, latest_fw_version, latest_fw_file_id of a model."""
-        return self._object("PUT", f"/xyte/operator/models/{hardware_key}", values)
+        return self._object("PUT", f"{_MODELS}/{quote(hardware_key)}", values)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every model that the operator has said something of, or that a device has."""
+        return self._items(_MODELS)
+
+    def model(self, hardware_key: str) -> dict[str, Any]:
+        return self._object("GET", f"{_MODELS}/{quote(hardware_key)}")
+
+    def forget_model(self, hardware_key: str) -> None:
+        """Take back what was said of it: it is known, and has no latest firmware."""
+        self._object("DELETE", f"{_MODELS}/{quote(hardware_key)}")
 
     def set_space(self, space_id: str | int, name: str | None = None, info: dict[str, Any] | None = None) -> dict[str, Any]:
         """Name a space and say where it is."""
-        return self._object("PUT", f"/xyte/operator/spaces/{space_id}", {"name": name, "info": info})
+        return self._object("PUT", f"{_SPACES}/{quote(str(space_id))}", {"name": name, "info": info})
+
+    def spaces(self) -> list[dict[str, Any]]:
+        """All spaces, and the home of the unclaimed, whose id is None."""
+        return self._items(_SPACES)
+
+    def space(self, space_id: str | int) -> dict[str, Any]:
+        return self._object("GET", f"{_SPACES}/{quote(str(space_id))}")
+
+    def delete_space(self, space_id: str | int) -> None:
+        """Delete a space; 422 while devices are in it."""
+        self._object("DELETE", f"{_SPACES}/{quote(str(space_id))}")
 
     def activities(self, since: int | None = None, device_id: str | None = None, event: str | None = None) -> list[dict[str, Any]]:
         """What the hub still knows to have happened, oldest first; `since` takes the seq of the last one seen."""

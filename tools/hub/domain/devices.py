@@ -354,6 +354,23 @@ def ensure_space(db: Connection, space_id: str) -> Space:
     return made
 
 
+def get_space(db: Connection, space_id: str) -> Space:
+    """The space that the operator calls so. Raises NotFound."""
+    row = db.execute(select(tables.spaces).where(tables.spaces.c.space_id == space_id)).one_or_none()
+    if row is None:
+        raise NotFound("Space not found")
+    return Space(row.id, row.space_id, row.name, row.info)
+
+
+def remove_space(unit: Unit, space_id: str) -> None:
+    """Forget a space in which no device is. Raises NotFound and Invalid."""
+    space = get_space(unit.db, space_id)
+    count = unit.db.execute(select(func.count()).where(tables.devices.c.collection_id == space.id)).scalar_one()
+    if count:
+        raise Invalid(f"The space has {count} devices: move or delete them first")
+    unit.db.execute(delete(tables.spaces).where(tables.spaces.c.id == space.id))
+
+
 def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
     """Name a space and say where it is; every device in it is told."""
     space = ensure_space(unit.db, space_id)

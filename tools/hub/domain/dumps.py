@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tools.hub import tables, times
-from tools.hub.domain.model import Device, tell
+from tools.hub.domain.model import Device, is_uuid, tell
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import Unit
 
@@ -63,6 +63,27 @@ def append(unit: Unit, device: Device, dump_id: str, data: Path, body: bytes) ->
     unit.db.execute(update(tables.dumps).where(rows.id == dump_id).values(length=length + len(body)))
     tell(unit, "blobUpload", device, bytes=str(len(body)), id=dump_id)
     return int(length) + len(body)
+
+
+def get(db: Connection, device_id: str, dump_id: str) -> Dump:
+    """One dump of this device. Raises NotFound."""
+    rows = tables.dumps.c
+    row = (
+        db.execute(select(tables.dumps).where(rows.id == dump_id, rows.device_id == device_id)).one_or_none() if is_uuid(dump_id) else None
+    )
+    if row is None:
+        raise NotFound("Dump not found")
+    return Dump(row.id, row.mime, row.filename, row.length)
+
+
+def path_of(data: Path, dump_id: str) -> Path:
+    """Where the bytes are. The id is one that the hub made, out of its table."""
+    return data / "dumps" / dump_id
+
+
+def remove(unit: Unit, device_id: str, dump_id: str) -> None:
+    """Forget a dump; its bytes are the caller's to delete. Raises NotFound."""
+    unit.db.execute(delete(tables.dumps).where(tables.dumps.c.id == get(unit.db, device_id, dump_id).id))
 
 
 def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:

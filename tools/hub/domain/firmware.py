@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from tools.hub import tables
 from tools.hub.domain import files
@@ -34,6 +34,32 @@ def is_known_model(db: Connection, hardware_key: str) -> bool:
     """Every model is known until the operator says that it is not."""
     known = db.execute(select(tables.models.c.known).where(tables.models.c.hardware_key == hardware_key)).scalar_one_or_none()
     return known is None or bool(known)
+
+
+def list_models(db: Connection) -> list[dict[str, Any]]:
+    """Every model that the operator has said something of, or that a device has, by name."""
+    said = {row.hardware_key: _model(row) for row in db.execute(select(tables.models))}
+    had = db.execute(select(tables.devices.c.hardware_key).distinct()).scalars()
+    return [said.get(key) or _unsaid(key) for key in sorted({*said, *had})]
+
+
+def get_model(db: Connection, hardware_key: str) -> dict[str, Any]:
+    """One model; of one that nobody has said anything of, what holds for all such."""
+    row = db.execute(select(tables.models).where(tables.models.c.hardware_key == hardware_key)).one_or_none()
+    return _unsaid(hardware_key) if row is None else _model(row)
+
+
+def forget_model(unit: Unit, hardware_key: str) -> None:
+    """Take back what the operator has said of a model: it is known, and has no latest firmware."""
+    unit.db.execute(delete(tables.models).where(tables.models.c.hardware_key == hardware_key))
+
+
+def _model(row: Row[Any]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("hardware_key", "known", "latest_fw_version", "latest_fw_file_id")}
+
+
+def _unsaid(hardware_key: str) -> dict[str, Any]:
+    return {"hardware_key": hardware_key, "known": True, "latest_fw_version": None, "latest_fw_file_id": None}
 
 
 def set_model(unit: Unit, hardware_key: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,14 @@ def list_incidents(db: Connection, limit: int, offset: int, **wanted: str) -> li
     return _read(db, query.order_by(_I.seq.desc()).limit(limit).offset(offset))
 
 
+def get(db: Connection, incident_id: str) -> Incident:
+    """One incident of whichever device. Raises NotFound."""
+    found = _read(db, select(tables.incidents).where(_I.id == incident_id)) if is_uuid(incident_id) else []
+    if not found:
+        raise NotFound("Incident not found")
+    return found[0]
+
+
 def close(unit: Unit, incident_id: str, device: Device | None = None) -> Incident:
     """Close an incident, this device's when one is named; one that is closed already stays so. Raises NotFound."""
     query = select(tables.incidents).where(_I.id == incident_id)

@@ -268,6 +268,7 @@ _OPERATOR_CALLS = {
     ("POST", f"{_DEVICE}/commands"): _operator(
         given(m.OperatorCommand, _QUEUED, 201), 404, body=said(m.CommandQueued, {"name": "blink", "extra_params": {"times": 3}}),
     ),
+    ("GET", f"{_DEVICE}/commands/{{command_id}}"): _operator(given(m.OperatorCommand, _QUEUED), 404, s404="Command not found"),
     ("DELETE", f"{_DEVICE}/commands/{{command_id}}"): _operator(
         given(m.OperatorCommand, {**_QUEUED, "status": "cancelled"}), 403, 404, s403="Command is already in_progress",
     ),
@@ -278,6 +279,9 @@ _OPERATOR_CALLS = {
     ("GET", f"{_ORGANIZATION}/incidents"): _list(
         m.AllIncidents, {**_INCIDENT, "opened_by": "device"}, query=(*_PAGE, *_CHOICE), has_next_page=False
     ),
+    ("GET", f"{_ORGANIZATION}/incidents/{{incident_id}}"): _operator(
+        given(m.OperatorIncident, {**_INCIDENT, "opened_by": "device"}), 404, s404="Incident not found"
+    ),
     ("DELETE", f"{_ORGANIZATION}/incidents/{{incident_id}}"): _operator(
         given(m.OperatorIncident, {**_INCIDENT, "status": "closed", "opened_by": "device"}), 404, s404="Incident not found"
     ),
@@ -285,10 +289,15 @@ _OPERATOR_CALLS = {
     ("GET", f"{_DEVICE}/telemetry"): _operator(given(m.State, _STATE), 404),
     ("GET", f"{_DEVICE}/telemetry/history"): _list(m.History, _MESSAGE, 404, query=(*_PAGE, _BEFORE)),
     ("GET", f"{_DEVICE}/dumps"): _list(m.OperatorDumps, _HELD_DUMP, 404, query=()),
+    ("GET", f"{_DEVICE}/dumps/{{dump_id}}/content"): _operator(_CONTENT, 404, 416, headers=(_RANGE,), s404="Dump not found"),
+    ("DELETE", f"{_DEVICE}/dumps/{{dump_id}}"): _operator(_SUCCESS, 404, s404="Dump not found"),
     ("GET", f"{_OPERATOR}/devices/{{device_id}}/licenses"): _list(m.OperatorLicenses, _HELD_LICENSE, 404),
     ("POST", f"{_OPERATOR}/devices/{{device_id}}/licenses"): _operator(
         given(m.OperatorLicense, _HELD_LICENSE, 201), 404,
         body=said(m.LicenseGiven, {"name": "recording", "expires_at": "2027-01-31T12:00:00.000Z", "fields": {"channels": 4}}),
+    ),
+    ("GET", f"{_OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}"): _operator(
+        given(m.OperatorLicense, _HELD_LICENSE), 404, s404="License not found"
     ),
     ("PUT", f"{_OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}"): _operator(
         given(m.OperatorLicense, {**_HELD_LICENSE, "action": "update"}), 404, body=said(m.LicenseRenewed, {"expires_at": None}),
@@ -306,6 +315,14 @@ _OPERATOR_CALLS = {
     ("GET", f"{_OPERATOR}/files/{{file_id}}"): _operator(given(m.OperatorFile, _HELD_FILE), 404),
     ("GET", f"{_OPERATOR}/files/{{file_id}}/content"): _operator(_CONTENT, 404, 416, headers=(_RANGE,)),
     ("DELETE", f"{_OPERATOR}/files/{{file_id}}"): _operator(_SUCCESS, 404, 422),
+    ("GET", f"{_OPERATOR}/models"): _list(m.Models, _MODEL, query=()),
+    ("GET", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(given(m.Model, _MODEL)),
+    ("DELETE", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(_SUCCESS),
+    ("GET", f"{_OPERATOR}/spaces"): _list(m.OperatorSpaces, _HELD_SPACE, query=()),
+    ("GET", f"{_OPERATOR}/spaces/{{space_id}}"): _operator(given(m.OperatorSpace, _HELD_SPACE), 404, s404="Space not found"),
+    ("DELETE", f"{_OPERATOR}/spaces/{{space_id}}"): _operator(
+        _SUCCESS, 404, 422, s404="Space not found", s422="The space has 2 devices: move or delete them first"
+    ),
     ("PUT", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(
         given(m.Model, _MODEL), body=said(m.ModelChange, {"latest_fw_version": "1.3.4", "latest_fw_file_id": _OTHER_ID})
     ),

@@ -71,7 +71,7 @@ class FilesFacet(Calls):
                 raise
             file = _held(unit, device, file_id)
             try:
-                found = stat(self._hub.settings.data, file)
+                found = stat(files.path_of(self._hub.settings.data, file.id))
             except Refused as refused:
                 firmware.missed(unit, device, file_id, refused)
                 raise
@@ -79,7 +79,8 @@ class FilesFacet(Calls):
                 firmware.fetched(unit, device, file)
             return file, found
 
-        return answer(self._hub.settings.data, *await self._hub.do(work))
+        file, found = await self._hub.do(work)
+        return answer(files.path_of(self._hub.settings.data, file.id), found, file.name, file.sha256)
 
     async def send_dump(self, device_id: str, name: str, request: Request) -> JSONResponse:
         """Send Dump: POST /dumps/{mime%2Ftype}/{filename}, raw or as a form's field `data`."""
@@ -114,19 +115,20 @@ class FilesFacet(Calls):
         return self._enter(unit, device_id, request, speaks=False)
 
 
-def stat(data: Path, file: files.File) -> os.stat_result:
-    """Of the file's bytes. Raises NotFound."""
+def stat(path: Path) -> os.stat_result:
+    """Of the file. Raises NotFound."""
     try:
-        return files.path_of(data, file.id).stat()
+        return path.stat()
     except OSError:
         raise NotFound("The hub does not have the bytes of this file") from None
 
 
-def answer(data: Path, file: files.File, found: os.stat_result) -> Response:
-    """The bytes, whole or a range."""
-    headers = {"etag": f'"{file.sha256}"', "x-content-type-options": "nosniff", "cache-control": "private"}
-    path = files.path_of(data, file.id)
-    return wire.FileAnswer(path, stat_result=found, headers=headers, media_type="application/octet-stream", filename=file.name)
+def answer(path: Path, found: os.stat_result, name: str, sha256: str | None = None) -> Response:
+    """The bytes, whole or a range; `sha256` of those that never change."""
+    headers = {"x-content-type-options": "nosniff", "cache-control": "private"}
+    if sha256 is not None:
+        headers["etag"] = f'"{sha256}"'
+    return wire.FileAnswer(path, stat_result=found, headers=headers, media_type="application/octet-stream", filename=name)
 
 
 def _held(unit: Unit, device: Device, file_id: str) -> files.File:

@@ -8,7 +8,6 @@ Left out: the rest of the organization API (users, models, tickets, spaces as a 
 """
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -49,17 +48,22 @@ def router(hub: Hub) -> APIRouter:
         ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/problems", facet.clear_problems),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.list_commands),
         ("POST", f"{ORGANIZATION}/devices/{{device_id}}/commands", facet.queue_command),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/commands/{{command_id}}", facet.get_command),
         ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/commands/{{command_id}}", facet.cancel_command),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/incidents", facet.list_incidents_of),
         ("POST", f"{ORGANIZATION}/devices/{{device_id}}/incidents", facet.open_incident),
         ("GET", f"{ORGANIZATION}/incidents", facet.list_incidents),
+        ("GET", f"{ORGANIZATION}/incidents/{{incident_id}}", facet.get_incident),
         ("DELETE", f"{ORGANIZATION}/incidents/{{incident_id}}", facet.close_incident),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/events", facet.list_events),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry", facet.get_telemetry),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/telemetry/history", facet.get_history),
         ("GET", f"{ORGANIZATION}/devices/{{device_id}}/dumps", facet.list_dumps),
+        ("GET", f"{ORGANIZATION}/devices/{{device_id}}/dumps/{{dump_id}}/content", facet.get_dump),
+        ("DELETE", f"{ORGANIZATION}/devices/{{device_id}}/dumps/{{dump_id}}", facet.delete_dump),
         ("GET", f"{OPERATOR}/devices/{{device_id}}/licenses", facet.list_licenses),
         ("POST", f"{OPERATOR}/devices/{{device_id}}/licenses", facet.add_license),
+        ("GET", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.get_license),
         ("PUT", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.renew_license),
         ("DELETE", f"{OPERATOR}/devices/{{device_id}}/licenses/{{license_id}}", facet.remove_license),
         ("GET", f"{OPERATOR}/license-key", facet.license_key),
@@ -68,8 +72,14 @@ def router(hub: Hub) -> APIRouter:
         ("GET", f"{OPERATOR}/files/{{file_id}}", facet.get_file),
         ("GET", f"{OPERATOR}/files/{{file_id}}/content", facet.get_content),
         ("DELETE", f"{OPERATOR}/files/{{file_id}}", facet.delete_file),
-        ("PUT", f"{OPERATOR}/models/{{hardware_key}}", facet.set_model),
-        ("PUT", f"{OPERATOR}/spaces/{{space_id}}", facet.set_space),
+        ("GET", f"{OPERATOR}/models", facet.list_models),
+        ("GET", f"{OPERATOR}/models/{{hardware_key:path}}", facet.get_model),
+        ("PUT", f"{OPERATOR}/models/{{hardware_key:path}}", facet.set_model),
+        ("DELETE", f"{OPERATOR}/models/{{hardware_key:path}}", facet.forget_model),
+        ("GET", f"{OPERATOR}/spaces", facet.list_spaces),
+        ("GET", f"{OPERATOR}/spaces/{{space_id:path}}", facet.get_space),
+        ("PUT", f"{OPERATOR}/spaces/{{space_id:path}}", facet.set_space),
+        ("DELETE", f"{OPERATOR}/spaces/{{space_id:path}}", facet.remove_space),
     ):
         api.add_api_route(path, endpoint, methods=[method], response_class=Response if path.endswith("/content") else JSONResponse)
     return api
@@ -147,6 +157,10 @@ class OperatorFacet:
         command = await self._hub.do(lambda unit: commands.queue(unit, get_device(unit.db, device_id), body))
         return JSONResponse(shapes.command_for_operator(command), 201)
 
+    async def get_command(self, device_id: str, command_id: str) -> JSONResponse:
+        """One command of the device, with its status."""
+        return JSONResponse(shapes.command_for_operator(await self._hub.store.read(lambda db: commands.get(db, device_id, command_id))))
+
     async def cancel_command(self, device_id: str, command_id: str) -> JSONResponse:
         """Take a pending command back; 403 once the device has begun it."""
         command = await self._hub.do(lambda unit: commands.cancel(unit, get_device(unit.db, device_id), command_id))
@@ -174,6 +188,10 @@ class OperatorFacet:
         body = await wire.read_object(request)
         made = await self._hub.do(lambda unit: incidents.open_one(unit, get_device(unit.db, device_id), body, incidents.OPERATOR))
         return JSONResponse(shapes.incident_for_operator(made), 201)
+
+    async def get_incident(self, incident_id: str) -> JSONResponse:
+        """One incident."""
+        return JSONResponse(shapes.incident_for_operator(await self._hub.store.read(lambda db: incidents.get(db, incident_id))))
 
     async def close_incident(self, incident_id: str) -> JSONResponse:
         """Close an incident, whoever opened it."""
@@ -213,11 +231,9 @@ class OperatorFacet:
     async def get_content(self, file_id: str) -> Response:
         """The bytes of a file, or a range of them."""
 
-        def work(db: Connection) -> tuple[files.File, os.stat_result]:
-            file = files.get(db, file_id)
-            return file, xyte_files.stat(self._hub.settings.data, file)
-
-        return xyte_files.answer(self._hub.settings.data, *await self._hub.store.read(work))
+        file = await self._hub.store.read(lambda db: files.get(db, file_id))
+        path = files.path_of(self._hub.settings.data, file.id)
+        return xyte_files.answer(path, xyte_files.stat(path), file.name, file.sha256)
 
     async def delete_file(self, file_id: str) -> JSONResponse:
         """Delete a file; 422 while a model has it as its latest firmware, or a device an unfinished command with it."""
@@ -239,6 +255,19 @@ class OperatorFacet:
         """What the device has uploaded."""
         return await self._items(device_id, lambda db: dumps.list_dumps(db, device_id))
 
+    async def get_dump(self, device_id: str, dump_id: str) -> Response:
+        """The bytes of a dump, or a range of them."""
+        dump = await self._hub.store.read(lambda db: dumps.get(db, device_id, dump_id))
+        path = dumps.path_of(self._hub.settings.data, dump.id)
+        return xyte_files.answer(path, xyte_files.stat(path), dump.filename)
+
+    async def delete_dump(self, device_id: str, dump_id: str) -> JSONResponse:
+        """Delete a dump."""
+        await self._hub.do(lambda unit: dumps.remove(unit, device_id, dump_id))
+        with contextlib.suppress(OSError):
+            dumps.path_of(self._hub.settings.data, dump_id).unlink()
+        return JSONResponse({"success": True})
+
     async def list_licenses(self, device_id: str, request: Request) -> JSONResponse:
         """The device's licences with their state and the device's error, oldest first."""
         limit, offset, _ = _page(request)
@@ -251,6 +280,10 @@ class OperatorFacet:
         body = await wire.read_object(request)
         sign = self._hub.settings.signer.sign
         return await self._license(device_id, lambda unit, device: licenses.add(unit, device, body, sign), 201)
+
+    async def get_license(self, device_id: str, license_id: str) -> JSONResponse:
+        """One licence of the device, with its state."""
+        return JSONResponse(shapes.license_for_operator(await self._hub.store.read(lambda db: licenses.get(db, device_id, license_id))))
 
     async def renew_license(self, device_id: str, license_id: str, request: Request) -> JSONResponse:
         """Sign a licence anew, with another expires_at or other fields where the body has them; null takes the expiry away."""
@@ -266,16 +299,42 @@ class OperatorFacet:
         """The public key that licences are verified with, and how."""
         return JSONResponse({"pem": self._hub.settings.signer.public_pem(), "algorithm": ALGORITHM, "encoding": ENCODING})
 
+    async def list_models(self) -> JSONResponse:
+        """The models that the operator has said something of, or that devices have."""
+        return JSONResponse({"items": await self._hub.store.read(firmware.list_models)})
+
+    async def get_model(self, hardware_key: str) -> JSONResponse:
+        """One model: whether it is known, and its latest firmware."""
+        return JSONResponse(await self._hub.store.read(lambda db: firmware.get_model(db, hardware_key)))
+
+    async def forget_model(self, hardware_key: str) -> JSONResponse:
+        """Take back what was said of a model: it is known, and has no latest firmware."""
+        await self._hub.do(lambda unit: firmware.forget_model(unit, hardware_key))
+        return JSONResponse({"success": True})
+
     async def set_model(self, hardware_key: str, request: Request) -> JSONResponse:
         """Say whether a model is known and what its latest firmware is: known, latest_fw_version, latest_fw_file_id."""
         body = await wire.read_object(request)
         return JSONResponse(await self._hub.do(lambda unit: firmware.set_model(unit, hardware_key, body)))
 
+    async def list_spaces(self) -> JSONResponse:
+        """All spaces, and the home of the unclaimed, whose id is null."""
+        return JSONResponse({"items": [shapes.space_for_operator(space) for space in await self._hub.store.read(devices.list_spaces)]})
+
+    async def get_space(self, space_id: str) -> JSONResponse:
+        """One space."""
+        return JSONResponse(shapes.space_for_operator(await self._hub.store.read(lambda db: devices.get_space(db, space_id))))
+
+    async def remove_space(self, space_id: str) -> JSONResponse:
+        """Delete a space; 422 while devices are in it."""
+        await self._hub.do(lambda unit: devices.remove_space(unit, space_id))
+        return JSONResponse({"success": True})
+
     async def set_space(self, space_id: str, request: Request) -> JSONResponse:
         """Name a space and say where it is: name, info {coordinates {lat, lng}, utc_offset, location, temperature_units, maintenance}."""
         body = await wire.read_object(request)
         space = await self._hub.do(lambda unit: devices.set_space(unit, space_id, body.get("name"), body.get("info")))
-        return JSONResponse({"id": space.space_id, "collection_id": space.id, "name": space.name, "info": space.info})
+        return JSONResponse(shapes.space_for_operator(space))
 
     async def _device(self, work: Callable[[Unit], Device]) -> JSONResponse:
         def then_show(unit: Unit) -> dict[str, Any]:

@@ -206,6 +206,11 @@ def device_for_operator(device: Device, space: Space | None = None) -> dict[str,
     }
 
 
+def space_for_operator(space: Space) -> dict[str, Any]:
+    """A space as the operator sees it; the home of the unclaimed has no id."""
+    return {"id": space.space_id, "collection_id": space.id, "name": space.name, "info": space.info}
+
+
 def telemetry_for_operator(device: Device) -> dict[str, Any]:
     """The merged state and the last message of it."""
     return {
