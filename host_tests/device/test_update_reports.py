@@ -134,7 +134,7 @@ def test_a_failure_stays_at_what_was_reached_and_says_why():
     assert told(event("Downloading", 30), event("Failure", 0, "Canceled")) == [("download", "IN_PROGRESS", 30), ("download", "FAILED", 30)]
     assert told(event("Deploying", 30), event("Failure", 0, "IOError")) == [("install", "IN_PROGRESS", 30), ("install", "FAILED", 30)]
     # told after a restart
-    assert told(event("Failure", 0, "SystemRollback")) == [("install", "FAILED", 0)]
+    assert told(event("Failure", 0, "SystemRollback")) == [("install", "FAILED", 99)]
     assert told(event("Failure", 0, "InvalidRequest")) == [("download", "FAILED", 0)]
     payload = kura.Reporter("acme", UUID).message(event("Failure", 0, "IOError", "flash is full"))[1]
     assert b"dp.download.error.message" in payload and b"IOError: flash is full" in payload

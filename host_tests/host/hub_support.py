@@ -158,8 +158,9 @@ def operation_path(operation: dict[str, Any]) -> str:
 
 def forget_revisions(database: sqlite3.Connection) -> None:
     """Take away what came with the revisions of the schema, as in a database from before there were any."""
-    database.execute("DROP TABLE alembic_version")
-    for column in ("broker_login", "problems"):
+    for table in ("alembic_version", "update_events", "updates"):
+        database.execute(f"DROP TABLE {table}")
+    for column in ("broker_login", "problems", "introspection"):
         database.execute(f"ALTER TABLE devices DROP COLUMN {column}")
 
 

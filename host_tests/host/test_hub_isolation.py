@@ -2,14 +2,12 @@
 takes messages from or publishes on, with each broker of its own. A new operation or topic is tried without a line here.
 """
 
-import base64
 import importlib
 import itertools
 import json
 import pkgutil
 import re
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,9 +20,10 @@ from paho.mqtt.properties import Properties
 from waiting import DEADLINE, wait_for
 from xyte_bench import DEVICES, KEY, OPERATOR, Bench, Device
 
-from tools.hub import facets, tables
+from tools.hub import astarte_ids, facets, tables
 from tools.hub.domain.operations import number_of
 from tools.hub.facets import xyte_mqtt
+from tools.hub.facets.astarte_interfaces import OTA_REQUEST
 from tools.hub.process import HubProcess
 from tools.hub.store import Unit
 
@@ -119,7 +118,8 @@ def their_names(theirs: Household) -> dict[str, str]:
         "device_id": theirs.child.id, "file_id": theirs.file, "incident_id": theirs.incident, "dump_id": theirs.dump, "name": "a",
         "command_id": theirs.command, "message_id": theirs.command, "license_id": theirs.license, "collection_id": collection,
         "space_id": space, "hardware_key": theirs.gateway.model, "scope_id": "_", "operation_id": str(number_of(theirs.command)),
-        "notification_id": str(notification),
+        "notification_id": str(notification), "realm": "redpoll", "device": astarte_ids.device_id(theirs.child.id),
+        "interface": OTA_REQUEST.name, "path": "request", "uuid": theirs.command,
     }  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def taken_topics() -> list[str]:
 
 def topics_of(device_id: str) -> list[str]:
     """Every topic in which this device could be meant."""
-    astarte = base64.urlsafe_b64encode(uuid.UUID(device_id).bytes).decode().rstrip("=")
+    astarte = astarte_ids.device_id(device_id)
     filters = [
         *taken_topics(),
         *(f"{xyte_mqtt.ROOT}/+/{end}" for end in PUSHED),

@@ -127,7 +127,7 @@ class Bench:
         values = {"message": None, "resource": "download", **more}
 
         def work(unit: Unit) -> Any:
-            return operations.report(unit, get_device(unit.db, device_id), number, status, progress, **values)
+            return operations.report(unit, get_device(unit.db, device_id), number, status, progress, **values)[0]
 
         return self.do(work)
 

@@ -198,7 +198,9 @@ def test_hubs_that_start_at_the_same_moment_upgrade_once(database_url: str) -> N
     migrations.upgrade(database_url, "0001")
     before = look(database_url, fill)
     assert at_once(database_url) == [None] * 4
-    assert {name: len(rows) for name, rows in look(database_url, read_all).items()} == {name: len(rows) for name, rows in before.items()}
+    assert {name: len(rows) for name, rows in look(database_url, read_all).items() if rows} == {
+        name: len(rows) for name, rows in before.items() if rows
+    }
 
 
 def at_once(url: str) -> list[str | None]:

@@ -14,7 +14,8 @@ import jsonschema_rs
 import pytest
 import requests
 import schemathesis
-from hub_support import Board, KapuaClient
+from astarte_board import INTROSPECTION, NOON, AstarteBoard, ota_event
+from hub_support import Board, KapuaClient, MqttBoard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
@@ -23,8 +24,10 @@ from schemathesis.generation import GenerationMode
 from xyte_bench import Bench
 
 from tools.hub import docs, openapi
+from tools.hub.astarte_ids import device_id
 from tools.hub.client import HubError
-from tools.hub.facets import kapua_docs, span_docs, xyte_docs
+from tools.hub.facets import astarte_docs, kapua_docs, span_docs, xyte_docs
+from tools.hub.facets.astarte_interfaces import OTA_EVENT, OTA_REQUEST
 from tools.hub.process import HubProcess
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
@@ -136,6 +139,11 @@ class World:
                 operator.delete_file(old["id"])
         board = Board.registered(self.hub)
         self.board = board
+        update = operator.request_update(board.id, url="http://192.168.4.1/a.zip")["uuid"]  # while it may yet speak MQTT
+        with MqttBoard(board) as mqtt, AstarteBoard(board, mqtt) as astarte:
+            astarte.publish("", INTROSPECTION)
+            astarte.tell(ota_event("Downloading", 10, request=update), NOON)
+            astarte.samples(1)
         board.claim(secrets.token_hex(4))
         board.post("/telemetry", {"telemetries": {"a": 1}, "message": "m"})
         child = board.post("/children", {"model_id": "m", "firmware_version": "1"}).json()["id"]
@@ -154,7 +162,8 @@ class World:
             "incident_id": [incident], "command_id": [waiting, command], "message_id": [waiting, command],
             "license_id": [operator.add_license(board.id, "x")["id"]], "hardware_key": [name], "space_id": ["1"],
             "name": ["text%2Ftxt/a.log"], "collection_id": [operator.device(board.id)["collection_id"]],
-            "operation_id": [done], "notification_id": [told],
+            "operation_id": [done], "notification_id": [told], "realm": ["redpoll"], "device": [device_id(board.id)],
+            "interface": [OTA_EVENT.name, OTA_EVENT.name, OTA_REQUEST.name], "path": ["event", "request"], "uuid": [update],
         }  # fmt: skip
         # a command of these that a body may name, and who else
         self.in_bodies = {"id": [command, self.ids["license_id"][0]], "file_id": [file], "parent_id": [board.id], "child": [child]}
@@ -162,6 +171,7 @@ class World:
             xyte_docs.DEVICE_KEY: {"Authorization": board.key},
             xyte_docs.OPERATOR_KEY: {"Authorization": self.hub.operator_key},
             span_docs.TOKEN: {"X-API-Token": self.hub.operator_key},
+            astarte_docs.TOKEN: {"Authorization": f"Bearer {self.hub.operator_key}"},
             kapua_docs.BEARER: {"Authorization": f"Bearer {self.kapua.token}"},
         }
 

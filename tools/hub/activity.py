@@ -7,11 +7,11 @@ does not keep up loses the oldest and is told how many, and never slows a device
 What `data` holds (the vendor publishes only `bytes`, `transport` and `id`; the rest is ours):
 
 upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config, command, license, update, cloud_settings, snapshot,
-                       incident, event, children, register);
+                       incident, event, children, register, notify, introspection, ota);
                        `refused` with the reason when the hub did not take it. A refused MQTT message is an upstreamMessage too, because
                        that is what it is: a message that came from a device's side. It has a deviceId when the topic names a known device.
                        `duplicate` with the message's number when the hub had it already and has only answered it.
-downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware)
+downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware, ota)
 clientConnected        transport, id (how the device said who it is: access_key, or client_id when it gave no more than its name; parent
                        when its gateway spoke for it, link when it fetched a file by the link that it was given)
 clientDisconnected     transport, reason
@@ -22,7 +22,9 @@ deviceMoved            fromCollectionId, space
 deviceRemoved          by
 firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmwareCurrent: version
 firmwareRequested      id (of the file), version; `refused` when the hub does not hold it. Once a fetch, not once a range
-firmwareStateChange    nothing raises it yet: it comes with the update events of firmware updates
+firmwareStateChange    status, progress, code and message of an update event, and request, its UUID. Of a device that has no such events:
+                       status, message and request (the command) of the command update_firmware, or status, progress, message and
+                       resource of a Kura NOTIFY
 blobUpload             bytes, id, filename
 imeiMismatch           imsi, imei, knownImei;  imsiMismatch: imsi, imei, knownImsi; both newDeviceId when it came with a registration
 ciotConnect            imsi, imei

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from tools.hub import docs, openapi, wire
 from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, NotFound, Refused
-from tools.hub.facets import kapua, kapua_shapes, span, span_shapes, xyte, xyte_operator
+from tools.hub.facets import astarte, kapua, kapua_shapes, span, span_shapes, xyte, xyte_operator
 from tools.hub.hub import Hub
 
 log = logging.getLogger("redpoll.hub.http")
@@ -30,6 +30,7 @@ def make_app(hub: Hub) -> FastAPI:
     )
     app.include_router(xyte_operator.router(hub))
     app.include_router(xyte.router(hub))
+    app.include_router(astarte.router(hub))
     app.include_router(kapua.router(hub))
     app.include_router(span.router(hub))
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
@@ -104,7 +105,9 @@ def _line(item: Activity | int) -> bytes:
 
 
 # vendors whose errors have another body than ours: (status, text) -> answer
-ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {span.PREFIX: span_shapes.error, "/kapua": kapua_shapes.error}
+ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {
+    span.PREFIX: span_shapes.error, "/kapua": kapua_shapes.error, astarte.PREFIX: astarte.error,
+}  # fmt: skip
 
 
 def _error(request: Request, status: int, text: str) -> JSONResponse:

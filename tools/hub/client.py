@@ -113,7 +113,7 @@ class OperatorClient:
     def upload_file(self, content: bytes | Path, name: str, **about: str) -> dict[str, Any]:
         """Upload a file for devices to fetch; returns it, with its id and checksum.
 
-        `about`: file_type (default firmware), version, hardware_key (default every model), desc, public_notes, checksum, signature.
+        `about`: file_type (default firmware; bundle), version, hardware_key (default every model), desc, public_notes, checksum, signature.
         """
         body = content.read_bytes() if isinstance(content, Path) else content
         return self._object("POST", _FILES, params={"name": name, **about}, content=body)
@@ -125,6 +125,25 @@ class OperatorClient:
     def delete_file(self, file_id: str) -> None:
         """Delete a file; 422 while a model or an unfinished command needs it."""
         self._object("DELETE", f"{_FILES}/{file_id}")
+
+    def request_update(
+        self, device_id: str, *, file_id: str | None = None, url: str | None = None, uuid: str | None = None
+    ) -> dict[str, Any]:
+        """Send the device Edgehog's OTARequest, for a file of the hub or an address; returns the update, with its uuid."""
+        body = {key: value for key, value in (("file_id", file_id), ("url", url), ("uuid", uuid)) if value is not None}
+        return self._object("POST", _updates(device_id), body)
+
+    def cancel_update(self, device_id: str, uuid: str) -> dict[str, Any]:
+        """Ask the device to give an update up; it answers with an event."""
+        return self._object("DELETE", f"{_updates(device_id)}/{uuid}")
+
+    def update(self, device_id: str, uuid: str) -> dict[str, Any]:
+        """One update: status, progress, code and message of its last event, and all its `events`."""
+        return self._object("GET", f"{_updates(device_id)}/{uuid}")
+
+    def updates(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """The device's updates, newest first."""
+        return self._items(_updates(device_id), limit=limit, offset=offset)
 
     def incidents(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """The device's incidents, open and closed, newest first."""
@@ -272,6 +291,10 @@ def _licenses(device_id: str) -> str:
     return f"/xyte/operator/devices/{device_id}/licenses"
 
 
+def _updates(device_id: str) -> str:
+    return f"/astarte/operator/devices/{device_id}/updates"
+
+
 def _query(since: int | None, device_id: str | None, event: str | None) -> dict[str, str]:
     query = {"since": None if since is None else str(since), "deviceId": device_id, "event": event}
     return {key: value for key, value in query.items() if value is not None}
@@ -280,7 +303,8 @@ def _query(since: int | None, device_id: str | None, event: str | None) -> dict[
 def _check(answer: httpx.Response) -> None:
     if answer.status_code >= 400:
         try:
-            message = str(answer.json()["error"])
+            body = answer.json()
+            message = str(body["error"] if "error" in body else body["errors"]["detail"])
         except (ValueError, KeyError, TypeError):
             message = answer.text[:200]
         raise HubError(answer.status_code, message)

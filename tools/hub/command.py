@@ -32,6 +32,7 @@ from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedB
 from tools.hub.certificates import Certificates
 from tools.hub.client import KEY_FILE, READY_FILE
 from tools.hub.domain import devices, presence
+from tools.hub.facets.astarte_mqtt import REALM, AstarteMqtt
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
@@ -48,6 +49,7 @@ LOCK_FILE = "hub.lock"
 SESSION_FILE = "mqtt.session"
 _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
 _KURA_SECONDS = 3.0  # how long it then waits for its second connection
+_ASTARTE_SECONDS = 3.0  # and for its third
 _held: list[IO[str]] = []  # lock files, open until the process ends
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 
@@ -86,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--public-url", help="what boards are told to use, when that is not the address that they register at")
     parser.add_argument(
         "--kapua-fold", action="store_true", help="Kapua: show the notifications of an ended operation in its log only, as Kapua does"
+    )
+    parser.add_argument(
+        "--astarte-realm", default="redpoll", metavar="NAME", help="what devices' Astarte topics begin with (default redpoll)"
     )
     parser.add_argument("--share", metavar="GROUP", help="take a share of the messages, when several hubs use one broker and database")
     parser.add_argument(
@@ -179,6 +184,10 @@ class _Process:
                 logins = LoginKeeper(mqtt.watcher)
                 hub.on_login(logins)
                 stack.push_async_callback(_cancel, asyncio.create_task(logins.run()))
+            astarte = AstarteMqtt(hub, lambda: mqtt.beside("astarte"))
+            stack.push_async_callback(_cancel, asyncio.create_task(astarte.run()))
+            with contextlib.suppress(TimeoutError):  # it goes on trying
+                await asyncio.wait_for(astarte.ready.wait(), _ASTARTE_SECONDS)
             http = _Server(_config(hub, self._certificates))
             http_task = asyncio.create_task(http.serve([self._server]))
             sweep_task = asyncio.create_task(_sweep(hub))
@@ -353,6 +362,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     for option, seconds in (("--offline-after", args.offline_after), ("--keepalive", args.keepalive)):
         if not seconds > 0:
             raise StartError(f"{option}: the seconds must be more than 0")
+    if not REALM.fullmatch(args.astarte_realm):
+        raise StartError(f"--astarte-realm {args.astarte_realm}: a realm is a small letter and up to 47 small letters and digits")
     if args.rate_limit is not None and not 1 <= args.rate_limit <= RATE_LIMIT_MAX:
         raise StartError(f"--rate-limit: the requests within 30 s must be 1 to {RATE_LIMIT_MAX}")
     public = urlsplit(args.public_url or "http://any")
@@ -371,7 +382,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         keepalive=args.keepalive,
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
-        share_group=args.share, kapua_fold=args.kapua_fold, rate_limit=args.rate_limit,
+        share_group=args.share, kapua_fold=args.kapua_fold, rate_limit=args.rate_limit, astarte_realm=args.astarte_realm,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from tools.hub.activity import EVENTS
-from tools.hub.facets import kapua_docs, span_docs, xyte_docs
+from tools.hub.facets import astarte_docs, kapua_docs, span_docs, xyte_docs
 from tools.hub.facets.xyte_docs import OPERATOR_KEY, refusals
 from tools.hub.openapi import Answer, Call, Calls, Content, given, query
 
@@ -45,6 +45,6 @@ _HUB: Calls = {
         ),
     ),
 }
-CALLS: Calls = {**_HUB, **xyte_docs.CALLS, **span_docs.CALLS, **kapua_docs.CALLS}
-SCHEMES = {**xyte_docs.SCHEMES, **span_docs.SCHEMES, **kapua_docs.SCHEMES}
-PATH_PARAMETERS = {**xyte_docs.PATH_PARAMETERS, **span_docs.PATH_PARAMETERS, **kapua_docs.PATH_PARAMETERS}
+CALLS: Calls = {**_HUB, **xyte_docs.CALLS, **astarte_docs.CALLS, **span_docs.CALLS, **kapua_docs.CALLS}
+SCHEMES = {**xyte_docs.SCHEMES, **astarte_docs.SCHEMES, **span_docs.SCHEMES, **kapua_docs.SCHEMES}
+PATH_PARAMETERS = {**xyte_docs.PATH_PARAMETERS, **astarte_docs.PATH_PARAMETERS, **span_docs.PATH_PARAMETERS, **kapua_docs.PATH_PARAMETERS}

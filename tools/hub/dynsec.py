@@ -15,8 +15,9 @@ import base64
 import hashlib
 import json
 import secrets
-import uuid
 from typing import Any
+
+from tools.hub import astarte_ids
 
 TOPIC = "$CONTROL/dynamic-security/v1"
 RESPONSE_TOPIC = f"{TOPIC}/response"
@@ -34,8 +35,7 @@ def verifier(password: str) -> str:
 
 def device_acls(device_id: str) -> list[dict[str, Any]]:
     """What a device's role allows; all else is refused."""
-    astarte = base64.urlsafe_b64encode(uuid.UUID(device_id).bytes).decode().rstrip("=")
-    own = [f"v1/device/{device_id}/#", f"+/{astarte}/#"]
+    own = [f"v1/device/{device_id}/#", f"+/{astarte_ids.device_id(device_id)}/#"]
     notices = [f"{prefix}/+/+/DEPLOY-V2/NOTIFY/{device_id}/+" for prefix in ("EDC", "$EDC")]
     send = [_acl("publishClientSend", topic) for topic in (*own, *notices)]
     return send + [_acl(kind, topic) for kind in ("publishClientReceive", "subscribePattern") for topic in own]

@@ -40,6 +40,7 @@ class Settings:
     public_url: str | None = None  # what boards reach it by, when that is not what they asked for
     lenient: bool = False  # take MQTT messages without user properties
     offline_after: float = 180.0  # seconds of silence
+    astarte_realm: str = "redpoll"  # the one realm of the Astarte facet
     kapua_fold: bool = False  # what the Kapua facet shows of operations that have ended
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
     rate_limit: int | None = None  # requests of one device within 30 s
@@ -61,8 +62,8 @@ class Hub:
         self.home = ""  # the collection of unclaimed devices
         self.mqtt_url = ""  # of the broker, set when that is up
         self.url = ""  # of the HTTP side, for whoever did not say by what it was reached; set when that is up
-        self._push: Callable[[Push], None] | None = None
         self._logins: LoginKeeper | None = None
+        self._pushes: dict[str | None, Callable[[Push], None]] = {}  # by kind; None is every other
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
         self._operator_key_hash = settings.operator_key_hash
@@ -80,9 +81,9 @@ class Hub:
             await asyncio.wait(self._tasks)
         await self.store.close()
 
-    def on_push(self, push: Callable[[Push], None]) -> None:
-        """Where to hand what connected devices should be sent."""
-        self._push = push
+    def on_push(self, push: Callable[[Push], None], kind: str | None = None) -> None:
+        """Where to hand what connected devices should be sent: of this kind, or all that has no place of its own."""
+        self._pushes[kind] = push
 
     def on_login(self, keeper: LoginKeeper) -> None:
         """Who tells the broker which devices it lets in."""
@@ -159,6 +160,7 @@ class Hub:
         if self._logins is not None:
             for login in unit.logins:
                 self._logins.take(login)
-        if self._push is not None:
-            for push in unit.pushes:
-                self._push(push)
+        for push in unit.pushes:
+            send = self._pushes.get(push.kind, self._pushes.get(None))
+            if send is not None:
+                send(push)

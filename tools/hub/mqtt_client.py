@@ -31,8 +31,12 @@ class Client(aiomqtt.Client):
                 packet = bytes(paho._in_packet["packet"])
                 log.warning("dropped a message that cannot be decoded (%s)", type(error).__name__)
                 on_undecodable(len(packet))
-                packet_id = _packet_id(paho._in_packet["command"], packet)
-                return 0 if packet_id is None else paho._send_puback(packet_id)
+                qos = paho._in_packet["command"] >> 1 & 3
+                packet_id = _packet_id(qos, packet)
+                if packet_id is None:
+                    return 0
+                # at QoS 2 a PUBREL follows, which paho completes also for a message that it does not have
+                return paho._send_pubrec(packet_id) if qos == 2 else paho._send_puback(packet_id)
 
         paho._handle_publish = handle_or_drop
 
@@ -41,9 +45,9 @@ class Client(aiomqtt.Client):
         self._client.ack(packet_id, 1)
 
 
-def _packet_id(command: int, packet: bytes) -> int | None:
-    """The packet identifier of a PUBLISH at QoS 1 (MQTT 5.0 §3.3.2.2); None at QoS 0. The hub subscribes at QoS 1, so there is no other."""
-    if command & 0x06 == 0 or len(packet) < 2:
+def _packet_id(qos: int, packet: bytes) -> int | None:
+    """The packet identifier of a PUBLISH (MQTT 5.0 §3.3.2.2); None at QoS 0."""
+    if qos == 0 or len(packet) < 2:
         return None
     at = 2 + int.from_bytes(packet[:2], "big")
     return int.from_bytes(packet[at : at + 2], "big") if len(packet) >= at + 2 else None

@@ -41,7 +41,7 @@ class Happening:
 
 @dataclass
 class Push:
-    """Something that a connected device should be sent now: `kind` is config, command, license, space_info or firmware."""
+    """Something that a connected device should be sent now: `kind` is config, commands, license, space_info, firmware or ota."""
 
     device_id: str
     collection_id: str

@@ -65,6 +65,7 @@ devices = Table(
     Column("broker_login", String(160)),  # what Mosquitto checks the access key with: dynsec.verifier
     Column("hub_url", String(255)),  # what it was told to reach the hub by when it registered
     Column("problems", JSON),  # what last went wrong, by kind: domain/problems.py
+    Column("introspection", JSON),  # the Astarte interfaces that it told: name -> [major, minor]
     Index("devices_by_mac", "mac", "sn"),
     Index("devices_by_parent", "parent_id"),
     Index("devices_by_imsi", "imsi"),
@@ -230,6 +231,41 @@ notifications = Table(
     Column("progress", Integer, nullable=False),
     Column("message", Text),
     Index("notifications_by_operation", "operation_id", "sent_at"),
+)
+
+# updates over the air, and what the devices tell of them (domain/updates.py)
+updates = Table(
+    "updates",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String(36), nullable=False),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("file_id", String(36)),
+    Column("url", Text),
+    Column("requested", Boolean, nullable=False),  # false: known from the device's events only
+    Column("cancelled", Boolean, nullable=False),  # the device was asked to give it up
+    Column("status", String(16)),  # of the newest event; null before the first
+    Column("progress", Integer, nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("updates_by_device", "device_id", "uuid", unique=True),
+)
+
+update_events = Table(
+    "update_events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
+    Column("uuid", String(36), nullable=False),  # of the update
+    Column("status", String(16), nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("sent_at", Float, nullable=False),  # the device's, else when it was received
+    Column("received_at", Float, nullable=False),
+    Index("update_events_by_device", "device_id", "sent_at", "seq"),
 )
 
 # who may ask by an access token: of each token only the hash is here

@@ -76,8 +76,9 @@ class Reporter:
         if event["uuid"] != self._uuid:
             self._uuid = event["uuid"]
             # what rolls back was installed, before the restart
-            self._resource = _INSTALL if event["code"] == "SystemRollback" else _DOWNLOAD
-            self._progress = 0
+            rolled_back = event["code"] == "SystemRollback"
+            self._resource = _INSTALL if rolled_back else _DOWNLOAD
+            self._progress = 99 if rolled_back else 0
         if status in ("Acknowledged", "Downloading"):
             return _DOWNLOAD, event["progress"] if status == "Downloading" else 0
         if status == "Deploying":

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from tools.hub import tables
-from tools.hub.domain import files, operations, problems
+from tools.hub.domain import files, operations, problems, updates
 from tools.hub.domain.model import Device, is_uuid, mapping, push, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import Unit
@@ -99,6 +99,8 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         problems.note(unit, device, problems.COMMAND, f"{changed.name}: {changed.message or 'the device gave no reason'}")
     if status == "done":
         problems.clear(unit, device, problems.COMMAND)
+    if command.name == operations.UPDATE_COMMAND:
+        updates.followed(unit, device, command.id, status, changed.message)
     if status in _FINISHED:
         push_next(unit, device)
     return changed

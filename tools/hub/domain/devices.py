@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from tools.hub import dynsec, tables
-from tools.hub.domain import cellular, dumps, firmware, gateways, operations
+from tools.hub.domain import cellular, dumps, firmware, gateways, operations, updates
 from tools.hub.domain.model import (
     Device,
     Space,
@@ -291,6 +291,7 @@ def remove(unit: Unit, device: Device, by: str, data: Path) -> None:
     tell(unit, "deviceRemoved", device, by=by)
     dumps.forget(unit, device, data)
     operations.forget(unit, device)
+    updates.forget(unit, device)
     for table in (tables.telemetry, tables.commands, tables.licenses, tables.incidents, tables.events):
         unit.db.execute(delete(table).where(table.c.device_id == device.id))
     unit.db.execute(delete(tables.devices).where(tables.devices.c.id == device.id))

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
+from tools.bundle import archive
 from tools.hub import tables
 from tools.hub.domain.model import Device, is_uuid, text
 from tools.hub.errors import Invalid, NotFound
@@ -22,8 +23,8 @@ from tools.hub.store import Unit
 SIZE_MAX = 32 * 1024 * 1024  # bytes of one file: twice the largest flash of a board
 FILES_MAX = 1000
 TOTAL_MAX = 1024 * 1024 * 1024  # bytes of all files
-FIRMWARE = "firmware"
-_FETCHED = (FIRMWARE, "bundle")  # types whose fetching is a firmwareRequested
+FIRMWARE, BUNDLE = "firmware", "bundle"
+_FETCHED = (FIRMWARE, BUNDLE)  # types whose fetching is a firmwareRequested
 _LONG = 4096  # characters of a description, notes, a signature
 _NAME = re.compile(r"[^\0-\x1f\x7f]{1,255}")
 # semver.org, and as lenient as firmware.py is when it compares: a v before it, two numbers
@@ -88,6 +89,19 @@ def announced(file_id: str, about: Mapping[str, str]) -> File:
         length=0,
         created_at=0.0,
     )
+
+
+def examined(file: File, path: Path) -> File:
+    """The file with what its bytes say of themselves: a bundle has its version in its manifest. Raises Invalid for one that is none."""
+    if file.file_type != BUNDLE:
+        return file
+    try:
+        manifest = archive.read(path.read_bytes()).manifest
+    except archive.BundleError as error:
+        raise Invalid(f"It is no bundle: {error}") from None
+    if file.version not in (None, manifest.version):
+        raise Invalid(f"Invalid version: the bundle's is {manifest.version}")
+    return replace(file, version=manifest.version)
 
 
 def path_of(data: Path, file_id: str) -> Path:
@@ -160,6 +174,11 @@ def remove(unit: Unit, file_id: str) -> None:
     waits = select(rows.id).where(rows.file_id == file_id, rows.status.in_(("pending", "in_progress"))).limit(1)
     if unit.db.execute(waits).first() is not None:
         raise Invalid("A device has an unfinished command with this file: let it finish, or cancel it first")
+    asked = tables.updates.c
+    over = asked.status.in_(("Success", "Failure"))
+    waits = select(asked.seq).where(asked.file_id == file_id, asked.status.is_(None) | ~over).limit(1)
+    if unit.db.execute(waits).first() is not None:
+        raise Invalid("A device has an update with this file that has not ended: let it end, or cancel it first")
     unit.db.execute(delete(tables.files).where(_F.id == file_id))
 
 

@@ -57,6 +57,7 @@ class Device:
     hub_url: str | None
     broker_login: str | None
     problems: dict[str, Any] | None
+    introspection: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ RESOURCE_MAX = 255  # characters of a resource
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 UPDATE = "DOWNLOAD"  # the resource of the operation that is a firmware update; any other command's is its name
-_UPDATE_COMMAND = "update_firmware"
+UPDATE_COMMAND = "update_firmware"
 _OF_COMMAND = {"pending": RUNNING, "in_progress": RUNNING, "done": COMPLETED, "failed": FAILED, "error": FAILED, "cancelled": FAILED}
 _INT63, _INT64 = 2**63 - 1, 2**63
 
@@ -100,7 +100,7 @@ def follow(unit: Unit, device: Device, command: "Command", *, reported: bool) ->
     """A command was queued, or (`reported`) the device said how it goes."""
     operation = _find_by_number(unit.db, device.id, number_of(command.id))
     if operation is None:
-        resource = UPDATE if command.name == _UPDATE_COMMAND else command.name
+        resource = UPDATE if command.name == UPDATE_COMMAND else command.name
         operation = _open(unit, device, number_of(command.id), resource, command)
     if not reported:
         return
@@ -108,6 +108,12 @@ def follow(unit: Unit, device: Device, command: "Command", *, reported: bool) ->
     progress = 100 if status == COMPLETED else _last_progress(unit.db, operation.id, command.name)
     _add(unit, operation, unit.now, status, progress, command.message, command.name)
     _set_status(unit, operation, status, unit.now)
+
+
+def begin(unit: Unit, device: Device, number: int, properties: dict[str, Any]) -> None:
+    """The device was asked to update itself, by another wire than a command."""
+    if _find_by_number(unit.db, device.id, number) is None:
+        _open(unit, device, number, UPDATE, None, properties)
 
 
 def report(
@@ -120,12 +126,13 @@ def report(
     resource: str,
     *,
     sent_at: float | None = None,
-) -> Notification:
-    """The device says how an operation goes. Returns the notification that it became. Raises Invalid.
+    running: bool = False,
+) -> tuple[Notification, bool]:
+    """The device says how an operation goes. Returns the notification that it became, and whether it is a new one. Raises Invalid.
 
     `operation_id` is the number that the device knows it by; `status` RUNNING, COMPLETED or FAILED; `progress` None is what was reached
-    before; `sent_at` is the device's own time, None where it gave none. One that says the same and was sent at the same time is the
-    same, come twice.
+    before; `sent_at` is the device's own time, None where it gave none; `running`: the operation goes on, only the resource has ended. One
+    that says the same and was sent at the same time is the same, come twice.
     """
     _check(operation_id, status, progress, resource)
     operation = _find_by_number(unit.db, device.id, operation_id) or _open(unit, device, operation_id, UPDATE, None)
@@ -135,13 +142,13 @@ def report(
     if sent_at is not None:
         again = _find_same(unit.db, operation.id, sent_at, status, progress, message, resource)
         if again is not None:
-            return again
+            return again, False
     at = unit.now if sent_at is None else sent_at
     newest = unit.db.execute(select(func.max(_N.sent_at)).where(_N.operation_id == operation.id)).scalar_one()
     added = _add(unit, operation, at, status, progress, message, resource)
     if operation.command_id is None and (newest is None or at >= newest):
-        _set_status(unit, operation, status, at)
-    return added
+        _set_status(unit, operation, RUNNING if running else status, at)
+    return added, True
 
 
 def find(db: Connection, device_id: str, operation_id: int) -> Operation | None:
@@ -168,6 +175,15 @@ def list_operations(db: Connection, device_id: str, page: Page) -> Found[Operati
 def list_notifications(db: Connection, operation_id: int, page: Page) -> Found[Notification]:
     query = select(tables.notifications).where(_N.operation_id == operation_id)
     return _page(db, query, tables.notifications, page, "sent_at", _to_notification)
+
+
+def last_resource(db: Connection, device_id: str, number: int, among: tuple[str, ...]) -> str | None:
+    """Of which of these resources the newest notification of the operation with this number is; None where there is none."""
+    operation = _find_by_number(db, device_id, number)
+    if operation is None:
+        return None
+    query = select(_N.resource).where(_N.operation_id == operation.id, _N.resource.in_(among))
+    return db.execute(query.order_by(_N.sent_at.desc(), _N.created_at.desc(), _N.id).limit(1)).scalar_one_or_none()
 
 
 def delete_notification(unit: Unit, notification: Notification) -> None:
@@ -221,15 +237,19 @@ def _find_same(
     return None if row is None else _to_notification(row)
 
 
-def _open(unit: Unit, device: Device, number: int, resource: str, command: "Command | None") -> Operation:
+def _open(
+    unit: Unit, device: Device, number: int, resource: str, command: "Command | None", properties: dict[str, Any] | None = None
+) -> Operation:
     count = unit.db.execute(select(func.count()).select_from(tables.operations).where(_O.device_id == device.id)).scalar_one()
     if count >= OPERATIONS_MAX:
         least = case((_O.ended_at.is_not(None), 0), (_O.command_id.is_(None), 1), else_=2)
         gone = unit.db.execute(select(_O.id).where(_O.device_id == device.id).order_by(least, _O.started_at, _O.id).limit(1)).scalar_one()
         unit.db.execute(delete(tables.notifications).where(_N.operation_id == gone))
         unit.db.execute(delete(tables.operations).where(_O.id == gone))
-    command_id, properties, begun = (None, {}, unit.now) if command is None else (command.id, command.parameters, command.created_at)
-    made = Operation(_new_id(), device.id, number, command_id, resource, properties, RUNNING, begun, None, unit.now, unit.now)
+    command_id, about, begun = None, properties or {}, unit.now
+    if command is not None:
+        command_id, about, begun = command.id, command.parameters, command.created_at
+    made = Operation(_new_id(), device.id, number, command_id, resource, about, RUNNING, begun, None, unit.now, unit.now)
     unit.db.execute(insert(tables.operations).values({name: getattr(made, name) for name in _OPERATION_FIELDS}))
     return made
 

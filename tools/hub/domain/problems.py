@@ -4,6 +4,7 @@
     message         what the device last said in `message` of its telemetry (seed 000); nothing but the operator ends this one
     configuration   it keeps its own configuration in place of the operator's version
     command         a command has failed
+    update          an update over the air has failed
     license         a licence could not be used
     connection      its session broke off, or it fell silent
     refused KIND    the hub has refused a message of it, of the kind that the activity has
@@ -20,6 +21,7 @@ from tools.hub.domain.model import Device, change_device
 from tools.hub.store import Unit
 
 STATUS, MESSAGE, CONFIGURATION, COMMAND, LICENSE, CONNECTION = "status", "message", "configuration", "command", "license", "connection"
+UPDATE = "update"
 REASON_MAX = 500  # characters
 
 

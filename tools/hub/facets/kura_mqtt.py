@@ -9,7 +9,8 @@ The sender is judged as on every topic (mqtt_sender.py), so a client of MQTT 3.1
 Values are taken as Kapua takes them: `job.id` is an INT64 and progress an INT32, or the message is refused; so is a status that Kapua
 cannot map (CANCELLED: send FAILED with a message). `client.id`, where it is there, is the topic's.
 
-An upstreamMessage tells of each, of the kind `notify`. Left out: requests and replies, BIRTH, DC, LWT and APPS, position and body.
+An upstreamMessage tells of each, of the kind `notify`, and a firmwareStateChange of each step that no Astarte event has told of.
+Left out: requests and replies, BIRTH, DC, LWT and APPS, position and body.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from collections.abc import Callable
 import aiomqtt
 
 from tools.hub import times
-from tools.hub.domain import operations
+from tools.hub.domain import operations, updates
 from tools.hub.domain.model import Device
 from tools.hub.errors import Invalid
 from tools.hub.facets import kura_payload, mqtt_sender
@@ -123,7 +124,9 @@ def _notify(unit: Unit, device: Device, incoming: Incoming) -> None:
     sent_at = None if payload.timestamp is None else payload.timestamp / 1000
     if sent_at is not None and not times.is_writable(sent_at):
         raise Invalid("The timestamp must be milliseconds since 1970")
-    operations.report(unit, device, number, _STATUS[str(said)], progress, message, resource, sent_at=sent_at)
+    told, is_new = operations.report(unit, device, number, _STATUS[str(said)], progress, message, resource, sent_at=sent_at)
+    if is_new and resource in (updates.DOWNLOAD, updates.INSTALL):
+        updates.notified(unit, device, told.status, told.progress, message, resource)
 
 
 def _value(metrics: dict[str, Metric], name: str, kind: Type) -> kura_payload.Value | None:

@@ -7,6 +7,7 @@ Every call carries the operator key in `Authorization`. Decisions: `configuratio
 Left out: the rest of the organization API (users, models, tickets, spaces as a tree).
 """
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable
@@ -211,7 +212,8 @@ class OperatorFacet:
     async def upload_file(self, request: Request) -> JSONResponse:
         """Upload a file: its bytes are the body, what it is stands in the query.
 
-        name; file_type (default firmware), version (SemVer, which firmware must have), hardware_key (the model that it is for, default
+        name; file_type (default firmware; a bundle must be a sound one), version (SemVer, which firmware must have and a bundle
+        brings), hardware_key (the model that it is for, default
         every one), desc, public_notes, checksum (default: its SHA-256), signature.
         """
         data = self._hub.settings.data
@@ -219,6 +221,7 @@ class OperatorFacet:
         path = files.new_path(data, said.id)
         try:
             length, sha256 = await wire.save_body(request, path, files.SIZE_MAX)
+            said = await asyncio.to_thread(files.examined, said, path)
             kept = await self._hub.do(lambda unit: files.keep(unit, said, length, sha256, data))
         finally:
             path.unlink(missing_ok=True)
