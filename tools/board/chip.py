@@ -34,8 +34,11 @@ _INTERRUPTED = 5
 _LINE_BYTES = 8192  # a longer console line is cut into several
 _INPUT_BYTES = 65536  # that may wait for the program; what comes on top is lost, as in a UART
 _PIPE_BYTES = 4096  # of these wait inside the VM's standard input
+_INTERRUPT_SECONDS = 1.0  # within which a program that says nothing is taken not to have seen the last Ctrl-C yet
+_LATE_SECONDS = 0.1  # after which a Ctrl-C that went to the program as a byte and was not read is one after all
 _IDLE = 0.03  # seconds between two looks for a client at the terminal
 _CTRL_C = b"\x03"
+_PROTOCOL = b"\x01\x04\x80\x00"  # what the raw REPL says beside text; it has no place in a log
 _EPOCH_OF_CLOCK = {"esp32": 946684800, "rp2": 1609459200}  # what a chip's clock shows when the power comes: the first day of 2000, of 2021
 # what the stand-ins for a chip's modules take of the VM's heap: on a chip they are C and in the flash
 _STAND_INS_BYTES = 44 * 1024
@@ -117,10 +120,14 @@ class Chip:
         self._say = say
         self._terminal = terminal
         self._reset: ResetCause | None = None
+        self._interrupted = -_INTERRUPT_SECONDS  # when Ctrl-C was last passed on, and whether there was output since
+        self._said_since = True
+        self._late: float | None = None  # when a Ctrl-C went to the program as a byte
         self.crashed = False
         around.kept.start(cause, around.profile, around.partitions)
         mark = "\x1f" + secrets.token_hex(8)
         self._output = Output(mark, around.profile.machine, around.kept.raw_repl)
+        self._starts_raw = around.kept.raw_repl
         self._held = bytearray(around.kept.typed)  # input that came before the chip was ready for it
         around.kept.typed = b""
         self._input = bytearray()
@@ -238,6 +245,7 @@ class Chip:
         _watch(selector, self._stdin, selectors.EVENT_WRITE if self._input else 0)
         if terminal:
             terminal.look()
+            self._interrupt_late()
             events = (selectors.EVENT_READ | (selectors.EVENT_WRITE if terminal.waiting else 0)) if terminal.attached else 0
             _watch(selector, terminal.fd, events)
             if terminal.full:
@@ -245,7 +253,7 @@ class Chip:
             full = terminal.full
             if console in selector.get_map() or full:
                 _watch(selector, console, 0 if full else selectors.EVENT_READ)
-            if not terminal.attached or terminal.waiting:
+            if not terminal.attached or terminal.waiting or self._late is not None:
                 left = _IDLE if left is None else min(left, _IDLE)
             if not full and console not in selector.get_map():
                 _watch(selector, console, selectors.EVENT_READ)
@@ -275,24 +283,24 @@ class Chip:
 
     def _came(self, lines: bytearray, data: bytes) -> None:
         before = self._output.started, self._output.in_repl
+        self._said_since = True
         for piece, is_text in self._output.feed(data):
             if is_text:
-                _lines(lines, piece, self._say)
+                _lines(lines, piece.translate(None, _PROTOCOL), self._say)
             if self._terminal:
                 self._terminal.write(piece)
         if not data:
             _lines(lines, b"", self._say)
-        if not before[1] and self._output.in_repl and self._output.raw_repl:
+        if not before[1] and self._output.in_repl and self._starts_raw:
             self._held[:0] = b"\x01"  # the board stays in the raw REPL over a soft reset
-        if self._output.in_repl or (self._output.started and not self._output.raw_repl):
+        if before != (self._output.started, self._output.in_repl):
             self._typed(b"")
 
     # --- what the client types
 
     def _typed(self, data: bytes) -> None:
         self._held += data
-        raw = self._output.raw_repl
-        if not (self._output.in_repl or (self._output.started and not raw)):
+        if not (self._output.in_repl or (self._output.started and not self._starts_raw)):
             return  # the ROM does not listen, and after a soft reset boot.py is to end first
         data = bytes(self._held)
         self._held.clear()
@@ -315,15 +323,31 @@ class Chip:
         The VM is stopped meanwhile, so that what it wants does not change between the question and the signal, which would end it.
         """
         pid = self.process.pid
-        if self.process.poll() is not None:
+        # a second one while the first is still under way would end the VM, which only the unix port does
+        under_way = not self._said_since and time.monotonic() - self._interrupted < _INTERRUPT_SECONDS
+        if under_way or self.process.poll() is not None:
             return
         os.kill(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if _catches_interrupt(pid, self._output.at_prompt):
             os.kill(pid, signal.SIGINT)
+            self._interrupted, self._said_since = time.monotonic(), False
         else:
             self._input += _CTRL_C
+            self._late = time.monotonic()
         os.kill(pid, signal.SIGCONT)
+
+    def _interrupt_late(self) -> None:
+        """A Ctrl-C that came between the end of a line and the start of what was typed there: the program does not read it."""
+        if self._late is None or time.monotonic() - self._late < _LATE_SECONDS:
+            return
+        if not select.select([self._stdin_end], [], [], 0)[0]:
+            self._late = None
+        elif _catches_interrupt(self.process.pid, self._output.at_prompt):
+            self._late = None
+            before, _, after = self._unread().rpartition(_CTRL_C)
+            self._input[:0] = before + after
+            self._interrupt()
 
     def _unread(self) -> bytes:
         data = b""

@@ -1,4 +1,4 @@
-"""`redpoll board`: one virtual board in the foreground, its console on ours."""
+"""`redpoll board`: one virtual board in the foreground, its console on ours; `up`, `down` and others: boards that stay, by their names."""
 
 import argparse
 import json
@@ -8,9 +8,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tools.board.boards import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.errors import BoardError
+from tools.board.page import RADIO
 from tools.board.process import Board
-from tools.board.profile import ProfileError
+from tools.board.profile import Profile, ProfileError
 from tools.mpy import CompileError
 from tools.paths import BUILD
 from tools.vm import NoMicroPython
@@ -26,11 +28,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--main", type=Path, metavar="FILE", help="instead of firmware/main.py")
     parser.add_argument("--board", default="unix", metavar="NAME", help="a folder of boards/ (default: unix)")
     parser.add_argument("--heap", metavar="SIZE", help="such as 192K (default: the board's)")
+    _add_actions(parser.add_subparsers(title="boards that stay", metavar="ACTION", dest="action"))
+
+
+def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    def add(name: str, summary: str, named: bool = True) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=summary, description=summary)
+        if named:
+            parser.add_argument("name", metavar="NAME", help="the board's name")
+        return parser
+
+    up = add("up", "switch a board on and print its serial port, for mpremote and others; it goes on until `down`")
+    up.add_argument("--profile", metavar="NAME", help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})")
+    up.add_argument("--fresh", action="store_true", default=argparse.SUPPRESS, help="erase its flash first")
+    up.add_argument("--heap", metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
+    add("down", "switch it off; its flash stays")
+    add("list", "every board, what it is and where its serial port is", named=False)
+    add("console", "follow what it says, without disturbing whoever uses its serial port")
+    add("reset", "press its reset button")
+    cut = add("power-cut", "cut its power; it comes back at once")
+    cut.add_argument("--at-write", type=int, metavar="N", help="not now, but in the middle of the N-th write to its flash from now on")
+    wifi = add("wifi", "its access point")
+    wifi.add_argument("to", choices=tuple(RADIO), help="off: it is gone; no-dns: names are not resolved")
+    network = add("network", "disturb its network behind the access point; without options all is well again")
+    network.add_argument("--silent", action="store_true", help="nothing passes, and nobody is told")
+    network.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="everything comes so late")
+    network.add_argument("--dribble", action="store_true", help="every byte comes alone")
+    button = add("button", "press its button (boards/<profile>/board.toml says the pin)")
+    button.add_argument("--seconds", type=float, default=0.2, help="for how long (default: 0.2)")
+    button.add_argument("--pin", type=int, help="another input than the button's, pulled low")
+
+
+def _act(args: argparse.Namespace) -> int:
+    if args.action == "list":
+        for known in known_boards():
+            print(f"{known.name:16} {known.profile:12} {'up  ' if known.up else 'down'}  {known.port if known.up else ''}".rstrip())
+        return 0
+    board = VirtualBoard(args.name)
+    if args.action == "up":
+        print(board.up(args.profile, fresh=args.fresh, heap=args.heap))
+    elif args.action == "down":
+        board.down()
+    elif args.action == "console":
+        for line in board.console():
+            print(line, flush=True)
+    else:
+        options = {"power-cut": ("at_write",), "wifi": ("to",), "network": ("silent", "delay", "dribble"), "button": ("seconds", "pin")}
+        board.ask(args.action, **{name: getattr(args, name) for name in options.get(args.action, ())})
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it until Ctrl-C (0), or until its program ends: 0 when main.py returned, 1 when it raised or the board could not start."""
     try:
+        if args.action:
+            return _act(args)
         settings = _read_settings(args.settings)
         if args.main is not None and not args.main.is_file():
             raise BoardError(f"--main {args.main}: there is no such file")

@@ -363,8 +363,11 @@ class _Supervisor:
                 return False
             self._wanted = cause
             self._awake.set()
-            self._chip.signal(signal.SIGKILL)
-            return True
+            chip = self._chip
+            chip.signal(signal.SIGKILL)
+        while self._chip is chip and not self.join(0.005):
+            pass  # what is typed from now on is for the board that has started again
+        return True
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:

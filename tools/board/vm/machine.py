@@ -115,8 +115,9 @@ class WDT:
 class RTC:
     """The chip's clock. There is one."""
 
-    def __init__(self, id=0):
-        pass
+    def __init__(self, id=0, datetime=None):
+        if datetime is not None:
+            self.datetime(datetime)
 
     def datetime(self, datetimetuple=None):
         """(year, month, day, weekday, hour, minute, second, subseconds), read or set. UTC."""
@@ -130,7 +131,7 @@ class RTC:
 
     if _PORT == "esp32":
 
-        def init(self, datetimetuple):
+        def init(self, datetimetuple=None):
             self.datetime(datetimetuple)
 
         def memory(self, data=None):
@@ -156,7 +157,7 @@ class Pin(PinBase):  # noqa: F405
 
     _levels = {}  # of outputs
 
-    def __init__(self, id, mode=-1, pull=-1, value=None):
+    def __init__(self, id, mode=-1, pull=-1, value=None, *, drive=0, alt=-1):
         if isinstance(id, Pin):
             id = id._id
         if _PORT != "unix" and id != state["led"] and not (isinstance(id, int) and 0 <= id < state["pin_count"]):
@@ -167,7 +168,7 @@ class Pin(PinBase):  # noqa: F405
         self._handler = None
         self.init(mode, pull, value=value)
 
-    def init(self, mode=-1, pull=-1, value=None):
+    def init(self, mode=-1, pull=-1, value=None, *, drive=0, alt=-1):
         if mode != -1:
             self._mode = mode
         if pull != -1:
@@ -208,7 +209,7 @@ class Pin(PinBase):  # noqa: F405
     def toggle(self):
         self.value(not self.value())
 
-    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING, *, hard=False):
+    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING, *, priority=1, wake=None, hard=False):
         """`handler(pin)` at each such change; it is looked for during sleeps, and 10 ms apart."""
         if self._handler:
             vm_clock.watched.remove(self._look)
@@ -228,37 +229,39 @@ class Pin(PinBase):  # noqa: F405
         return "Pin(%s)" % self._id
 
 
-class Timer:
-    """Calls `callback(timer)` after `period` ms, once or again and again; during sleeps, and at most 10 ms late."""
+if _PORT != "unix":
 
-    ONE_SHOT = 0
-    PERIODIC = 1
+    class Timer:
+        """Calls `callback(timer)` after `period` ms, once or again and again; during sleeps, and at most 10 ms late."""
 
-    def __init__(self, id=-1, **options):
-        self._callback = None
-        if options:
-            self.init(**options)
+        ONE_SHOT = 0
+        PERIODIC = 1
 
-    def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None):
-        self.deinit()
-        self._mode = mode
-        self._period = period if freq == -1 else max(1, int(1000 / freq))
-        self._next = time.ticks_add(time.ticks_ms(), self._period)
-        self._callback = callback
-        if callback:
-            vm_clock.watched.append(self._look)
-
-    def deinit(self):
-        if self._callback:
-            vm_clock.watched.remove(self._look)
+        def __init__(self, id=-1, **options):
             self._callback = None
+            if options:
+                self.init(**options)
 
-    def _look(self):
-        if time.ticks_diff(time.ticks_ms(), self._next) < 0:
-            return
-        callback = self._callback
-        if self._mode == Timer.PERIODIC:
-            self._next = time.ticks_add(self._next, self._period)
-        else:
+        def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None, hard=False, tick_hz=1000):
             self.deinit()
-        callback(self)
+            self._mode = mode
+            self._period = period * 1000 // tick_hz if freq == -1 else max(1, int(1000 / freq))
+            self._next = time.ticks_add(time.ticks_ms(), self._period)
+            self._callback = callback
+            if callback:
+                vm_clock.watched.append(self._look)
+
+        def deinit(self):
+            if self._callback:
+                vm_clock.watched.remove(self._look)
+                self._callback = None
+
+        def _look(self):
+            if time.ticks_diff(time.ticks_ms(), self._next) < 0:
+                return
+            callback = self._callback
+            if self._mode == Timer.PERIODIC:
+                self._next = time.ticks_add(self._next, self._period)
+            else:
+                self.deinit()
+            callback(self)

@@ -204,7 +204,8 @@ _native_getaddrinfo = socket.getaddrinfo
 
 def _getaddrinfo(host, port, *more):
     # every address leads through the host's side (tools/board/air.py), which is the radio
-    if host in ("0.0.0.0", "127.0.0.1", "localhost", "::", ""):
+    # without Wi-Fi a chip still has its own address
+    if host in ("0.0.0.0", "::", "") or (host in ("127.0.0.1", "localhost") and not WLAN._active):
         return _native_getaddrinfo(host, port, *more)
     if not _update():
         raise OSError(-202 if _ESP32 else -2)

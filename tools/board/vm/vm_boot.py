@@ -5,6 +5,7 @@ import os
 import sys
 
 import machine  # noqa: F401 - the stand-in, while its folder is within reach; from now on every `import machine` is this one
+import micropython
 import vfs
 import vm_control
 import vm_flash
@@ -43,6 +44,7 @@ def _cut():
 
 def start():
     """The board from its start to the end of main.py."""
+    micropython.kbd_intr(-1)  # nobody interrupts the ROM
     state = vm_control.state
     # the host takes this mark off the console: from here on input may come
     mark = state["mark"].encode()
@@ -56,9 +58,18 @@ def start():
         _stand_ins.install(flash, host)
     gc.collect()
     _native.stdout.write(mark + b"S")
-    status = _run("boot.py")
-    if status in (_RETURNED, _RAISED) and not state["raw"]:  # a boot.py that raises does not keep main.py from running
-        status = _run("main.py")
+    try:
+        micropython.kbd_intr(3)
+        status = _run("boot.py")
+        if status in (_RETURNED, _RAISED) and not state["raw"]:  # a boot.py that raises does not keep main.py from running
+            status = _run("main.py")
+        if state["repl"]:
+            micropython.kbd_intr(-1)
+        for _ in range(2):
+            pass  # a Ctrl-C that is under way comes here
+    except KeyboardInterrupt:
+        micropython.kbd_intr(-1)
+        status = _INTERRUPTED
     if not state["repl"]:
         sys.exit(status)
     if status == _SOFT_RESET:

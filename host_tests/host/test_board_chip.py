@@ -1,0 +1,320 @@
+"""What a virtual board's chip is and does: its profile, flash, partitions, pins, clock, sleep, Wi-Fi, and the network around it."""
+
+import os
+import socket
+import threading
+
+import pytest
+from serial_client import Session, Wire
+
+from tools.board.errors import BoardError
+from tools.board.process import Board
+from tools.board.profile import Profile
+
+CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
+LONG = bool(os.environ.get("REDPOLL_LONG"))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make(profile): a board that is on; it ends with the test."""
+    boards = []
+
+    def make_board(profile="esp32"):
+        boards.append(Board(tmp_path / profile, board=profile, bare=True, terminal=tmp_path / f"tty-{profile}"))
+        return boards[-1].start()
+
+    yield make_board
+    for board in boards:
+        board.kill()
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_board_is_what_its_profile_says(make, name):
+    board = make(name)
+    profile = board.profile
+    with Session(board.port) as run:
+        state = eval(
+            run(
+                "import gc, os, sys, machine, time\ngc.collect()\n"
+                "print((gc.mem_free(), os.statvfs('/')[:3], sys.platform, os.uname().machine, time.gmtime(0)[0], len(machine.unique_id())))"
+            )
+        )
+        heap = int(profile.heap.removesuffix("K")) * 1024
+        # the VM's objects are wider than a chip's: half as much again
+        assert heap * 1.4 < state[0] < heap * 1.6
+        assert state[1] == (profile.flash_block, profile.flash_block, profile.flash_blocks)
+        assert state[2:5] == (profile.port, profile.machine, profile.epoch)
+        assert state[5] == (8 if profile.port == "rp2" else 6)
+        if profile.watchdog_max_ms:
+            longest = profile.watchdog_max_ms
+            assert str(longest) in run(f"try:\n machine.WDT(timeout={longest + 1})\nexcept ValueError as error:\n print(error)")
+            run(f"machine.WDT(timeout={longest})")
+        has_partitions = run("try:\n import esp32; print(len(esp32.Partition.find()))\nexcept ImportError:\n print(-1)")
+        apps = [one for one in profile.partitions if one.type == 0]
+        assert int(has_partitions) == (len(apps) if apps else -1)
+
+
+def test_the_partitions_keep_a_flashs_rules_and_the_bootloader_rolls_back(make):
+    board = make()
+    prepare = "import esp32, machine\nP = esp32.Partition\nrunning = P(P.RUNNING)\nidle = running.get_next_update()\n"
+    with Session(board.port) as run:
+        run(prepare)
+        assert run("print(running.info()[4], idle.info()[4], P(P.BOOT).info()[4])") == "ota_0 ota_1 ota_0\n"
+        assert run("print(idle.ioctl(4), idle.ioctl(5))") == "384 4096\n"
+        # what was not erased can only lose ones
+        assert run("b = bytearray(2)\nidle.writeblocks(0, b'\\xe9\\x0f', 0)\nidle.readblocks(0, b, 0)\nprint(b.hex())") == "e90f\n"
+        assert run("idle.writeblocks(0, b'\\xf0\\xff', 0)\nidle.readblocks(0, b, 0)\nprint(b.hex())") == "e00f\n"
+        assert "-5379" in run("try:\n idle.set_boot()\nexcept OSError as error:\n print(error)")
+        run("idle.ioctl(6, 0)\nidle.readblocks(0, b, 0)\nassert b == b'\\xff\\xff'")
+        run("idle.writeblocks(0, b'\\xe9' + bytes(4095))\nidle.set_boot()")
+        assert run("print(P(P.BOOT).info()[4], P(P.RUNNING).info()[4])") == "ota_1 ota_0\n"
+        assert "-258" in run("try:\n idle.readblocks(384, b)\nexcept OSError as error:\n print(error)")
+    running = "import esp32; print(esp32.Partition(esp32.Partition.RUNNING).info()[4])"
+
+    def after_reset():
+        board.restart()
+        with Session(board.port) as run:
+            return run(running)
+
+    assert after_reset() == "ota_1\n"  # on trial
+    assert after_reset() == "ota_0\n"  # it did not confirm itself
+    with Session(board.port) as run:
+        run(prepare + "idle.set_boot()")
+    assert after_reset() == "ota_1\n"
+    with Session(board.port) as run:
+        run("import esp32; esp32.Partition.mark_app_valid_cancel_rollback()")
+    assert after_reset() == "ota_1\n"
+    assert after_reset() == "ota_1\n"
+
+
+def test_a_board_with_one_application_slot_has_nothing_to_update_into(make):
+    with Session(make("esp32s3").port) as run:
+        assert run("import esp32\nP = esp32.Partition\nprint(P(P.RUNNING).info()[4])") == "factory\n"
+        assert "-261" in run("try:\n P(P.RUNNING).get_next_update()\nexcept OSError as error:\n print(error)")
+
+
+def test_a_power_cut_at_any_write_leaves_a_board_that_boots_with_the_old_or_the_new_file(make):
+    board = make("rpi_pico_w")
+    change = "import os; f = open('new', 'w'); f.write('%s' * 9000); f.close(); os.rename('new', 'value'); print('wri' + 'tten')"
+    look = b"v = open('value').read(); v[0] if v == v[0] * 9000 else 'torn'"
+    value, n = b"", 0
+    with Wire(board.port) as wire:
+        wire.type(b"\r")
+        wire.until(b">>> ")
+        while True:
+            n += 1 if LONG else 3
+            new = chr(65 + n % 26)
+            before = board.line_count
+            board.cut_power_at_write(n)
+            wire.type((change % new).encode() + b"\r")
+            if board.wait_for("^written$|reset, cause: power on", 20, since=before)[0] == "written":
+                break
+            wire.until(b"information.\r\n>>> ")
+            now = wire.ask(look)
+            assert now == f"'{new}'\r\n".encode() or now == value or (not value and b"ENOENT" in now), n
+            value = now if b"ENOENT" not in now else b""
+    assert n > 6
+
+
+def test_the_button_is_an_input_with_interrupts_and_outputs_can_be_seen(make):
+    board = make()
+    with Session(board.port) as run:
+        run(
+            "import machine, time\nseen = []\nb = machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP)\n"
+            "b.irq(lambda pin: seen.append(pin.value()), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)\n"
+            "machine.Pin(2, machine.Pin.OUT).on()"
+        )
+        assert board.pins == {"2": 1}
+        presser = threading.Thread(target=board.press, args=(0.3,))
+        presser.start()
+        wait = "end = time.ticks_add(time.ticks_ms(), 5000)\nwhile len(seen) < 2 and time.ticks_diff(end, time.ticks_ms()) > 0:\n "
+        assert run(wait + "time.sleep_ms(10)\nprint(seen)") == "[0, 1]\n"
+        presser.join()
+        assert "invalid pin" in run("try:\n machine.Pin(40)\nexcept ValueError as error:\n print(error)")
+
+
+def test_a_timer_calls_during_sleeps(make):
+    with Session(make().port) as run:
+        run("import machine, time\nn = []\nt = machine.Timer(0)\nt.init(period=20, callback=lambda t: n.append(1))")
+        run("time.sleep_ms(300)\nt.deinit()")
+        assert int(run("k = len(n)\ntime.sleep_ms(60)\nassert len(n) == k\nprint(k)")) > 3
+
+
+@pytest.mark.parametrize(("name", "year", "kept"), [("esp32", 2000, True), ("rpi_pico_w", 2021, False)])
+def test_the_clock_starts_at_its_first_day_and_keeps_what_it_was_set_to(make, name, year, kept):
+    board = make(name)
+    look = "import time, machine; print(time.localtime()[0], machine.RTC().datetime()[0])"
+    with Session(board.port) as run:
+        assert run(look) == f"{year} {year}\n"
+        run("machine.RTC().datetime((2030, 2, 28, 3, 23, 59, 58, 0))")
+        assert run("t = time.localtime(); print(t[:5], time.mktime(t) == time.time())") == "(2030, 2, 28, 23, 59) True\n"
+    with Session(board.port) as run:  # a soft reset
+        assert run(look) == "2030 2030\n"
+    board.restart()
+    with Session(board.port) as run:
+        assert run(look) == ("2030 2030\n" if kept else f"{year} {year}\n")
+    board.power_cut()
+    with Session(board.port) as run:
+        assert run(look) == f"{year} {year}\n"
+
+
+def test_deep_sleep_ends_in_a_start_that_says_so_and_the_rtc_remembers(make):
+    board = make()
+    with Wire(board.port) as wire:
+        wire.type(b"\r")
+        wire.until(b">>> ")
+        wire.ask(b"import machine; machine.RTC().memory(b'abc')")
+        wire.type(b"machine.deepsleep(300)\r")
+        wire.until(b"information.\r\n>>> ")
+        assert wire.ask(b"import machine; machine.reset_cause(), machine.wake_reason(), machine.RTC().memory()") == b"(4, 4, b'abc')\r\n"
+
+
+@pytest.fixture
+def echo():
+    """A TCP server that sends back what comes: its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(link):
+            with link:
+                while data := link.recv(65536):
+                    link.sendall(data)
+
+        def accept():
+            try:
+                while True:
+                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+CONNECT = """
+import network, socket, time
+w = network.WLAN(network.STA_IF)
+w.active(True)
+w.connect('net', 'password')
+def wait(want, ms=5000):
+    end = time.ticks_add(time.ticks_ms(), ms)
+    while w.isconnected() != want and time.ticks_diff(end, time.ticks_ms()) > 0:
+        time.sleep_ms(20)
+    return w.isconnected()
+def reach(port):
+    s = socket.socket()
+    s.connect(socket.getaddrinfo('127.0.0.1', port)[0][-1])
+    s.settimeout(0.5)
+    return s
+def echoed(s, data):
+    s.write(data)
+    got = b''
+    try:
+        while len(got) < len(data):
+            got += s.recv(100)
+    except OSError as error:
+        return error.errno
+    return got
+print(wait(True))
+"""
+
+
+@pytest.mark.parametrize("name", ["esp32", "rpi_pico_w"])
+def test_wifi_connects_is_lost_and_comes_back(make, echo, name):
+    board = make(name)
+    with Session(board.port) as run:
+        assert "True" in run("import socket\ntry:\n socket.getaddrinfo('some.host', 1)\nexcept OSError:\n print(True)")  # no Wi-Fi yet
+        assert run(CONNECT) == "True\n"
+        assert run("print(w.ifconfig()[0] != '0.0.0.0', w.status() == network.STAT_GOT_IP, w.status('rssi') < 0)") == "True True True\n"
+        assert run(f"s = reach({echo}); print(echoed(s, b'one'))") == "b'one'\n"
+        board.wifi("off")
+        assert run("print(wait(False))") == "False\n"
+        assert run("print(echoed(s, b'two'))") in ("110\n", "11\n")  # silence, not an error
+        assert "-" in run(f"try:\n reach({echo})\nexcept OSError as error:\n print(error)")
+        board.wifi("on")
+        if name == "rpi_pico_w":  # it does not come back by itself
+            assert run("print(wait(True, 500))\nw.connect()") == "False\n"
+        assert run("print(wait(True))") == "True\n"
+        assert run(f"s = reach({echo}); print(echoed(s, b'three'))") == "b'three'\n"
+        board.wifi("wrong-password")
+        run("w.disconnect()\ntime.sleep_ms(50)\nw.connect('net', 'password2')\ntime.sleep_ms(250)")
+        assert run("print(w.isconnected(), w.status() in (network.STAT_WRONG_PASSWORD, network.STAT_CONNECTING))") == "False True\n"
+        board.wifi("no-dns")
+        run("w.disconnect()\nw.connect('net', 'password')\nwait(True)")
+        assert "-" in run(f"try:\n reach({echo})\nexcept OSError as error:\n print(error)")
+
+
+def test_wifi_outlives_a_soft_reset_and_not_a_hard_one(make):
+    board = make()
+    with Session(board.port) as run:
+        run(CONNECT)
+    with Session(board.port) as run:
+        assert run("import network; print(network.WLAN().isconnected(), network.WLAN().config('ssid'))") == "True net\n"
+    board.restart()
+    with Session(board.port) as run:
+        assert run("import network; print(network.WLAN().isconnected(), network.WLAN().active())") == "False False\n"
+
+
+def test_the_network_can_be_silent_late_and_in_single_bytes(make, echo):
+    board = make()
+    with Session(board.port) as run:
+        run(CONNECT)
+        run(f"s = reach({echo})")
+        assert run("print(echoed(s, b'abc'))") == "b'abc'\n"
+        board.air.silent = True
+        assert run("print(echoed(s, b'def'))") in ("110\n", "11\n")
+        board.air.silent = False
+        assert run("print(s.recv(3))") == "b'def'\n"
+        board.air.delay = 0.2
+        assert int(run("t = time.ticks_ms(); echoed(s, b'ghi'); print(time.ticks_diff(time.ticks_ms(), t))")) >= 400
+        board.air.delay, board.air.dribble = 0.0, True
+        assert run("print(echoed(s, bytes(300)) == bytes(300))") == "True\n"
+
+
+def test_datagrams_pass_too(make):
+    board = make()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, Session(board.port) as run:
+        server.bind(("127.0.0.1", 0))
+        run(CONNECT)
+        run(
+            f"u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.settimeout(5)\n"
+            f"u.sendto(b'ping', socket.getaddrinfo('127.0.0.1', {server.getsockname()[1]})[0][-1])"
+        )
+        server.settimeout(10)
+        data, sender = server.recvfrom(100)
+        server.sendto(data + b" pong", sender)
+        assert run("print(u.recvfrom(100)[0])") == "b'ping pong'\n"
+
+
+def test_what_a_board_has_not_is_said(tmp_path):
+    with Board(tmp_path, main=_idle(tmp_path)) as board:
+        with pytest.raises(BoardError, match="has no Wi-Fi"):
+            board.wifi("off")
+        with pytest.raises(BoardError, match="has no button"):
+            board.press()
+        with pytest.raises(BoardError, match="without a terminal"):
+            _ = board.port
+    with pytest.raises(BoardError, match="is off"):
+        board.cut_power_at_write(1)
+
+
+def _idle(folder):
+    main = folder / "idle.py"
+    main.write_text("import time\nwhile True:\n    time.sleep_ms(10)\n")
+    return main
+
+
+def test_each_chip_board_has_what_flashing_needs():
+    for name in CHIPS:
+        profile = Profile.load(name)
+        assert (
+            profile.firmware["how"] in ("esptool", "uf2") and profile.firmware["file"] and profile.firmware["page"].startswith("https://")
+        )
+        assert profile.flash_offset + profile.flash_size <= profile.chip_size
+        ends = 0x9000
+        for part in profile.partitions:
+            assert part.offset >= ends, part.name
+            ends = part.offset + part.size
+        if profile.partitions:
+            assert profile.partitions[-1].name == "vfs" and ends == profile.chip_size
+            assert (profile.partitions[-1].offset, profile.partitions[-1].size) == (profile.flash_offset, profile.flash_size)

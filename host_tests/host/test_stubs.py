@@ -1,0 +1,198 @@
+"""The stand-ins for a chip's modules, and what the firmware takes from these modules, against MicroPython's public stubs (build/stubs)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools.paths import BOARDS, BUILD, FIRMWARE, ROOT
+
+VM = ROOT / "tools" / "board" / "vm"
+PORTS = {"esp32": ("machine", "network", "esp32"), "rp2": ("machine", "network", "rp2")}
+# the stand-in has more than a chip where it plays both ports, or the machine itself
+ONLY_ON = {
+    "esp32": {"bootloader", "lightsleep"},
+    "rp2": {"wake_reason", "lightsleep"},
+}
+# modules that only a chip has, so that their names are worth checking; all others are tried on the VM itself
+CHIP_MODULES = {"machine", "network", "esp32", "rp2", "esp", "lwip"}
+
+
+class Names(ast.NodeVisitor):
+    """Public names of a module or class: name -> its functions (one for each overload), its Names for a class, or None."""
+
+    def __init__(self, body: list[ast.stmt]) -> None:
+        self.found: dict[str, object] = {}
+        for node in body:
+            self._take(node)
+
+    def _take(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.FunctionDef):
+            self.found.setdefault(node.name, [])
+            if isinstance(self.found[node.name], list):
+                self.found[node.name].append(node)  # type: ignore[attr-defined]
+        elif isinstance(node, ast.ClassDef):
+            names = Names(node.body)
+            names.bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            self.found[node.name] = names
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if ast.unparse(node.annotation) != "Incomplete":  # the manual has it, this port's firmware has not
+                self.found[node.target.id] = None
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    self.found[target.id] = None
+        elif isinstance(node, ast.If):
+            for inner in [*node.body, *node.orelse]:
+                self._take(inner)
+
+    bases: list[str] = []
+
+
+def stub(port: str, module: str) -> Names:
+    folder = BUILD / "stubs" / port
+    path = next((p for p in (folder / f"{module}.pyi", folder / module / "__init__.pyi") if p.is_file()), None)
+    if path is None:
+        assert folder.is_dir(), "MicroPython's stubs are not in build/stubs; `make setup` fetches them"
+        raise KeyError(module)
+    return Names(ast.parse(path.read_text()).body)
+
+
+def stand_in(port: str, module: str) -> Names:
+    """What the stand-in has on this port: its own tests of the port are decided, not followed."""
+    tree = ast.parse((VM / f"{module}.py").read_text())
+    return Names(decided(tree.body, port))
+
+
+def decided(body: list[ast.stmt], port: str) -> list[ast.stmt]:
+    kept: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.If):
+            condition = ast.unparse(node.test)
+            truth = {
+                "_PORT != 'rp2'": port != "rp2",
+                "_PORT != 'unix'": True,
+                "_PORT == 'esp32'": port == "esp32",
+                "_ESP32": port == "esp32",
+            }.get(condition)
+            if truth is not None:
+                kept += decided(node.body if truth else node.orelse, port)
+                continue
+        if isinstance(node, ast.ClassDef):
+            node.body = decided(node.body, port)
+        kept.append(node)
+    return kept
+
+
+def public(names: Names) -> dict[str, object]:
+    return {name: what for name, what in names.found.items() if not name.startswith("_") or name == "__init__"}
+
+
+def imported(module: str) -> set[str]:
+    """What the stand-in itself imports: it is visible in it, and no part of it."""
+    tree = ast.parse((VM / f"{module}.py").read_text())
+    return {
+        (alias.asname or alias.name) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+    }
+
+
+def accepts(stub_function: ast.FunctionDef, ours: ast.FunctionDef, method: bool) -> str | None:
+    """Why ours cannot be called in every way that the stub can; None when it can."""
+
+    def parts(function: ast.FunctionDef) -> tuple[list[str], int, set[str], bool, bool]:
+        a = function.args
+        positional = [arg.arg for arg in (*a.posonlyargs, *a.args)]
+        static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in function.decorator_list)
+        if method and not static:
+            positional = positional[1:]
+        return positional, len(positional) - len(a.defaults), {arg.arg for arg in a.kwonlyargs}, a.vararg is not None, a.kwarg is not None
+
+    theirs, needed_by_them, their_keywords, their_rest, _ = parts(stub_function)
+    mine, needed_by_me, my_keywords, my_rest, my_options = parts(ours)
+    if len(theirs) > len(mine) and not my_rest:
+        return f"takes {len(mine)} arguments, the real one {len(theirs)}: {theirs}"
+    if needed_by_me > needed_by_them and not their_rest:
+        return f"needs {needed_by_me} arguments, the real one {needed_by_them}"
+    if (missing := their_keywords - my_keywords - set(mine)) and not my_options:
+        return f"does not know {sorted(missing)}"
+    return None
+
+
+def compare(place: str, real: Names, ours: Names, known: set[str]) -> list[str]:
+    wrong = []
+    for name, what in public(ours).items():
+        if name in known:
+            continue
+        if name not in real.found:
+            if name != "__init__" and not any(base in ("AbstractBlockDev", "PinBase") for base in real.bases):
+                wrong.append(f"{place}.{name} is not in the real one")
+            continue
+        theirs = real.found[name]
+        if isinstance(what, Names) and isinstance(theirs, Names):
+            wrong += compare(f"{place}.{name}", theirs, what, known)
+        elif isinstance(what, list) and isinstance(theirs, list):
+            method = place.count(".") > 0
+            for overload in theirs:
+                if reason := accepts(overload, what[0], method):
+                    wrong.append(f"{place}.{name} {reason}")
+    return wrong
+
+
+@pytest.mark.parametrize(("port", "module"), [(port, module) for port, modules in PORTS.items() for module in modules])
+def test_a_stand_in_has_nothing_that_the_chip_has_not_and_can_be_called_as_the_chips(port: str, module: str) -> None:
+    wrong = compare(module, stub(port, module), stand_in(port, module), imported(module) | ONLY_ON[port])
+    assert not wrong, "\n".join(wrong)
+
+
+def used(path: Path) -> set[tuple[str, str]]:
+    """(module, name) of what a file takes from modules that only chips have."""
+    tree = ast.parse(path.read_text())
+    aliases: dict[str, str] = {}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            aliases.update({alias.asname or alias.name: alias.name for alias in node.names if alias.name in CHIP_MODULES})
+        elif isinstance(node, ast.ImportFrom) and node.module in CHIP_MODULES and not node.level:
+            found |= {(node.module, alias.name) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            found.add((aliases[node.value.id], node.attr))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) == 2:
+            target, name = node.args[:2]
+            if isinstance(target, ast.Name) and target.id in aliases and isinstance(name, ast.Constant):
+                found.add((aliases[target.id], str(name.value)))
+    return found
+
+
+def sources(port: str) -> list[Path]:
+    """Firmware that this port's chips run."""
+    other = {"esp32": ("rp2", "rp2_board"), "rp2": ("esp32", "esp32_board")}[port]
+    files = [p for p in FIRMWARE.rglob("*.py") if p.stem not in (*other, "cpython") or p.parent.name != "port"]
+    files += [p for p in BOARDS.glob("*/*.py") if f'port = "{port}"' in (p.parent / "board.toml").read_text()]
+    return files
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_firmware_uses_of_a_chips_modules_only_what_the_chip_has_and_the_stand_in_too(port: str) -> None:
+    wrong = []
+    for path in sources(port):
+        for module, name in sorted(used(path)):
+            where = f"{path.relative_to(ROOT)}: {module}.{name}"
+            try:
+                real = stub(port, module)
+            except KeyError:
+                continue  # a module of the other port, which is imported where it exists only
+            if name not in real.found:
+                wrong.append(f"{where} is not there on {port}")
+            elif module in PORTS[port] and name not in stand_in(port, module).found:
+                wrong.append(f"{where} is not in the stand-in")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_wrong_name_and_a_wrong_signature_are_found() -> None:
+    real = Names(
+        ast.parse("def reset() -> None: ...\nclass WDT:\n    def __init__(self, id: int = 0, timeout: int = 5000) -> None: ...\n").body
+    )
+    ours = Names(ast.parse("def resett(): pass\nclass WDT:\n    def __init__(self, timeout): pass\n").body)
+    wrong = compare("machine", real, ours, set())
+    assert [line.partition(" ")[0] for line in wrong] == ["machine.resett", "machine.WDT.__init__"]
