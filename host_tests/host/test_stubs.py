@@ -68,13 +68,9 @@ def decided(body: list[ast.stmt], port: str) -> list[ast.stmt]:
     kept: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.If):
-            condition = ast.unparse(node.test)
-            truth = {
-                "_PORT != 'rp2'": port != "rp2",
-                "_PORT != 'unix'": True,
-                "_PORT == 'esp32'": port == "esp32",
-                "_ESP32": port == "esp32",
-            }.get(condition)
+            esp32, rp2 = port == "esp32", port == "rp2"
+            known = {"_PORT != 'rp2'": not rp2, "_PORT == 'esp32'": esp32, "_ESP32": esp32, "_PORT != 'unix'": True}
+            truth = known.get(ast.unparse(node.test))
             if truth is not None:
                 kept += decided(node.body if truth else node.orelse, port)
                 continue
