@@ -126,18 +126,24 @@ class VirtualBoard:
 
     def ask(self, what: str, **more: Any) -> Any:
         """Have it do something -> its answer. Raises BoardError with its reason."""
-        with self._connect() as link, link.makefile("rb") as file:
-            self._send(link, what, more)
-            return self._answer(file.readline(_LINE))
+        try:
+            with self._connect() as link, link.makefile("rb") as file:
+                self._send(link, what, more)
+                return self._answer(file.readline(_LINE))
+        except OSError as error:
+            raise BoardError(f"{self.name} does not answer: {error}") from error
 
     def console(self) -> Iterator[str]:
         """Its console's lines from now on, until it is down."""
-        with self._connect() as link, link.makefile("rb") as file:
-            self._send(link, "console", {})
-            self._answer(file.readline(_LINE))
-            link.settimeout(None)
-            for line in file:
-                yield line.decode(errors="replace").rstrip("\n")
+        try:
+            with self._connect() as link, link.makefile("rb") as file:
+                self._send(link, "console", {})
+                self._answer(file.readline(_LINE))
+                link.settimeout(None)
+                for line in file:
+                    yield line.decode(errors="replace").rstrip("\n")
+        except OSError:
+            return  # its process was killed
 
     def state(self) -> Known:
         """What is known of it."""
@@ -160,10 +166,7 @@ class VirtualBoard:
         return link
 
     def _send(self, link: socket.socket, what: str, more: dict[str, Any]) -> None:
-        try:
-            link.sendall(json.dumps({"word": self._word, "do": what, **more}).encode() + b"\n")
-        except OSError as error:
-            raise BoardError(f"{self.name} does not answer: {error}") from error
+        link.sendall(json.dumps({"word": self._word, "do": what, **more}).encode() + b"\n")
 
     def _answer(self, line: bytes) -> Any:
         try:

@@ -365,6 +365,7 @@ class Chip:
         if word == "reset":
             self._restart(ResetCause.HARD_RESET)
         elif word == "power_cut":
+            self._around.page.cut_at_write(0)
             self._restart(ResetCause.POWER_ON)
         elif word == "soft_reset":
             self._restart(ResetCause.SOFT_RESET)

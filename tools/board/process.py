@@ -99,7 +99,10 @@ class Board:
         self._reset(ResetCause.POWER_ON)
 
     def cut_power_at_write(self, n: int) -> None:
-        """The power goes in the middle of the n-th write or erase of its flash from now on, and comes back. 0: it does not after all."""
+        """The power goes in the middle of the n-th write or erase of its flash from now on, and comes back. 0: it does not after all.
+
+        A reset on the way begins the count anew.
+        """
         self._surroundings().page.cut_at_write(n)
 
     @property

@@ -7,8 +7,8 @@ _ERASED = 0xFF
 class Flash:
     """Blocks in the file `path`. What is written is in the file when writeblocks returns; there is no cache to lose.
 
-    `orders` gives (number, n) of the last order to cut the power: when the number changes, the n-th write or erase from then on stays
-    half done, and `cut` is called.
+    `orders` gives (number, n) of the last order to cut the power: when the number is new, the n-th write or erase from then on stays
+    half done, and `cut` is called; n = 0 is no order.
     """
 
     def __init__(self, path, block_size, blocks, orders=None, cut=None):
@@ -18,7 +18,7 @@ class Flash:
         self._erased = bytes([_ERASED]) * block_size
         self._orders = orders
         self._cut = cut
-        self._order = orders()[0] if orders else 0
+        self._order = None
         self._left = 0
 
     def readblocks(self, block, buffer, offset=0):

@@ -1,0 +1,130 @@
+"""`redpoll board up` and its companions: boards that stay, by their names; the firmware's tests over their serial ports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from serial_client import Session, mpremote
+
+from tools.board.boards import VirtualBoard, known_boards
+from tools.board.errors import BoardError
+from tools.board.profile import Profile
+from tools.paths import ROOT
+
+LONG = bool(os.environ.get("REDPOLL_LONG"))
+CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
+# one profile and a part of the tests always, everything on request
+RUNS = (
+    [(name, []) for name in CHIPS] if LONG else [("rpi_pico_w", ["host_tests/device/test_backoff.py", "host_tests/device/test_record.py"])]
+)
+
+
+@pytest.fixture(autouse=True)
+def boards(tmp_path, monkeypatch):
+    """A place of its own for the boards; none outlives the test."""
+    monkeypatch.setenv("REDPOLL_BOARDS", str(tmp_path / "boards"))
+    yield
+    for known in known_boards():
+        if known.up:
+            VirtualBoard(known.name).down()
+
+
+def redpoll(*arguments, fails=False):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "board", *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert bool(ran.returncode) == fails, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def test_up_prints_the_port_and_the_board_stays_until_down(tmp_path):
+    port = redpoll("up", "one", "--profile", "rp2040").strip()
+    assert port == str(tmp_path / "boards" / "one" / "tty")
+    assert redpoll("up", "one").strip() == port  # it is up already
+    mpremote(port, "exec", "with open('kept', 'w') as file: file.write('yes')")
+    assert redpoll("list").split() == ["one", "rpi_pico_w", "up", port]
+    redpoll("down", "one")
+    assert redpoll("list").split() == ["one", "rpi_pico_w", "down"]
+    assert not os.path.lexists(port)
+    assert redpoll("up", "one").strip() == port
+    assert "yes" in mpremote(port, "fs", "cat", ":kept")
+    redpoll("down", "one")
+    assert "up one starts it" in redpoll("down", "one", fails=True)
+    assert "--fresh makes it an esp32" in redpoll("up", "one", "--profile", "esp32", fails=True)
+    assert "there is no board 'nix'" in redpoll("up", "two", "--profile", "nix", fails=True)
+    assert "letters, digits" in redpoll("up", "../two", fails=True)
+
+
+def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
+    board = VirtualBoard("one")
+    port = board.up("esp32")
+    command = [sys.executable, "-m", "tools.cli", "board", "console", "one"]
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        with Session(port) as run:
+            run("import machine, time, network\nb = machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP)")
+            run("w = network.WLAN(); w.active(True); w.connect('net', 'password')")
+            board.ask("wifi", to="off")
+            assert "False" in run("time.sleep_ms(300); print(w.isconnected())")
+            board.ask("wifi", to="on")
+            assert run("time.sleep_ms(900); print(w.isconnected())") == "True\n"
+            with pytest.raises(BoardError, match="can be on, off"):
+                board.ask("wifi", to="nix")
+            run("machine.Pin(2, machine.Pin.OUT).on()")
+            assert board.ask("pins") == {"2": 1}
+        board.ask("power-cut", at_write=2)
+        mpremote(port, "exec", "--no-follow", "with open('file', 'w') as file: file.write('x' * 5000)")
+        deadline = time.monotonic() + 20
+        while "cause: power on" not in (board.folder / "console.log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        redpoll("power-cut", "one")
+        redpoll("reset", "one")
+        redpoll("network", "one", "--delay", "0.1")
+        redpoll("button", "one")
+        with pytest.raises(BoardError, match="does not know"):
+            board.ask("dance")
+        board.down()
+        assert "redpoll board: reset, cause: power on\n" in watcher.communicate(timeout=20)[0]
+    finally:
+        watcher.kill()
+        watcher.communicate()
+
+
+def test_who_does_not_know_the_word_is_not_obeyed(monkeypatch):
+    board = VirtualBoard("one")
+    board.up("esp32")
+    control = board.folder / "control.json"
+    assert control.stat().st_mode & 0o077 == 0
+    right = control.read_text()
+    control.write_text(right.replace('"word": "', '"word": "0'))
+    with pytest.raises(BoardError, match="the word is wrong"):
+        board.ask("down")
+    control.write_text(right)
+    assert board.is_up()
+
+
+def test_a_board_whose_process_was_killed_can_be_started_again():
+    board = VirtualBoard("one")
+    board.up("esp32")
+    os.kill(json.loads((board.folder / "control.json").read_text())["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while board.is_up():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert mpremote(board.up(), "exec", "print('again')").endswith("again\n")
+
+
+@pytest.mark.parametrize(("profile", "tests"), RUNS)
+@pytest.mark.timeout(7200 if LONG else 300)
+def test_the_firmwares_tests_pass_over_the_serial_port(profile, tests, figure):
+    port = VirtualBoard("tested").up(profile)
+    command = [sys.executable, "-m", "pytest", *(tests or ["host_tests/device"]), "--board", str(port), "--board-title", profile, "-rs"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert ran.returncode == 0, ran.stdout[-8000:]
+    figure(f"{profile}: {ran.stdout.strip().splitlines()[-1]}")
