@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import ssl
 import sys
@@ -19,11 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tools.private import write_private
+
 log = logging.getLogger("redpoll.hub.broker")
+
+PORT_VARIABLE, TOKEN_VARIABLE = "REDPOLL_BROKER_CONTROL", "REDPOLL_BROKER_TOKEN"  # of the environment of the child (rumqttd.py)
 
 PACKET_MAX = 512 * 1024  # bytes in one publish: telemetry may have 128 KB
 _START_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
+_END_SECONDS = 5.0
+_STATE_FILE = "rumqttd.json"  # how to get hold of the child: for the hub that comes after a killed one
 
 _CONFIG = """\
 id = 0
@@ -130,7 +137,11 @@ def configuration(host: str, port: int, port_311: int) -> str:
 
 
 class EmbeddedBroker:
-    """rumqttd in a child process that is started again when it dies and goes when the hub goes."""
+    """rumqttd in a child process that is started again when it dies.
+
+    It goes when the hub goes. When the hub is killed it stays for a while (rumqttd.py), with what boards were told is taken, and the next
+    hub of the same directory goes on with it, if it is to listen in the same places.
+    """
 
     def __init__(
         self, host: str, port: int | None, folder: Path, on_session: Callable[[str, str | None], None], certificate: Path | None = None
@@ -144,7 +155,8 @@ class EmbeddedBroker:
         self._folder = folder
         self._certificate = certificate
         self._on_session = on_session
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | None = None  # None: started by the hub before this one
+        self._control: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._sessions: set[str] = set()
         self._ports: list[int] = []  # for MQTT 5 and for MQTT 3.1.1: where devices find it
@@ -167,17 +179,16 @@ class EmbeddedBroker:
 
     async def start(self) -> None:
         """Start and wait until both listeners answer. Raises BrokerError."""
-        first, beside = self._wanted_port, self._wanted_port + 1
-        check_port_is_free("embedded", self._host, first)
-        if first and beside < 65536 and is_free(self._host, beside):
-            self._ports = [first, beside]
-        else:
-            self._ports = [first or free_port(self._host), free_port(self._host)]
-        self._inner = self._ports if self._certificate is None else [free_port(), free_port()]
-        config = self._folder / "rumqttd.toml"
-        config.write_text(configuration(self._host if self._certificate is None else self._inner_host, *self._inner))
-        await self._spawn(config)
-        self._watch = asyncio.create_task(self._keep(config))
+        if not await self._adopt():
+            first, beside = self._wanted_port, self._wanted_port + 1
+            check_port_is_free("embedded", self._host, first)
+            if first and beside < 65536 and is_free(self._host, beside):
+                self._ports = [first, beside]
+            else:
+                self._ports = [first or free_port(self._host), free_port(self._host)]
+            self._inner = self._ports if self._certificate is None else [free_port(), free_port()]
+            await self._spawn()
+        self._watch = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
         """End the child and wait until it is gone."""
@@ -188,21 +199,53 @@ class EmbeddedBroker:
             self._watch = None
         await self._end()
 
-    async def _spawn(self, config: Path) -> None:
+    async def _adopt(self) -> bool:
+        """Go on with the broker that a killed hub has left. One that listens elsewhere is ended."""
+        try:
+            left = json.loads((self._folder / _STATE_FILE).read_text())
+            self._control = await _hold(left["control"], left["token"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        same = (left["host"], left["tls"]) == (self._host, self._certificate is not None)
+        if not same or self._wanted_port not in (0, left["ports"][0]):
+            await self._end()
+            return False
+        self._ports, self._inner = left["ports"], left["inner"]
+        log.info("going on with the broker of the hub that was here before")
+        return True
+
+    async def _spawn(self) -> None:
+        config = self._folder / "rumqttd.toml"
+        config.write_text(configuration(self._host if self._certificate is None else self._inner_host, *self._inner))
+        control, token = free_port(), secrets.token_urlsafe(24)
+        state = {"control": control, "token": token, "host": self._host, "tls": self._certificate is not None}
+        state |= {"ports": self._ports, "inner": self._inner}
+        write_private(self._folder / _STATE_FILE, json.dumps(state).encode())
+        environment = {"PYTHONPATH": os.pathsep.join(sys.path), PORT_VARIABLE: str(control), TOKEN_VARIABLE: token}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tools.hub.rumqttd", str(config), *self._tls_arguments(),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, env={**os.environ, **environment},
         )  # fmt: skip
-        deadline = asyncio.get_running_loop().time() + _START_SECONDS
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _START_SECONDS
         reached_at = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host
-        for host, port in {*((reached_at, port) for port in self._ports), *((self._inner_host, port) for port in self._inner)}:
-            while not await answers(host, port):
+        for host, port in {
+            *((reached_at, port) for port in self._ports), *((self._inner_host, port) for port in self._inner), ("127.0.0.1", control),
+        }:  # fmt: skip
+            while not await (self._holds(control, token) if port == control else answers(host, port)):
                 if self._process.returncode is not None:
                     raise BrokerError(f"the embedded broker ended with status {self._process.returncode} while it started")
-                if asyncio.get_running_loop().time() > deadline:
+                if loop.time() > deadline:
                     await self._end()
                     raise BrokerError(f"the embedded broker did not listen on port {port} within {_START_SECONDS:g} s")
                 await asyncio.sleep(0.02)
+
+    async def _holds(self, control: int, token: str) -> bool:
+        try:
+            self._control = await _hold(control, token)
+        except OSError:
+            return False
+        return True
 
     def _tls_arguments(self) -> list[str]:
         if self._certificate is None:
@@ -210,21 +253,23 @@ class EmbeddedBroker:
         pairs = zip(self._ports, self._inner, strict=True)
         return [str(self._certificate), self._host, *(str(port) for pair in pairs for port in pair)]
 
-    async def _keep(self, config: Path) -> None:
+    async def _keep(self) -> None:
         """Read what the child tells; start it again when it ends by itself."""
         while True:
-            process = self._process
-            assert process is not None and process.stdout is not None
-            async for line in process.stdout:
-                self._told(line)
-            status = await process.wait()
-            log.error("the embedded broker ended with status %s; starting it again", status)
+            assert self._control is not None
+            with contextlib.suppress(OSError):
+                async for line in self._control[0]:
+                    self._told(line)
+            self._control[1].close()
+            self._control = None
+            status = None if self._process is None else await self._process.wait()
+            log.error("the embedded broker ended with status %s; starting it again", "unknown" if status is None else status)
             for client in sorted(self._sessions):
                 self._on_session(client, "the broker ended")
             self._sessions.clear()
             while True:
                 try:
-                    await self._spawn(config)
+                    await self._spawn()
                     break
                 except BrokerError as error:
                     log.error("%s; trying again in %g s", error, _RESTART_SECONDS)
@@ -245,16 +290,29 @@ class EmbeddedBroker:
             self._on_session(client, "disconnected" if happened.get("clean") else "connection lost")
 
     async def _end(self) -> None:
+        """Say so to the child; one that does not go is killed."""
+        if self._control is not None:
+            reader, writer = self._control
+            self._control = None
+            with contextlib.suppress(OSError, TimeoutError):
+                writer.write(b"end\n")
+                await asyncio.wait_for(reader.read(), _END_SECONDS)
+            writer.close()
+            (self._folder / _STATE_FILE).unlink(missing_ok=True)
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if process is not None and process.returncode is None:
+            try:
+                await asyncio.wait_for(process.wait(), _END_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _hold(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the control port of a broker's process. Raises OSError."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(token.encode() + b"\n")
+    return reader, writer
 
 
 def free_port(host: str = "127.0.0.1") -> int:

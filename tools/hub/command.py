@@ -130,8 +130,9 @@ class _Broker:
 
     address: BrokerAddress  # where the hub's own clients find it
     listeners: list[Listener]  # where devices do
-    session: str | None = None  # the client id of the hub's session there; None: it keeps none, and tells of sessions by itself
+    session: str  # the client id of the hub's session there
     certificate_changed: Callable[[], None] = lambda: None
+    tells: bool = False  # of sessions, by itself; it does not take `$EDC` either
     keeps_logins: bool = False
 
 
@@ -176,7 +177,7 @@ class _Process:
             mqtt_task = asyncio.create_task(mqtt.run())
             stack.push_async_callback(_cancel, mqtt_task)
             await _until_ready(mqtt, mqtt_task, broker.address, stopping)
-            kura = KuraMqtt(hub, mqtt.watcher, dollar=broker.session is not None)
+            kura = KuraMqtt(hub, mqtt.watcher, dollar=not broker.tells)
             stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
             with contextlib.suppress(TimeoutError):  # the hub does without it
                 await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
@@ -192,7 +193,7 @@ class _Process:
             http_task = asyncio.create_task(http.serve([self._server]))
             sweep_task = asyncio.create_task(_sweep(hub))
             stack.push_async_callback(_cancel, sweep_task)
-            if broker.session is not None:
+            if not broker.tells:
                 stack.push_async_callback(_cancel, asyncio.create_task(sessions.watch(mqtt.watcher, hub.on_session)))
             if self._certificates is not None:
                 stack.push_async_callback(_cancel, asyncio.create_task(self._certificates.look_after(broker.certificate_changed)))
@@ -212,9 +213,9 @@ class _Process:
             stopped.cancel()
 
     async def _start_broker(self, hub: Hub, stack: contextlib.AsyncExitStack) -> "_Broker":
-        choice, data = self._choice, self._settings.data
+        choice, data, session = self._choice, self._settings.data, _session(self._settings)
         if choice.address is not None:
-            return _Broker(choice.address, [Listener("MQTT", choice.address)], _session(self._settings))
+            return _Broker(choice.address, [Listener("MQTT", choice.address)], session)
         await hub.do(lambda unit: presence.all_sessions_down(unit, "the hub was restarted"))
         certificate = None if self._certificates is None else self._certificates.path
         if choice.kind == "mosquitto":
@@ -233,7 +234,7 @@ class _Process:
         embedded = EmbeddedBroker(self._host, choice.port, data, hub.on_session, certificate)
         stack.push_async_callback(embedded.stop)
         await embedded.start()
-        return _Broker(embedded.address, embedded.listeners)
+        return _Broker(embedded.address, embedded.listeners, session, tells=True)
 
     def _announce(self, listeners: list[Listener]) -> None:
         """Write hub.json, whole or not at all, and say where the hub is."""

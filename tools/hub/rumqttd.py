@@ -2,37 +2,50 @@
 
 For each pair of ports it takes TLS connections on the first and passes them on to rumqttd's plain listener on the second (terminator.py).
 
-rumqttd has no call to stop it and no hook for sessions, so it runs in a child process whose standard input is held by the hub: when that
-closes, whatever happened to the hub, the child goes. What rumqttd does tell about sessions is its log, which this process reads as it is
-made and turns into lines on standard output, one JSON object each:
+rumqttd has no call to stop it and no hook for sessions, so it runs in a child process. What rumqttd does tell about sessions is its log,
+which this process reads as it is made and turns into lines, one JSON object each:
 
     {"up": "client id"}     the first session of this client is there
     {"down": "client id", "clean": true}   the last one is gone; clean: it ended with DISCONNECT
+
+A hub holds it by a connection to the loopback port in REDPOLL_BROKER_CONTROL, over which it sends the token in REDPOLL_BROKER_TOKEN and is
+told of the sessions that are there and of what becomes of them; at the line `end` the process ends. When that connection breaks the hub was
+killed. What boards were told is taken waits here, so the process waits for the next hub, LINGER_SECONDS long. Without that port it
+ends when its standard input does.
 
 rumqttd 0.20 panics when a client vanishes in a flood of messages; the listener that it happens to then refuses everybody, while the
 process lives on. So it ends when it says on standard error that it panicked, and the hub starts it again.
 """
 
 import asyncio
+import contextlib
+import hmac
 import json
 import logging
 import os
+import queue
 import re
 import signal
+import socket
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from iotcore import IotCoreBroker
 
 from tools.hub.authority import server_context
+from tools.hub.broker import PORT_VARIABLE, TOKEN_VARIABLE
 from tools.hub.terminator import follow_certificate, terminate
 
 _SESSION = re.compile(r'incoming_(connect|disconnect); client_id="([0-9A-Za-z_.:-]{1,128})"')
 _ROUTER = "rumqttd.router.routing"
 _SPANS = "tracing.span"
 PANICKED, NO_TLS = 70, 71  # exit statuses
+LINGER_SECONDS = 30.0
+_TOKEN_SECONDS = 5.0
 
 
 class Sessions:
@@ -63,10 +76,81 @@ class Sessions:
         return {"down": client, "clean": clean} if before else None
 
 
+class Control:
+    """The hub's hold on this process."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._token = token.encode()
+        self._server = socket.create_server(("127.0.0.1", port))
+        self._up: dict[str, None] = {}
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._hub: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, happened: dict[str, object]) -> None:
+        """What became of a session: remembered, and told to the hub without waiting for it."""
+        with self._lock:
+            if "up" in happened:
+                self._up[str(happened["up"])] = None
+            else:
+                self._up.pop(str(happened["down"]), None)
+            if self._hub is not None:
+                self._lines.put(json.dumps(happened).encode() + b"\n")
+
+    def serve(self) -> None:
+        """Serve one hub after another; ends the process when one says so, or none comes."""
+        threading.Thread(target=self._send, daemon=True).start()
+        while True:
+            deadline = time.monotonic() + LINGER_SECONDS
+            hub = None
+            while hub is None:
+                hub = self._accept(deadline)
+            with self._lock:
+                self._hub = hub
+                for client in self._up:
+                    self._lines.put(json.dumps({"up": client}).encode() + b"\n")
+            with contextlib.suppress(OSError):
+                if hub.recv(16).startswith(b"end"):
+                    os._exit(0)
+            with self._lock:
+                self._hub = None
+                while not self._lines.empty():
+                    self._lines.get_nowait()
+            hub.close()
+
+    def _accept(self, deadline: float) -> socket.socket | None:
+        """Whoever knows the token; None for others. Ends the process at the deadline."""
+        self._server.settimeout(max(0.01, deadline - time.monotonic()))
+        try:
+            connection, _ = self._server.accept()
+        except TimeoutError:
+            os._exit(0)
+        connection.settimeout(_TOKEN_SECONDS)
+        with contextlib.suppress(OSError), connection.makefile("rb") as file:
+            if hmac.compare_digest(file.readline(256).strip(), self._token):
+                connection.settimeout(None)
+                return connection
+        connection.close()
+        return None
+
+    def _send(self) -> None:
+        while True:
+            line = self._lines.get()
+            hub = self._hub
+            if hub is not None:
+                with contextlib.suppress(OSError):
+                    hub.sendall(line)
+
+
+def _print(happened: dict[str, object]) -> None:
+    print(json.dumps(happened), flush=True)
+
+
 class _SessionLog(logging.Logger):
     """A logger that does as little as can be for the thousands of records that are not about sessions."""
 
     sessions = Sessions()
+    tell: Callable[[dict[str, object]], None] = staticmethod(_print)
 
     def makeRecord(self, name: str, level: int, fn: str, lno: int, msg: object, *rest: Any, **more: Any) -> Any:  # noqa: ARG002
         return msg
@@ -74,7 +158,7 @@ class _SessionLog(logging.Logger):
     def handle(self, record: Any) -> None:
         happened = self.sessions.read(str(record))
         if happened is not None:
-            print(json.dumps(happened), flush=True)
+            self.tell(happened)
 
 
 def exit_on_panic() -> None:
@@ -123,7 +207,12 @@ def main() -> None:
         logger.propagate = False
         logging.Logger.manager.loggerDict[name] = logger
     exit_on_panic()
-    threading.Thread(target=_exit_with_the_hub, daemon=True).start()
+    if PORT_VARIABLE in os.environ:
+        control = Control(int(os.environ[PORT_VARIABLE]), os.environ[TOKEN_VARIABLE])
+        _SessionLog.tell = staticmethod(control.tell)
+        threading.Thread(target=control.serve, daemon=True).start()
+    else:
+        threading.Thread(target=_exit_with_the_hub, daemon=True).start()
     config, *tls = sys.argv[1:]
     if tls:
         ports = [int(port) for port in tls[2:]]

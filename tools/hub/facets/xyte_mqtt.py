@@ -91,14 +91,15 @@ class XyteMqtt:
                     self._client = client
                     self._stored = asyncio.Queue()  # a new connection has new packet identifiers
                     client.pending_calls_threshold = _PUSHING + 10
-                    await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
-                    self.problem = ""
-                    self.ready.set()
-                    log.info("connected to the broker at %s", self._address.url)
                     async with asyncio.TaskGroup() as group:
-                        group.create_task(self._send(client))
+                        # first: a kept session's messages may have to be acknowledged before the answer to the subscription comes
                         group.create_task(self._acknowledge(client))
-                        await self._receive(client)
+                        group.create_task(self._receive(client))
+                        await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
+                        self.problem = ""
+                        self.ready.set()
+                        log.info("connected to the broker at %s", self._address.url)
+                        group.create_task(self._send(client))
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 self.problem = str(_first(errors))
                 log.warning("no connection to the broker at %s: %s; trying again", self._address.url, self.problem)
