@@ -1,9 +1,15 @@
 """Find the MicroPython that runs on this machine (the unix port)."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tools.paths import BUILD
+
+_SHEBANG = 110  # bytes of a path that every kernel takes
 
 MISSING = (
     "There is no MicroPython on this machine. Get one of the two:\n"
@@ -21,11 +27,32 @@ def find_vm() -> Path:
     """Path of the `micropython` executable: the virtual environment's, else the one on PATH. Raises NoMicroPython."""
     beside = Path(sys.executable).parent / "micropython"
     if beside.is_file():
-        return beside
+        return _starter(beside)
     on_path = shutil.which("micropython")
     if on_path is None:
         raise NoMicroPython(MISSING)
     return Path(on_path)
+
+
+def _starter(script: Path) -> Path:
+    # the wheel's VM is an extension module of CPython: a script that loads nothing but it starts in half the time, and tests start thousands
+    spec = importlib.util.find_spec("micropython_run")
+    if spec is None or spec.origin is None or " " in sys.executable or len(sys.executable) > _SHEBANG:
+        return script
+    text = f"""#!{sys.executable} -IS
+import sys
+sys.path.append({str(Path(spec.origin).parent)!r})
+from micropython_run import run_main
+sys.exit(run_main(sys.argv))
+"""
+    starter = BUILD / "bin" / "micropython"
+    if not starter.is_file() or starter.read_text() != text:
+        starter.parent.mkdir(parents=True, exist_ok=True)
+        draft = starter.with_suffix(f".{os.getpid()}")
+        draft.write_text(text)
+        draft.chmod(0o755)
+        draft.replace(starter)
+    return starter
 
 
 def main() -> int:

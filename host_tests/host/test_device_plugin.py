@@ -16,6 +16,8 @@ def run(pytester, monkeypatch):
     """Write device test files (name=source), run pytest on them with these arguments, give its result."""
     monkeypatch.setenv("PYTHONPATH", str(HOST_TESTS))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    # the other plugins of this environment take longer to load than these tests run
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run_tests(*arguments, **files):
         folder = pytester.path / "host_tests" / "device"
