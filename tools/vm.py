@@ -35,7 +35,7 @@ def find_vm() -> Path:
 
 
 def _starter(script: Path) -> Path:
-    # the wheel's VM is an extension module of CPython: a script that loads nothing but it starts in half the time, and tests start thousands
+    # the wheel's VM is an extension module of CPython: a script that loads nothing else starts in half the time, and tests start thousands
     spec = importlib.util.find_spec("micropython_run")
     if spec is None or spec.origin is None or " " in sys.executable or len(sys.executable) > _SHEBANG:
         return script
