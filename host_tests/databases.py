@@ -6,18 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tools.hub.postgres import PostgresProcess, find_postgres
+from tools.hub.postgres import PostgresProcess
+from tools.hub.process import ProcessError
 
-needs_postgres = pytest.mark.skipif(find_postgres() is None, reason="PostgreSQL is not installed (apt install postgresql)")
-DATABASES = ("sqlite", pytest.param("postgresql", marks=needs_postgres))
+DATABASES = ("sqlite", "postgresql")
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresProcess]:
-    """One server for all tests."""
-    with PostgresProcess() as server:
+    """One server for all tests; where there can be none, they skip and say why."""
+    server = PostgresProcess()
+    try:
+        server.start()
+    except ProcessError as error:
+        pytest.skip(str(error))
+    try:
         yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiomqtt
 import paho.mqtt.client as paho
 import pytest
 from brokers import BROKERS
@@ -26,6 +25,7 @@ from tools.hub.facets import kura_mqtt
 from tools.hub.facets.kura_payload import METRICS_MAX, SIZE_MAX, Metric, Payload, Type, decode
 from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.process import HubProcess
+from tools.hub.publish import Published
 
 NOON = 1_573_817_245_267  # 2019-11-15T11:27:25.267Z, in milliseconds
 
@@ -269,8 +269,8 @@ def test_messages_that_kapua_cannot_take_are_refused_one_by_one_and_the_hub_goes
 
 
 def test_a_retained_message_is_old() -> None:
-    def message(retain: bool) -> aiomqtt.Message:
-        return aiomqtt.Message("$EDC/a/r/DEPLOY-V2/NOTIFY/device/install", b"x", 0, retain, 1, None)
+    def message(retain: bool) -> Published:
+        return Published("$EDC/a/r/DEPLOY-V2/NOTIFY/device/install", b"x", 0, retain, 0, ())
 
     assert kura_mqtt._read(message(retain=True)) is None
     assert kura_mqtt._read(message(retain=False)) == Incoming("device", "install", b"x", ())

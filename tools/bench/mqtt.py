@@ -24,13 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench import peers
+from tools.bench.results import save
 from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
-from tools.paths import BUILD
 from tools.vm import find_vm
 
 HEAP = "512K"
 LARGE_HEAP = "8M"  # while what a client allocates is counted, nothing is collected
-RESULTS = BUILD / "bench.json"
 # name: (what it is, messages of a rate at QoS 1, the same at QoS 0, whether it is one of ours, modules on the board)
 CLIENTS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "umqtt": ("umqtt.simple 1.3.4", 30, ("lib/umqtt/simple",)),
@@ -219,11 +218,7 @@ class Bench:
 
     def save(self) -> None:
         """Add the figures to build/bench.json."""
-        RESULTS.parent.mkdir(exist_ok=True)
-        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        old = kept.get("mqtt", {})
-        kept["mqtt"] = {name: old.get(name, {}) | figures for name, figures in self.found.items()}
-        RESULTS.write_text(json.dumps(kept, indent=1))
+        save("mqtt", self.found)
 
 
 @contextlib.contextmanager

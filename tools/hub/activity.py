@@ -79,6 +79,7 @@ EVENTS = frozenset(
         "gatewayCommError",
     }
 )  # fmt: skip (seed 003)
+_MESSAGES = ("upstreamMessage", "downstreamMessage", "gatewayUpstreamMessage", "gatewayDownstreamMessage")  # not logged: they are too many
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,9 @@ class ActivityFeed:
         activity = Activity(self._next, event, self._clock(), collection_id, device_id, data or {}, gateway_id)
         self._next += 1
         self._ring.append(activity)
-        log.info("%s %s %s", event, device_id or "-", json.dumps(activity.data))
+        level = logging.DEBUG if event in _MESSAGES and "refused" not in activity.data else logging.INFO
+        if log.isEnabledFor(level):
+            log.log(level, "%s %s %s", event, device_id or "-", json.dumps(activity.data))
         for subscription in self._subscriptions:
             subscription.offer(activity)
         return activity

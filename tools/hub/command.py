@@ -177,7 +177,7 @@ class _Process:
             mqtt_task = asyncio.create_task(mqtt.run())
             stack.push_async_callback(_cancel, mqtt_task)
             await _until_ready(mqtt, mqtt_task, broker.address, stopping)
-            kura = KuraMqtt(hub, mqtt.watcher, dollar=not broker.tells)
+            kura = KuraMqtt(hub, lambda intake: mqtt.connection(intake, "-kura"), dollar=not broker.tells)
             stack.push_async_callback(_cancel, asyncio.create_task(kura.run()))
             with contextlib.suppress(TimeoutError):  # the hub does without it
                 await asyncio.wait_for(kura.ready.wait(), _KURA_SECONDS)
@@ -209,6 +209,7 @@ class _Process:
             http.should_exit = True
             await http_task
             await mqtt.drain()
+            await kura.intake.drain()
             mqtt_task.cancel()
             stopped.cancel()
 

@@ -10,22 +10,23 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
-_WAIT_SECONDS = 10.0  # for a lock that another process has
+WAIT_SECONDS = 10.0  # for a lock that another process has
 
 
-def make_engine(url: str, *, wait: float = _WAIT_SECONDS, references: bool = True, **options: Any) -> Engine:
-    """An engine for this URL. `wait`: seconds for SQLite's lock; `references` False: SQLite does not enforce foreign keys.
+def make_engine(url: str, *, wait: float | None = None, references: bool = True, **options: Any) -> Engine:
+    """An engine for this URL. `wait`: seconds for SQLite's lock (10); `references` False: SQLite does not enforce foreign keys.
 
     `postgresql://` and `postgres://` are PostgreSQL through psycopg. Raises sqlalchemy.exc.ArgumentError for what is no URL.
     """
     parsed = driver_of(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, **options)
-    engine = create_engine(parsed, connect_args={"timeout": wait}, **options)
+    seconds = WAIT_SECONDS if wait is None else wait
+    engine = create_engine(parsed, connect_args={"timeout": seconds}, **options)
 
     def tune(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # _begin begins, not sqlite3, which would do so only at the first change
-        _set_wal(connection, wait)
+        _set_wal(connection, seconds)
         # in WAL mode NORMAL never leaves a half-written database; a power cut may cost the last commits, a killed process none
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if references else 'OFF'}")

@@ -183,6 +183,10 @@ class MosquittoProcess:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
     def start(self) -> Self:
         """Start it and wait until it listens; again on the same port after a stop. Raises ProcessError."""
         program = find_mosquitto()

@@ -3,11 +3,18 @@
 A piece of work is a function of a `Unit`. What it wants told to the world (activities, pushes) it notes in the unit; the store hands
 the unit to `on_commit` on the event loop after the transaction is on disk and before the caller goes on, so nothing is told that a
 crash could take back. Work raises `Refused` before it writes anything that must not stay.
+
+Work may run more than once before it is committed: when another piece of its transaction fails, and when PostgreSQL ends a transaction
+that another hub's stands in the way of. Work that comes by the thousand says what it will need (`Need`), which is read for all at once.
+
+A database that cannot be reached or written is an outage: whoever asked gets its error (`is_outage`), and may ask again.
 """
 
 import asyncio
 import logging
 import queue
+import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -15,17 +22,23 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from tools.hub import migrations
 from tools.hub.database import make_engine
 from tools.hub.errors import Refused
+from tools.hub.gathered import gathering, watch
 
 log = logging.getLogger("redpoll.hub.store")
 
 T = TypeVar("T")
 
-BATCH = 256  # pieces of work in one transaction
+BATCH = 512  # pieces of work in one transaction
 WAITING = 4096  # pieces of work that may wait for the writer; more make their callers wait
+ATTEMPTS = 5  # at a transaction that another hub's was in the way of, or whose connection was lost
+COLLISION_SECONDS = 0.05  # at most, between two of them
+_COLLISIONS = ("40P01", "40001")  # PostgreSQL's deadlock_detected and serialization_failure
+_READ_ONLY = "25006"  # its read_only_sql_transaction: another server is the one to write to now
 
 
 @dataclass
@@ -70,13 +83,38 @@ class Unit:
     marks: dict[str, str] = field(default_factory=dict)  # what the activity about the message in work says beside the usual
 
 
+Need = tuple[Callable[[Connection, list[Any]], None], Any]  # what gets something ready for all, and what of it is needed
+
+
 @dataclass
-class _Job:
+class Job:
+    """A piece of work, and when it is done, what became of it: `error`, else `value`."""
+
     work: Callable[[Unit], Any]
-    future: asyncio.Future[Any]
+    done: Callable[["Job"], None]  # on the event loop
+    need: Need | None = None
     unit: Unit | None = None
     value: Any = None
     error: Exception | None = None
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database is to blame and not the work: the same work may succeed later."""
+    if isinstance(error, DBAPIError):
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # it was asked for something that cannot be
+            return False
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            return True
+    return isinstance(error, OperationalError | InterfaceError | TimeoutError) or _is_lost(error)
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _is_collision(error: Exception) -> bool:
+    """Whether PostgreSQL has ended the transaction in favour of another (deadlock, serialization failure)."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _COLLISIONS
 
 
 class Store:
@@ -86,7 +124,7 @@ class Store:
         self._url = url
         self._on_commit = on_commit
         self._clock = clock
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(WAITING)
         self._thread: threading.Thread | None = None
         self._engine: Engine | None = None
@@ -97,17 +135,25 @@ class Store:
         self._loop = asyncio.get_running_loop()
         migrations.upgrade(self._url)
         self._engine = make_engine(self._url)
+        watch(self._engine)
         self._thread = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
         self._thread.start()
 
     async def write(self, work: Callable[[Unit], T]) -> T:
-        """Run the work in the writer's next transaction and return its value once that is committed."""
+        """Run the work in the writer's next transaction and return its value once that is committed.
+
+        Raises what the work raises, and what the database raises.
+        """
         assert self._loop is not None, "the store is not open"
         async with self._room:
             future: asyncio.Future[T] = self._loop.create_future()
-            self._jobs.put(_Job(work, future))
+            self._jobs.put(Job(work, lambda job: _answer(future, job)))
             # a caller that goes away does not take back what it asked for
             return await asyncio.shield(future)
+
+    def put(self, job: Job) -> None:
+        """Have the job done in one of the writer's next transactions, in the order of the calls. The caller bounds how many wait."""
+        self._jobs.put(job)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a reading beside the writer; it sees what is committed."""
@@ -146,22 +192,35 @@ class Store:
                 batch.append(job)
             self._commit(batch)
 
-    def _commit(self, batch: list[_Job]) -> None:
-        assert self._engine is not None and self._loop is not None
-        try:
-            with self._engine.begin() as connection:
+    def _commit(self, batch: list[Job]) -> None:
+        assert self._loop is not None
+        for attempt in range(ATTEMPTS):
+            try:
+                self._run(batch)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever the database raises, the caller gets it and the writer lives on
+                if attempt + 1 < ATTEMPTS and (_is_collision(error) or _is_lost(error)):
+                    time.sleep(random.random() * COLLISION_SECONDS)
+                    continue
+                if len(batch) > 1 and not is_outage(error):
+                    for job in batch:  # one bad piece must not take the others with it
+                        self._commit([job])
+                    return
                 for job in batch:
-                    self._attempt(connection, job)
-        except Exception as error:  # noqa: BLE001 - whatever the database raises, the caller gets it and the writer lives on
-            if len(batch) > 1:
-                for job in batch:  # one bad piece must not take the others with it
-                    self._commit([job])
-                return
-            batch[0].error = error
-            batch[0].unit = None
+                    job.error, job.unit = error, None
+                break
         self._loop.call_soon_threadsafe(self._finish, batch)
 
-    def _attempt(self, connection: Connection, job: _Job) -> None:
+    def _run(self, batch: list[Job]) -> None:
+        assert self._engine is not None
+        with self._engine.begin() as connection, gathering(connection) as gathered:
+            for prepare, needed in _needs(batch).items():
+                prepare(connection, needed)
+            for job in batch:
+                self._attempt(connection, job)
+            gathered.write()
+
+    def _attempt(self, connection: Connection, job: Job) -> None:
         job.unit = Unit(connection, self._clock())
         job.value = job.error = None
         try:
@@ -169,13 +228,25 @@ class Store:
         except Refused as refused:
             job.error = refused
 
-    def _finish(self, batch: list[_Job]) -> None:
+    def _finish(self, batch: list[Job]) -> None:
         for job in batch:
             if job.unit is not None:
                 self._on_commit(job.unit)
-            if job.future.cancelled():
-                continue
-            if job.error is None:
-                job.future.set_result(job.value)
-            else:
-                job.future.set_exception(job.error)
+            job.done(job)
+
+
+def _answer(future: asyncio.Future[Any], job: Job) -> None:
+    if future.cancelled():
+        return
+    if job.error is None:
+        future.set_result(job.value)
+    else:
+        future.set_exception(job.error)
+
+
+def _needs(batch: list[Job]) -> dict[Callable[[Connection, list[Any]], None], list[Any]]:
+    found: dict[Callable[[Connection, list[Any]], None], list[Any]] = {}
+    for job in batch:
+        if job.need is not None:
+            found.setdefault(job.need[0], []).append(job.need[1])
+    return found

@@ -4,7 +4,6 @@ A device is online from the first sign of life to the last: an authenticated HTT
 session is up; offline when the broker says that its session is down, or when it has been silent for the offline threshold.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -37,7 +36,7 @@ def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, ali
     if online and not device.online:
         tell(unit, "clientConnected", device, transport=transport, id=proof)
         problems.clear(unit, device, problems.CONNECTION)
-    return replace(device, online=online, seen_at=unit.now, transport=transport if speaks else device.transport)
+    return device.changed(**values)
 
 
 def session_up(unit: Unit, device_id: str) -> None:

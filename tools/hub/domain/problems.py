@@ -14,10 +14,10 @@ Only what is known to be the device's own doing is noted: whoever has not shown 
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from tools.hub import tables, times
-from tools.hub.domain.model import Device, change_device
+from tools.hub import times
+from tools.hub.domain.model import Device, change_device, find_device
 from tools.hub.store import Unit
 
 STATUS, MESSAGE, CONFIGURATION, COMMAND, LICENSE, CONNECTION = "status", "message", "configuration", "command", "license", "connection"
@@ -58,4 +58,5 @@ def shown(device: Device) -> list[dict[str, str]]:
 
 def _read(db: Connection, device_id: str) -> dict[str, Any]:
     # not the device's own copy: several things may go wrong in one piece of work
-    return db.execute(select(tables.devices.c.problems).where(tables.devices.c.id == device_id)).scalar_one_or_none() or {}
+    device = find_device(db, device_id)
+    return {} if device is None else dict(device.problems or {})

@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, tuple_
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware, licenses, problems, state
-from tools.hub.domain.model import Device, change_device, instant
+from tools.hub.domain.model import Device, change_device, instant, prepare_devices
 from tools.hub.errors import Invalid
+from tools.hub.gathered import gathered_of
 from tools.hub.store import Unit
 
 MESSAGE_MAX = 128 * 1024  # bytes in one telemetry message
@@ -37,6 +38,9 @@ _INSERT = insert(tables.telemetry)
 _SAME = select(tables.telemetry.c.seq).where(
     tables.telemetry.c.device_id == bindparam("the_device"), tables.telemetry.c.number == bindparam("the_number")
 )
+_SAME_ALL = select(tables.telemetry.c.device_id, tables.telemetry.c.number).where(
+    tuple_(tables.telemetry.c.device_id, tables.telemetry.c.number).in_(bindparam("wanted", expanding=True))
+)
 _STATUSES = ("online", "offline", "error")
 
 
@@ -49,7 +53,7 @@ def number_of(given: Iterable[str]) -> int | None:
 
 def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = None) -> None:
     """Take one message in: values merge into the state, null removes a key, `override` replaces it all."""
-    if number is not None and unit.db.execute(_SAME, {"the_device": device.id, "the_number": number}).first() is not None:
+    if number is not None and _is_known(unit.db, device.id, number):
         unit.marks["duplicate"] = str(number)
         return
     status, message, override = body.get("status"), body.get("message"), body.get("override")
@@ -80,20 +84,42 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
         problems.clear(unit, device, problems.STATUS)
     if message:
         problems.note(unit, device, problems.MESSAGE, message)
-    unit.db.execute(
-        _INSERT,
-        {
-            "device_id": device.id,
-            "received_at": unit.now,
-            "timestamp": unit.now if taken_at is None else taken_at,
-            "status": status,
-            "message": message,
-            "telemetries": values,
-            "override": bool(override),
-            "number": number,
-            "transport": device.transport,
-        },
-    )
+    row = {
+        "device_id": device.id,
+        "received_at": unit.now,
+        "timestamp": unit.now if taken_at is None else taken_at,
+        "status": status,
+        "message": message,
+        "telemetries": values,
+        "override": bool(override),
+        "number": number,
+        "transport": device.transport,
+    }
+    gathered = gathered_of(unit.db)
+    if gathered is None:
+        unit.db.execute(_INSERT, row)
+    else:
+        gathered.add_message(row)
+
+
+def prepare(db: Connection, messages: list[tuple[str, int | None]]) -> None:
+    """Read what messages of these devices with these numbers will need, with two queries for all of them (store.py, Need)."""
+    prepare_devices(db, [device_id for device_id, _ in messages])
+    gathered = gathered_of(db)
+    wanted = sorted({(device_id, number) for device_id, number in messages if number is not None})
+    if gathered is None or not wanted:
+        return
+    gathered.numbers.update(dict.fromkeys(wanted, False))
+    for row in db.execute(_SAME_ALL, {"wanted": wanted}):
+        gathered.numbers[row.device_id, row.number] = True
+
+
+def _is_known(db: Connection, device_id: str, number: int) -> bool:
+    gathered = gathered_of(db)
+    known = None if gathered is None else gathered.numbers.get((device_id, number))
+    if known is None:
+        known = db.execute(_SAME, {"the_device": device_id, "the_number": number}).first() is not None
+    return known
 
 
 def reply(unit: Unit, device: Device) -> dict[str, Any]:

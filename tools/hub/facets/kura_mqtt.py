@@ -21,13 +21,15 @@ import aiomqtt
 
 from tools.hub import times
 from tools.hub.domain import operations, updates
-from tools.hub.domain.model import Device
+from tools.hub.domain.model import Device, prepare_devices
 from tools.hub.errors import Invalid
 from tools.hub.facets import kura_payload, mqtt_sender
 from tools.hub.facets.kura_payload import Metric, Type
+from tools.hub.facets.mqtt_intake import Intake
 from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.hub import Hub
 from tools.hub.mqtt_client import Client
+from tools.hub.publish import Published
 from tools.hub.store import Unit
 
 log = logging.getLogger("redpoll.hub.kura")
@@ -49,9 +51,10 @@ def subscriptions(share_group: str | None, dollar: bool) -> list[str]:
 class KuraMqtt:
     """A connection to the broker of its own, for one that does not take `$EDC` drops who asks for it."""
 
-    def __init__(self, hub: Hub, connect: Callable[[], Client], *, dollar: bool) -> None:
+    def __init__(self, hub: Hub, connect: Callable[[Intake], Client], *, dollar: bool) -> None:
         """`connect` makes the client; `dollar`: try to subscribe below `$EDC`."""
         self._hub = hub
+        self.intake = Intake(hub.store, _read, self._work, lambda incoming: (prepare_devices, incoming.device_id))
         self._connect = connect
         self._dollar = dollar
         self.ready = asyncio.Event()  # connected and subscribed
@@ -63,11 +66,10 @@ class KuraMqtt:
             self.ready.clear()
             connected = False
             try:
-                async with self._connect() as client, asyncio.TaskGroup() as group:
+                async with self._connect(self.intake) as client, asyncio.TaskGroup() as group:
                     connected = True
                     group.create_task(self._subscribe(client))
-                    async for message in client.messages:
-                        await self._take(message)
+                    await client.until_lost()
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 log.debug("no connection to the broker: %s", errors.exceptions)
             losses = 0 if self.ready.is_set() else losses + connected
@@ -81,26 +83,15 @@ class KuraMqtt:
         await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group, self._dollar)])
         self.ready.set()
 
-    async def _take(self, message: aiomqtt.Message) -> None:
-        incoming = _read(message)
-        if incoming is None:
-            return
-        try:
-            await self._hub.do(lambda unit: _work(self._hub, unit, incoming))
-        except Exception:  # noqa: BLE001 - one message must not end the hub's client
-            log.exception("a %s message could not be stored", KIND)
+    def _work(self, incoming: Incoming, unit: Unit) -> None:
+        mqtt_sender.take(self._hub, unit, incoming, KIND, lambda device: _notify(unit, device, incoming))
 
 
-def _read(message: aiomqtt.Message) -> Incoming | None:
-    parts = str(message.topic).split("/")
-    if message.retain:  # it comes again with every subscription: it is old
+def _read(message: Published) -> Incoming | None:
+    parts = message.topic.split("/")
+    if message.retain or len(parts) != 7:  # a retained one comes again with every subscription: it is old
         return None
-    payload = message.payload if isinstance(message.payload, bytes) else b""
-    return Incoming(parts[5], parts[6], payload, tuple(getattr(message.properties, "UserProperty", ())))
-
-
-def _work(hub: Hub, unit: Unit, incoming: Incoming) -> None:
-    mqtt_sender.take(hub, unit, incoming, KIND, lambda device: _notify(unit, device, incoming))
+    return Incoming(parts[5], parts[6], message.payload, message.user)
 
 
 def _notify(unit: Unit, device: Device, incoming: Incoming) -> None:

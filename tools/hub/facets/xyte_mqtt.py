@@ -5,8 +5,8 @@ cloud_settings/update, get}` and the newer `command/update`; none of these is a 
 `v1/device/ID/{config, commands, license, space_info, firmware}` at QoS 1, not retained, the first three with Response Topic and
 Correlation Data: the id of the command or licence; for a configuration its version, as the reference names none.
 
-Who is believed to have sent a message is in mqtt_sender.py. The user property message_id of a telemetry message is its number, if it has
-one: a message that comes twice is stored once.
+What comes is acknowledged once it is stored (mqtt_intake.py). Who is believed to have sent a message is in mqtt_sender.py. The user
+property message_id of a telemetry message is its number, if it has one: a message that comes twice is stored once.
 
 Each licence is a message of its own, an object as in seed 001.
 
@@ -27,14 +27,16 @@ from paho.mqtt.properties import Properties
 from tools.hub import wire
 from tools.hub.broker import BrokerAddress
 from tools.hub.domain import commands, configuration, devices, firmware, licenses, telemetry
-from tools.hub.domain.model import Device, find_space, push
+from tools.hub.domain.model import Device, find_space, prepare_devices, push
 from tools.hub.errors import Malformed
 from tools.hub.facets import mqtt_sender
 from tools.hub.facets import xyte_shapes as shapes
+from tools.hub.facets.mqtt_intake import WINDOW, Intake
 from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.hub import Hub
 from tools.hub.mqtt_client import Client
-from tools.hub.store import Push, Unit
+from tools.hub.publish import Published
+from tools.hub.store import Need, Push, Unit
 
 log = logging.getLogger("redpoll.hub.mqtt")
 
@@ -51,7 +53,6 @@ KINDS = {
 }  # the topic's end: what the activity feed calls it
 _ANSWERED = ("config", "commands", "license")  # pushes that a device answers on their /update
 _EXPIRY = 600  # seconds that a broker may keep a push for an absent device: "a limited time" (reference xyte §3)
-_WORKING = 500  # messages that may be in work at once
 _PUSHING = 64  # pushes that may be on their way at once
 _WAITING = 10_000  # pushes that may wait for the broker
 _SESSION_SECONDS = 3600  # how long another broker keeps the hub's session, and with it what boards send, while the hub is away
@@ -74,11 +75,8 @@ class XyteMqtt:
         self._session = session
         self._address = address
         self._pushes: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
-        self._working = asyncio.Semaphore(_WORKING)
         self._pushing = asyncio.Semaphore(_PUSHING)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stored: asyncio.Queue[tuple[asyncio.Task[None] | None, int]] = asyncio.Queue()
-        self._client: Client | None = None
+        self._intake = Intake(hub.store, _read, self._work, _need)
         self.ready = asyncio.Event()  # connected and subscribed
         self.problem = ""  # why it is not
         hub.on_push(self._queue)
@@ -87,34 +85,24 @@ class XyteMqtt:
         """Until cancelled."""
         while True:
             try:
-                async with self._connection() as client:
-                    self._client = client
-                    self._stored = asyncio.Queue()  # a new connection has new packet identifiers
+                async with self.connection(self._intake) as client:
                     client.pending_calls_threshold = _PUSHING + 10
                     async with asyncio.TaskGroup() as group:
-                        # first: a kept session's messages may have to be acknowledged before the answer to the subscription comes
-                        group.create_task(self._acknowledge(client))
-                        group.create_task(self._receive(client))
                         await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group)])
                         self.problem = ""
                         self.ready.set()
                         log.info("connected to the broker at %s", self._address.url)
                         group.create_task(self._send(client))
+                        await client.until_lost()
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 self.problem = str(_first(errors))
                 log.warning("no connection to the broker at %s: %s; trying again", self._address.url, self.problem)
             self.ready.clear()
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def drain(self, seconds: float = 3.0) -> None:
+    async def drain(self) -> None:
         """Let the messages that have arrived come to their end."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while self._tasks or (self._client is not None and len(self._client.messages)):
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                log.warning("stopping with messages that are not stored yet")
-                return
-            await asyncio.wait(self._tasks or {asyncio.create_task(asyncio.sleep(0.01))}, timeout=left)
+        await self._intake.drain()
 
     def watcher(self) -> Client:
         """Another connection to the broker, of no session."""
@@ -128,13 +116,17 @@ class XyteMqtt:
         properties.SessionExpiryInterval = _SESSION_SECONDS
         return self._make_client(f"{self._session}-{name}", clean_start=False, properties=properties)
 
-    def _connection(self) -> Client:
+    def connection(self, intake: Intake, name: str = "") -> Client:
+        """A connection whose messages this intake stores; where the broker keeps our sessions, of the session of this name."""
         if self._session is None:
-            return self._make_client(f"redpoll-hub-{secrets.token_hex(6)}")
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_SECONDS
-        properties.ReceiveMaximum = _WORKING
-        return self._make_client(self._session, clean_start=False, properties=properties, acknowledge_later=True)
+            client = self._make_client(f"redpoll-hub-{secrets.token_hex(6)}", on_messages=intake.take)
+        else:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_SECONDS
+            properties.ReceiveMaximum = WINDOW
+            client = self._make_client(f"{self._session}{name}", clean_start=False, properties=properties, on_messages=intake.take)
+        intake.begin(client)  # a kept session's messages may come before the answer to the subscription
+        return client
 
     def _make_client(self, identifier: str, **more: Any) -> Client:
         return Client(
@@ -155,34 +147,7 @@ class XyteMqtt:
 
     # ---- from devices
 
-    async def _receive(self, client: Client) -> None:
-        async for message in client.messages:
-            incoming, task = _read(message), None
-            if incoming is not None:
-                await self._working.acquire()
-                task = asyncio.create_task(self._take(incoming))  # tasks start in the order they are made: a device's messages keep theirs
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            if message.qos and self._session is not None:
-                self._stored.put_nowait((task, message.mid))
-
-    async def _acknowledge(self, client: Client) -> None:
-        """Acknowledge each message once it is stored, in the order they came (MQTT 5.0 §4.6)."""
-        while True:
-            task, packet_id = await self._stored.get()
-            if task is not None:
-                await asyncio.wait({task})
-            client.acknowledge(packet_id)
-
-    async def _take(self, incoming: Incoming) -> None:
-        try:
-            await self._hub.do(lambda unit: self._work(unit, incoming))
-        except Exception:  # noqa: BLE001 - one message must not end the hub's client
-            log.exception("a %s message could not be stored", KINDS[incoming.end])
-        finally:
-            self._working.release()
-
-    def _work(self, unit: Unit, incoming: Incoming) -> None:
+    def _work(self, incoming: Incoming, unit: Unit) -> None:
         kind = KINDS[incoming.end]
 
         def handle(device: Device) -> None:
@@ -244,12 +209,18 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _read(message: aiomqtt.Message) -> Incoming | None:
-    parts = str(message.topic).split("/", 3)
+def _read(message: Published) -> Incoming | None:
+    parts = message.topic.split("/", 3)
     if message.retain or len(parts) != 4 or parts[3] not in KINDS:  # a retained one comes again with every subscription: it is old
         return None
-    payload = message.payload if isinstance(message.payload, bytes) else b""
-    return Incoming(parts[2], parts[3], payload, tuple(getattr(message.properties, "UserProperty", ())))
+    return Incoming(parts[2], parts[3], message.payload, message.user)
+
+
+def _need(incoming: Incoming) -> Need:
+    """What storing it asks the database: for telemetry also whether its number has been used."""
+    if KINDS[incoming.end] == "telemetry":
+        return telemetry.prepare, (incoming.device_id, telemetry.number_of(incoming.values("message_id")))
+    return prepare_devices, incoming.device_id
 
 
 def _telemetry(unit: Unit, device: Device, body: dict[str, Any], numbers: set[str]) -> None:
