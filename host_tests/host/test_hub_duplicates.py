@@ -1,6 +1,5 @@
 """Messages that come twice, and messages that come late: at-least-once delivery ends as exactly-once in the history and the state."""
 
-import asyncio
 import itertools
 import json
 import random
@@ -17,10 +16,8 @@ from hub_support import Board, MqttBoard, forget_revisions
 from waiting import wait_for
 
 from tools.hub import times
-from tools.hub.domain import devices, state, telemetry
-from tools.hub.domain.model import get_device
+from tools.hub.domain import state
 from tools.hub.process import HubProcess
-from tools.hub.store import Store, Unit
 
 SEED_000 = {
     "status": "online",
@@ -379,34 +376,3 @@ def test_what_is_remembered_of_removed_keys_is_bounded() -> None:
     assert len(order["times"]) == state.REMOVED_MAX + 1
     assert state.merge(found, order, {"k1": 1, "k1999": 1}, 1, False).state == {"kept": 0}
     assert state.merge(found, order, {"kept": 1}, 1, False).state == {"kept": 1}
-
-
-def test_the_history_of_one_device_is_bounded_and_that_of_others_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "HISTORY_MAX", 10)
-    monkeypatch.setattr(telemetry, "_HISTORY_SLACK", 5)
-
-    async def scenario() -> None:
-        store = Store(f"sqlite:///{tmp_path / 'test.sqlite'}", lambda _unit: None)
-        store.open()
-        try:
-            ids = []
-            for sn in ("1", "2"):
-                body = {"sn": sn, "mac": "aa", "hardware_key": "k", "firmware_version": "1"}
-                ids.append((await store.write(lambda unit, body=body: devices.register(unit, body))).id)
-
-            def send(unit: Unit, device_id: str, number: int) -> None:
-                telemetry.send(unit, get_device(unit.db, device_id), {"telemetries": {"n": number}}, number)
-
-            for n in range(100):
-                for device_id in ids if n < 8 else ids[:1]:
-                    await store.write(lambda unit, d=device_id, n=n: send(unit, d, n))
-                kept = await store.read(lambda db: telemetry.history(db, ids[0], 1000, None, 0))
-                assert len(kept) <= 15
-                assert [item["number"] for item in kept] == list(range(n, n - len(kept), -1))
-                assert len(kept) >= min(n + 1, 10)
-            others = await store.read(lambda db: telemetry.history(db, ids[1], 1000, None, 0))
-            assert len(others) == 8
-        finally:
-            await store.close()
-
-    asyncio.run(scenario())

@@ -16,6 +16,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from tools.hub.authority import CA_FILE, Authority, check_host, means_every, own
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, EmbeddedBroker, Listener, parse_broker
 from tools.hub.certificates import Certificates
 from tools.hub.client import KEY_FILE, READY_FILE
-from tools.hub.domain import devices, presence
+from tools.hub.domain import devices, presence, retention
 from tools.hub.facets.astarte_mqtt import REALM, AstarteMqtt
 from tools.hub.facets.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte_mqtt import XyteMqtt
@@ -41,6 +42,7 @@ from tools.hub.migrations import SchemaError
 from tools.hub.mosquitto import MosquittoBroker
 from tools.hub.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.signer import Signer
+from tools.hub.store import is_outage
 
 log = logging.getLogger("redpoll.hub")
 
@@ -51,6 +53,7 @@ _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it sta
 _KURA_SECONDS = 3.0  # how long it then waits for its second connection
 _ASTARTE_SECONDS = 3.0  # and for its third
 _held: list[IO[str]] = []  # lock files, open until the process ends
+_PRUNE_SECONDS = 60.0  # between two looks for what is to be forgotten
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 
 
@@ -98,6 +101,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--license-key", type=Path, metavar="FILE", help="RSA key that signs licences (default: one made and kept in the data directory)"
+    )
+    parser.add_argument(
+        "--keep-days", type=float, default=retention.DAYS, metavar="DAYS",
+        help=f"how long messages, events and what is finished are kept; 0: for ever (default {retention.DAYS:g})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-messages",
+        type=int,
+        default=retention.MESSAGES,
+        metavar="N",
+        help=f"messages kept of each device (default {retention.MESSAGES})",
     )
     parser.add_argument("--database", help="SQLAlchemy URL (default: SQLite in the data directory)")
 
@@ -322,9 +336,19 @@ def _url(host: str, server: socket.socket, *, tls: bool) -> str:
 
 
 async def _sweep(hub: Hub) -> None:
+    """What is to be done now and then, for as long as the hub runs; an outage of the database is waited out."""
+    pruned = 0.0
     while True:
         await asyncio.sleep(min(_SWEEP_MAX_SECONDS, hub.settings.offline_after / 4))
-        await hub.sweep()
+        try:
+            await hub.sweep()
+            if time.monotonic() - pruned > _PRUNE_SECONDS:
+                pruned = time.monotonic()
+                await hub.prune()
+        except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            log.error("the database cannot be used: %s", _cause(error))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -368,6 +392,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise StartError(f"--astarte-realm {args.astarte_realm}: a realm is a small letter and up to 47 small letters and digits")
     if args.rate_limit is not None and not 1 <= args.rate_limit <= RATE_LIMIT_MAX:
         raise StartError(f"--rate-limit: the requests within 30 s must be 1 to {RATE_LIMIT_MAX}")
+    if not args.keep_days >= 0 or args.keep_messages < 1:
+        raise StartError("--keep-days, --keep-messages: keep 0 days (for ever) or more, and 1 message or more")
     public = urlsplit(args.public_url or "http://any")
     if public.scheme not in ("http", "https") or not public.hostname:
         raise StartError(f"--public-url {args.public_url}: write an http:// or https:// address")
@@ -385,6 +411,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         data=data, operator_key=key, database_url=database, signer=_signer(args),
         public_url=args.public_url and args.public_url.rstrip("/"), lenient=args.lenient, offline_after=args.offline_after,
         share_group=args.share, kapua_fold=args.kapua_fold, rate_limit=args.rate_limit, astarte_realm=args.astarte_realm,
+        keep=retention.Keep(args.keep_days or None, args.keep_messages),
     )  # fmt: skip
 
 

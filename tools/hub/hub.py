@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from tools.hub.activity import ActivityFeed
-from tools.hub.domain import presence
+from tools.hub.domain import presence, retention
 from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection
+from tools.hub.domain.retention import Keep
 from tools.hub.errors import NotAuthorized
 from tools.hub.links import Links
 from tools.hub.logins import LoginKeeper
@@ -27,6 +28,7 @@ log = logging.getLogger("redpoll.hub")
 T = TypeVar("T")
 
 _LATE_SECONDS = 5.0
+_PRUNE_PAUSE = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Settings:
     share_group: str | None = None  # the shared subscription's group, when several hubs share one broker
     rate_limit: int | None = None  # requests of one device within 30 s
     ca: bytes | None = None  # the certificate of the hub's CA, in PEM; None: the hub speaks plain HTTP and MQTT
+    keep: Keep = Keep()
     keepalive: float = 15.0  # seconds between the pings of a web socket; one that does not answer within as many is closed
 
     @property
@@ -118,6 +121,11 @@ class Hub:
     async def sweep(self) -> None:
         """Take devices offline that have been silent too long."""
         await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
+
+    async def prune(self) -> None:
+        """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
+        while await self.do(lambda unit: retention.prune(unit, self.settings.keep)):
+            await asyncio.sleep(_PRUNE_PAUSE)
 
     def on_session(self, client: str, gone: str | None) -> None:
         """The broker has a session of this client, or (with the reason) no longer has it. Client ids that are no device's mean nothing."""

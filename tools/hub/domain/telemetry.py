@@ -3,8 +3,8 @@
 A message may bear a number of its own, up to ten digits, which its device never uses again. One that comes twice (at-least-once delivery,
 over whichever transport) is answered like the first and does nothing else: it is not in the history a second time, does not touch the
 state, and its upstreamMessage is marked `duplicate`. What the second says is not looked at: it may have got its timestamp since. A message
-that was refused has not used its number up. The memory of numbers is the history itself, which keeps HISTORY_MAX messages of each
-device: a number older than these is new again.
+that was refused has not used its number up. The memory of numbers is the history itself: the number of a message that retention.py has
+forgotten is new again.
 
 Which message is newer is decided by `timestamp`; see state.py for what a late one does. One without a timestamp is new, whatever the clocks
 say; and so is one of a time to come, which only a wrong clock can give, so that it does not make what follows late. Since the hub's clock
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware, licenses, problems, state
@@ -30,9 +30,7 @@ MESSAGE_MAX = 128 * 1024  # bytes in one telemetry message
 STRING_MAX = 1000  # bytes in one value
 STATE_MAX = 1000  # keys in a device's state: our own bound, the vendor names none
 _FLOAT32_MAX = 3.4028234663852886e38
-HISTORY_MAX = 100_000  # messages kept of each device
 LEEWAY = 60.0  # seconds that two clocks may differ
-_HISTORY_SLACK = 1000  # messages more than that before the oldest go
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _INSERT = insert(tables.telemetry)
 _SAME = select(tables.telemetry.c.seq).where(
@@ -72,7 +70,7 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
     merged = state.merge(device.state, order, values, _place(taken_at, unit.now, order["at"]), bool(override))
     if len(merged.state) > STATE_MAX:
         raise Invalid(f"telemetries: at most {STATE_MAX} keys")
-    changes = {"state": merged.state, "state_order": merged.order, "kept_messages": _make_room(unit.db, device)}
+    changes = {"state": merged.state, "state_order": merged.order, "kept_messages": (device.kept_messages or 0) + 1}
     if "status" in merged.taken:
         changes["status"] = status or device.status
     if merged.newest:
@@ -196,20 +194,6 @@ def _place(taken_at: float | None, now: float, newest: int) -> int:
     if taken_at is None or taken_at > now + LEEWAY:
         return max(newest, round((now - LEEWAY) * 1000))
     return round(taken_at * 1000)
-
-
-def _make_room(db: Connection, device: Device) -> int:
-    """Forget the oldest messages when there are too many; returns how many there are with the one that comes now."""
-    rows = tables.telemetry.c
-    kept = device.kept_messages
-    if kept is None:
-        kept = db.execute(select(func.count()).where(rows.device_id == device.id)).scalar_one()
-    if kept < HISTORY_MAX + _HISTORY_SLACK:
-        return int(kept) + 1
-    newest = select(rows.seq).where(rows.device_id == device.id).order_by(rows.seq.desc())
-    last = db.execute(newest.offset(HISTORY_MAX - 1).limit(1)).scalar_one()
-    db.execute(delete(tables.telemetry).where(rows.device_id == device.id, rows.seq < last))
-    return HISTORY_MAX + 1
 
 
 def _checked(values: object) -> dict[str, Any]:
