@@ -310,22 +310,35 @@ def test_lenient_takes_messages_without_user_properties_but_not_wrong_ones(tmp_p
 
 
 @needs_mosquitto
-def test_hubs_that_share_a_group_take_each_message_once(tmp_path: Path, hubs_mosquitto: MosquittoProcess) -> None:
-    database = ("--share", "hubs", "--database", f"sqlite:///{tmp_path / 'both.sqlite'}")
+def test_hubs_that_share_a_group_take_each_message_once_also_when_one_is_killed(
+    tmp_path: Path, hubs_mosquitto: MosquittoProcess, database_url: str
+) -> None:
+    shared = ("--share", tmp_path.name, "--database", database_url)
     with (
-        HubProcess(tmp_path / "a", broker=hubs_mosquitto.url, extra=database) as one,
-        HubProcess(tmp_path / "b", broker=hubs_mosquitto.url, extra=database, operator_key=one.operator_key) as two,
+        HubProcess(tmp_path / "a", broker=hubs_mosquitto.url, extra=shared) as one,
+        HubProcess(tmp_path / "b", broker=hubs_mosquitto.url, extra=shared, operator_key=one.operator_key) as two,
         Board.registered(one) as board,
         MqttBoard(board) as mqtt,
     ):
-        for n in range(40):
-            mqtt.send("telemetry", {"telemetries": {f"n{n}": n}})
-        wait_for(lambda: len(two.operator.history(board.id)) >= 40, "all messages")
-        assert len(one.operator.history(board.id)) == 40
-        assert len(state_of(board)) == 40
-        shares = [len(hub.operator.activities(device_id=board.id, event="upstreamMessage")) for hub in (one, two)]
-        assert sum(shares) == 40
-        assert all(shares)
+
+        def send(numbers: range) -> None:
+            for n in numbers:
+                user = [("device_id", board.id), ("access_key", board.key), ("message_id", f"{n:010d}")]
+                mqtt.send("telemetry", {"telemetries": {f"n{n}": n}}, user=user)
+
+        def stored() -> list[int]:
+            return sorted(item["number"] for item in one.operator.history(board.id, limit=1000))
+
+        send(range(100))
+        wait_for(lambda: len(stored()) == 100, "the first messages")
+        assert all(len(hub.operator.activities(device_id=board.id, event="upstreamMessage")) for hub in (one, two))
+        two.kill()
+        send(range(100, 200))
+        two.start()
+        wait_for(lambda: len(stored()) >= 200, "all messages", 30)
+        assert stored() == list(range(200))
+        assert len(state_of(board)) == 200
+        assert "Traceback" not in one.output() + two.output()
 
 
 @needs_mosquitto
