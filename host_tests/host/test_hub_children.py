@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from databases import sqlite_only
 from xyte_bench import DEVICES, OPERATOR, Bench, Device
 
 from tools.hub.domain import children, devices
@@ -272,6 +273,7 @@ def test_what_a_deleted_gateway_leaves_are_devices_of_their_own(bench: Bench, pa
     assert parent.post("/children/telemetries", {child.id: {}}).status_code == 401
 
 
+@sqlite_only
 def test_a_childs_key_is_kept_as_a_hash_only(bench: Bench, parent: Device) -> None:
     child = child_of(parent)
     with sqlite3.connect(bench.folder / "hub.sqlite") as database:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import url_in
 
 from tools.hub import times
 from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, parse_broker
@@ -24,7 +25,7 @@ class Bench:
         self.now = 1_000_000.0
         self.told: list[str] = []
         self.pushed: list[str] = []
-        self.store = Store(f"sqlite:///{folder / 'test.sqlite'}", self._on_commit, clock=lambda: self.now)
+        self.store = Store(url_in(folder), self._on_commit, clock=lambda: self.now)
 
     def _on_commit(self, unit: Unit) -> None:
         self.told += [item.event for item in unit.activities]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from brokers import BROKERS
+from databases import sqlite_only, url_in
 from hub_support import Board, MqttBoard, forget_revisions
 from waiting import wait_for
 
@@ -209,7 +210,7 @@ def test_a_restarted_hub_still_knows_what_it_has(tmp_path: Path, how: str) -> No
 
 
 def test_two_hubs_on_one_database_store_what_both_get_at_once_only_once(tmp_path: Path) -> None:
-    database = ("--database", f"sqlite:///{tmp_path / 'both.sqlite'}")
+    database = ("--database", url_in(tmp_path))
     with (
         HubProcess(tmp_path / "a", extra=database) as one,
         HubProcess(tmp_path / "b", extra=database) as two,
@@ -228,6 +229,7 @@ def test_two_hubs_on_one_database_store_what_both_get_at_once_only_once(tmp_path
         assert "Traceback" not in one.output() + two.output()
 
 
+@sqlite_only
 def test_a_database_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub, Board.registered(hub) as board:
         post(board, {"telemetries": {"a": 1, "b": 1}, "timestamp": "2026-11-21T05:00:00Z"})

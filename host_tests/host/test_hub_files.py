@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import sqlite_only
 from hub_support import Board, MqttBoard, body_of, forget_revisions
 from xyte_bench import DEVICES, HOST, KEY, OPERATOR, Bench, Device
 
@@ -454,6 +455,7 @@ def test_a_form_is_bounded_before_it_is_read(device: Device) -> None:
 # ---- the store
 
 
+@sqlite_only
 def test_a_database_of_an_earlier_version_gets_files_incidents_and_events(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     device = bench.device()

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import sqlite_only, url_in
 from hub_support import Board, KapuaClient, MqttBoard, body_of, forget_revisions, operation_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ class Bench:
 
     def __init__(self, folder: Path, signer: Signer) -> None:
         self.now = NOON
-        url = f"sqlite:///{folder / 'hub.sqlite'}"
+        url = url_in(folder)
         self.hub = Hub(Settings(data=folder, operator_key=KEY, database_url=url, signer=signer))
         self.hub.store = Store(url, self.hub._committed, clock=lambda: self.now)
         self.hub.now = lambda: self.now  # type: ignore[method-assign]
@@ -861,6 +862,7 @@ def test_uuids_that_differ_in_their_first_bit_only_are_one_number_and_found(benc
     assert device_id not in (low, high)
 
 
+@sqlite_only
 def test_a_database_of_an_earlier_version_is_gone_on_with_and_a_restart_keeps_operations_and_tokens(tmp_path: Path) -> None:
     signer = Signer.kept(tmp_path / "license.key")
     bench = Bench(tmp_path, signer)

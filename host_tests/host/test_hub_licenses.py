@@ -18,6 +18,7 @@ from brokers import BROKERS
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from databases import url_in
 from hub_support import Board, MqttBoard, body_of
 from waiting import wait_for
 
@@ -401,7 +402,7 @@ def test_licences_are_bounded_and_removed_ones_are_forgotten_in_the_end(tmp_path
     monkeypatch.setattr(licenses, "REMOVED_MAX", 2)
 
     async def scenario() -> None:
-        store = Store(f"sqlite:///{tmp_path / 'test.sqlite'}", lambda _unit: None)
+        store = Store(url_in(tmp_path), lambda _unit: None)
         store.open()
         try:
             body = {"sn": "1", "mac": "aa", "hardware_key": "k", "firmware_version": "1"}

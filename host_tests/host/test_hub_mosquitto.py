@@ -17,6 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 from brokers import needs_mosquitto
 from certificates import make_certificates
+from databases import sqlite_only
 from hub_support import Board, MqttBoard, registration
 from waiting import wait_for
 
@@ -188,6 +189,7 @@ def test_what_mosquitto_has_taken_while_the_hub_was_away_waits_for_it(tmp_path: 
         wait_for(lambda: len(hub.operator.history(board.id)) == 20, "what was acknowledged")
 
 
+@sqlite_only
 def test_a_device_from_before_is_let_in_once_it_has_shown_its_key(tmp_path: Path) -> None:
     with HubProcess(tmp_path, broker="embedded:0") as hub, Board.registered(hub) as board:
         hub.stop()

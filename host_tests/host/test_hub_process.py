@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from databases import sqlite_only
 from hub_support import Board, MqttBoard
 from waiting import wait_for
 
@@ -47,6 +48,7 @@ def test_the_ready_file_says_where_the_hub_is_and_goes_with_it(tmp_path: Path) -
     assert not (tmp_path / "hub.json").exists()
 
 
+@sqlite_only
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_leaves_no_process_and_a_whole_database(tmp_path: Path, number: signal.Signals) -> None:
@@ -192,6 +194,7 @@ def test_a_data_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(file / "below")), "--data", "written")
 
 
+@sqlite_only
 def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hub.sqlite").write_text("this is not a database " * 100)
     assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "database", "--database")

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import url_in
 from hub_support import Board, MqttBoard
 from sqlalchemy import insert
 from waiting import DEADLINE, wait_for
@@ -91,7 +92,7 @@ def signer(folder: Path) -> Signer:
 
 @asynccontextmanager
 async def serving(folder: Path, keepalive: float = 15.0, feed: ActivityFeed | None = None, send_buffer: int | None = None) -> Any:
-    settings = Settings(folder, KEY, f"sqlite:///{folder / 'hub.sqlite'}", signer(folder), keepalive=keepalive)
+    settings = Settings(folder, KEY, url_in(folder), signer(folder), keepalive=keepalive)
     hub = Hub(settings)
     if feed is not None:
         hub.activities = feed

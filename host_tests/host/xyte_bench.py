@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from databases import url_in
 from hub_support import registration
 
 from tools.hub.app import make_app
@@ -27,7 +28,7 @@ class Bench:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.now = NOON
-        url = f"sqlite:///{folder / 'hub.sqlite'}"
+        url = url_in(folder)
         signer = Signer.kept(folder / "license.key")
         self.hub = Hub(Settings(data=folder, operator_key=KEY, database_url=url, signer=signer, **settings))
         self.hub.store = Store(url, self.hub._committed, clock=lambda: self.now)
