@@ -31,7 +31,6 @@ import os
 import re
 import secrets
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -44,12 +43,12 @@ from serial_board import BoardFailed, SerialBoard, what_it_lacks
 
 from tools.board.chip import heap_bytes
 from tools.bytecode import compile_tree
-from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+from tools.device_code import borrowed_imports
+from tools.paths import BUILD, FIRMWARE, LIB, ROOT, SHIM
 from tools.vm import NoMicroPython, find_vm
 from tools.vm32 import find_vm32
 
 HERE = Path(__file__).resolve().parent
-SHIM = HERE / "shim"
 DEFAULT_HEAP = "192K"
 DEFAULT_TIMEOUT = 30
 OUTPUT_LIMIT = 1 << 20  # bytes that a test on the VM may print
@@ -276,31 +275,6 @@ def module_constants(tree: ast.Module) -> dict[str, Any]:
                 if isinstance(target, ast.Name):
                     found[target.id] = node.value.value
     return found
-
-
-@contextlib.contextmanager
-def borrowed_imports(folders: list[Path]) -> Iterator[None]:
-    """Put the folders first on sys.path; afterwards sys.path is as before and what was imported from them is forgotten."""
-    path_before = sys.path[:]
-    bytecode_before = sys.dont_write_bytecode
-    roots = tuple(f"{folder}{os.sep}" for folder in folders)
-    # a module of the same name from elsewhere, such as another folder's test_health, would be taken for ours
-    ours = {entry.stem for folder in folders if folder.is_dir() for entry in folder.iterdir()}
-    others = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ours}
-    for name in others:
-        del sys.modules[name]
-    sys.path[:0] = map(str, folders)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path[:] = path_before
-        sys.dont_write_bytecode = bytecode_before
-        for name, module in list(sys.modules.items()):
-            places = [getattr(module, "__file__", None) or "", *map(str, getattr(module, "__path__", ()))]
-            if any(f"{place}{os.sep}".startswith(roots) for place in places):
-                del sys.modules[name]
-        sys.modules.update(others)
 
 
 def run_bounded(command: list[str], folder: Path, environment: dict[str, str], deadline: float) -> tuple[str, str]:

@@ -7,3 +7,4 @@ FIRMWARE = ROOT / "firmware"
 BOARDS = ROOT / "boards"
 BUILD = ROOT / "build"
 LIB = BUILD / "lib"  # umqtt.simple, as PyPI has it
+SHIM = ROOT / "host_tests" / "shim"  # CPython stand-ins for what only MicroPython has

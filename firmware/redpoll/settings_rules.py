@@ -18,7 +18,7 @@ _NUMBERS = {
     "spool_hold": (300, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
-_SECRET = ("wifi_password",)
+SECRETS = ("wifi_password",)
 # the first is the default
 _CHOICES = {
     "transport": ("mqtt", "http"),
@@ -147,7 +147,7 @@ def _text(values, key, problems):
     value = values.get(key, "")
     if isinstance(value, str) and len(value) <= 256:
         return value
-    shown = "what is there" if key in _SECRET else _shown(value)
+    shown = "what is there" if key in SECRETS else _shown(value)
     problems.append('"%s" must be a text of at most 256 characters, not %s' % (key, shown))
     return ""
 
