@@ -1,5 +1,6 @@
 # The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud.
 import gc
+import os
 
 from micropython import const
 
@@ -19,19 +20,21 @@ _FAREWELL = const(1000)
 _REPLAY = const(100)
 _TELL_AGAIN = const(60000)
 _TELLS = const(10)
+_SLOTS = ("/slot_a", "/slot_b", "/safe")
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 
 
 class Agent:
-    """The device's side of the cloud. `settings` is the path of settings.json; the agent's own files lie beside it.
+    """The device's side of the cloud. `settings` is the path of settings.json; the agent's own files lie beside it, in the root.
 
     Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer), told to the cloud.
     """
 
-    def __init__(self, settings="settings.json", version=version.VERSION, clock=None):
+    def __init__(self, settings=None, version=version.VERSION, clock=None):
         self.version = version
         self.clock = clock or Clock()
-        self.settings = Settings(settings)
+        # where boot.py starts a slot (or safe mode), that is the working directory
+        self.settings = Settings(settings or ("/settings.json" if os.getcwd() in _SLOTS else "settings.json"))
         self.telemetry = Telemetry(self.clock)
         self.spool = Spool(
             self.settings.spool_bytes,
