@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tools.board.profile import Profile
 from tools.bytecode import compile_tree
-from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT
 
 MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
 
@@ -18,18 +18,27 @@ def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path
         raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")
     built = BUILD / "board"
     files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": main or FIRMWARE / "main.py"}
-    # the chips' ports are made of the unix port's
-    ports = {"port/__init__.mpy"} | {f"port/{name}{part}.mpy" for name in ("unix", profile.port) for part in ("", "_board")}
     for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
-        if not name.startswith("port/") or name in ports:
+        if not is_foreign_port(f"redpoll/{name}", profile):
             files[f"/redpoll/{name}"] = path
     for name, path in compile_tree(LIB / "umqtt", built / "umqtt", "umqtt").items():
         files[f"/lib/umqtt/{name}"] = path
-    shown_as = profile.folder.relative_to(ROOT).as_posix()
-    for name, path in compile_tree(profile.folder, built / profile.name, shown_as).items():
-        if name != "manifest.mpy":
-            files[f"/{name}"] = path
+    for folder in board_folders(profile):
+        for name, path in compile_tree(folder, built / folder.name, folder.relative_to(ROOT).as_posix()).items():
+            if name != "manifest.mpy":
+                files[f"/{name}"] = path
     return files
+
+
+def board_folders(profile: Profile) -> list[Path]:
+    """Where a board's own modules are: board.py, and for a chip what it shares with the others."""
+    return [profile.folder, *([BOARDS / "common"] if profile.is_chip else [])]
+
+
+def is_foreign_port(name: str, profile: Profile) -> bool:
+    """Whether this file of redpoll/port is for other boards; the chips' ports are made of the unix port's."""
+    ours = ("__init__", *(f"{port}{part}" for port in ("unix", profile.port) for part in ("", "_board")))
+    return name.startswith("redpoll/port/") and Path(name).stem not in ours
 
 
 def vm_folder() -> Path:

@@ -33,7 +33,7 @@ class Profile:
     """One board. Sizes in bytes; `flash_*` is the part of the flash that is the file system's.
 
     `watchdog_max_ms` is 0 where a watchdog may wait as long as one likes. `firmware` is the table of that name: how MicroPython gets
-    onto the board (`file`, `page`, `how`, and what that way needs).
+    onto the board (`file`, `page`, `how`, and what that way needs); `buy` the board and what is wired to it.
     """
 
     name: str
@@ -53,9 +53,11 @@ class Profile:
     epoch: int = 1970
     led: int | str | None = None
     button: int | str | None = None
+    sensor: int | None = None
     pin_count: int = 0
     partitions: tuple[Partition, ...] = ()
     firmware: Mapping[str, Any] = field(default_factory=dict)
+    buy: tuple[str, ...] = ()
 
     @property
     def flash_blocks(self) -> int:
@@ -96,12 +98,14 @@ class Profile:
                 epoch=int(data.get("epoch", 1970)),
                 led=pins.get("led"),
                 button=pins.get("button"),
+                sensor=pins.get("sensor"),
                 pin_count=int(pins.get("count", 0)),
                 partitions=tuple(
                     Partition(str(one["name"]), _TYPES[one["type"]], int(one["subtype"]), int(one["offset"]), int(one["size"]))
                     for one in data.get("partition", ())
                 ),
                 firmware=dict(firmware),
+                buy=tuple(map(str, data.get("buy", ()))),
             )
         except KeyError as error:
             raise ProfileError(f"boards/{path.parent.name}/board.toml: {error} is missing") from error

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.board.firmware import firmware_files
+from tools.board.firmware import board_folders, firmware_files, is_foreign_port
 from tools.board.profile import Profile
 from tools.bundle.archive import BundleError, check_names
 from tools.mpy import CompileError, compile_module
@@ -27,7 +27,7 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False) -> dict[st
         raise BundleError(f"{folder} is no folder")
     if not (folder / _MAIN).is_file():
         raise BundleError(f"{folder} has no {_MAIN}: a bundle holds a whole product")
-    own = {name: path for name, path in _folder_files(folder).items() if not _is_foreign_port(name, profile)}
+    own = {name: path for name, path in _folder_files(folder).items() if not is_foreign_port(name, profile)}
     if (folder / "redpoll").resolve() == FIRMWARE / "redpoll":
         own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}
     files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
@@ -95,12 +95,9 @@ def _firmware(profile: Profile, folder: Path, sources: bool) -> dict[str, Path]:
         return {name.lstrip("/"): path for name, path in firmware_files(profile, folder / _MAIN).items()}
     files = {f"lib/{path.relative_to(LIB).as_posix()}": path for path in sorted((LIB / "umqtt").rglob("*.py"))}
     files |= {f"redpoll/{path.relative_to(FIRMWARE / 'redpoll').as_posix()}": path for path in sorted((FIRMWARE / "redpoll").rglob("*.py"))}
-    files |= {path.name: path for path in sorted(profile.folder.glob("*.py")) if path.name != "manifest.py"}
-    return {name: path for name, path in files.items() if not _is_foreign_port(name, profile)}
-
-
-def _is_foreign_port(name: str, profile: Profile) -> bool:
-    return name.startswith("redpoll/port/") and Path(name).stem not in ("__init__", profile.port, f"{profile.port}_board")
+    for board in board_folders(profile):
+        files |= {path.name: path for path in sorted(board.glob("*.py")) if path.name != "manifest.py"}
+    return {name: path for name, path in files.items() if not is_foreign_port(name, profile)}
 
 
 def _is_shadowed(name: str, own: Mapping[str, Path]) -> bool:

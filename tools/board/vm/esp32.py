@@ -199,8 +199,13 @@ def idf_heap_info(capabilities):
 
 
 def raw_temperature():
-    """Degrees Fahrenheit of the chip."""
+    """Degrees Fahrenheit of the chip; newer ones than the ESP32 have mcu_temperature instead."""
     return 128
+
+
+def mcu_temperature():
+    """Degrees Celsius of the chip."""
+    return 53
 
 
 def wake_on_ext0(pin=None, level=None):
