@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -165,30 +165,25 @@ def pack(
         raise BundleError(f"{len(files)} files: a bundle has at most {FILES_MAX}")
     if not 9 <= window <= 15:
         raise BundleError(f"window {window}: it may be 9 to 15")
-    entries, packed, at = [], {}, 0
+    packed, methods = {}, {}
     for path in sorted(files):
-        content = files[path]
-        method, data = STORED, content
-        deflated = _deflated(content, window)
-        if len(deflated) < len(content):
-            method, data = DEFLATED, deflated
-        at += _LOCAL.size + len(path)
-        digest = hashlib.sha256(content).hexdigest()
-        entries.append({"name": path, "size": len(content), "sha256": digest, "packed": len(data), "method": method, "offset": at})
-        at += len(data)
-        packed[path] = data
-    size = sum(map(len, files.values()))
+        deflated = _deflated(files[path], window)
+        smaller = len(deflated) < len(files[path])
+        packed[path], methods[path] = (deflated, DEFLATED) if smaller else (files[path], STORED)
     about = {"name": name, "version": version, "boards": sorted(boards), "micropython": micropython, "mpy": mpy, "window": window}
-    try:
-        manifest = Manifest.model_validate({**about, "size": size, "files": entries})
-    except ValidationError as error:
-        raise BundleError(_told(error)) from None
+    manifest = _manifest(files, packed, methods, about)
     signed = manifest.encoded()
     signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
     made = _assembled(manifest, signed, signature, packed, [zlib.crc32(files[path]) for path in sorted(files)])
     if len(made) > SIZE_MAX:
         raise BundleError(f"{len(made)} bytes: a bundle has at most {SIZE_MAX}")
     return made
+
+
+def manifest_of(files: Mapping[str, bytes], *, name: str, version: str, boards: list[str], micropython: str, mpy: int) -> Manifest:
+    """What the manifest says of these contents when none is deflated: for a slot that is filled without a bundle. Raises BundleError."""
+    about = {"name": name, "version": version, "boards": sorted(boards), "micropython": micropython, "mpy": mpy, "window": WINDOW}
+    return _manifest(files, files, dict.fromkeys(files, STORED), about)
 
 
 def read(data: bytes) -> Bundle:
@@ -215,6 +210,21 @@ def verify(bundle: Bundle, key: rsa.RSAPublicKey) -> None:
         key.verify(bundle.signature, bundle.signed, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         raise BundleError(f"{SIGNATURE}: the manifest was not signed with this key, or was changed afterwards") from None
+
+
+def _manifest(files: Mapping[str, bytes], packed: Mapping[str, bytes], methods: Mapping[str, int], about: dict[str, Any]) -> Manifest:
+    entries, at = [], 0
+    for path in sorted(files):
+        content, data = files[path], packed[path]
+        at += _LOCAL.size + len(path)
+        digest = hashlib.sha256(content).hexdigest()
+        entry = {"name": path, "size": len(content), "sha256": digest, "packed": len(data), "method": methods[path], "offset": at}
+        entries.append(entry)
+        at += len(data)
+    try:
+        return Manifest.model_validate({**about, "size": sum(map(len, files.values())), "files": entries})
+    except ValidationError as error:
+        raise BundleError(_told(error)) from None
 
 
 def _deflated(content: bytes, window: int) -> bytes:

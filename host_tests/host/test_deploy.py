@@ -1,0 +1,426 @@
+"""`redpoll deploy` on virtual boards, over their serial port: into which slot, which files, and what is left when it breaks off."""
+
+import contextlib
+import hashlib
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.board.process import Board
+from tools.bundle.archive import Manifest, manifest_of
+from tools.cli import main as redpoll
+from tools.deploy import deploy, product
+from tools.deploy.command import session
+from tools.deploy.connection import Connection
+from tools.deploy.deploy import Plan
+from tools.deploy.errors import DeployError, Status
+from tools.deploy.product import Product
+from tools.deploy.remote import RemoteBoard
+from tools.paths import FIRMWARE, ROOT
+
+LONG = bool(os.environ.get("REDPOLL_LONG"))
+CHIPS = ("rpi_pico_w", "esp32", "esp32s3", "rpi_pico2_w")
+SETTINGS = b'{"entry": "http://127.0.0.1:1/xyte", "wifi_ssid": "home", "wifi_password": "correct horse"}'
+MAIN = "import lamp\nprint('lamp', lamp.VERSION)\nwhile True:\n    lamp.rest()\n"
+LAMP = "import time\nVERSION = %r\n\ndef rest():\n    time.sleep_ms(20)\n"
+
+Make = Callable[..., Board]
+Shown = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """make(profile, ...): a board that is on, as it comes from flashing; its port is board.port."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def make_board(profile: str = "rpi_pico_w", files: dict[str, bytes] | None = None) -> Board:
+            nonlocal count
+            count += 1
+            folder = tmp_path / f"board{count}"
+            folder.mkdir()
+            board = Board(folder, board=profile, bare=True, terminal=folder / "tty")
+            for name, data in (files or {}).items():
+                board.write_file(name, data)
+            stack.enter_context(board)
+            board.wait_for("." if "main.py" in (files or {}) else "help")
+            return board
+
+        yield make_board
+
+
+def small(version: str = "1", **more: bytes) -> Product:
+    """A product without the agent: what a slot needs to boot, and quickly sent."""
+    files = {"main.py": MAIN.encode(), "lamp.py": (LAMP % version).encode(), "lib/deep/er/data.bin": bytes(range(256)) * 5, **more}
+    manifest = manifest_of(files, name="lamp", version="1.0.0", boards=[], micropython="1.24.0", mpy=0)
+    return Product(files, manifest.encoded(), (FIRMWARE / "boot.py").read_bytes(), "1.0.0")
+
+
+class Cutting(deploy.Quiet):
+    """The power goes at the n-th write from the beginning of the work on."""
+
+    def __init__(self, board: Board, n: int) -> None:
+        self._orders = [lambda: board.cut_power_at_write(n)]
+
+    def stage(self, text: str, total: int) -> None:
+        if self._orders:
+            self._orders.pop()()
+
+
+def put(board: Board, what: Product, via: str = "mpremote", **options: Any) -> Plan:
+    with session(str(board.port), via) as connection:
+        remote = RemoteBoard(connection)
+        remote.begin(fresh=False)
+        deploy.no_trial(remote, force=False)
+        plan = deploy.put(remote, what, **options)
+        remote.restart()
+    return plan
+
+
+def slot_files(board: Board, slot: str) -> dict[str, bytes]:
+    """Name -> content, of a board that is off."""
+    prefix = f"/slot_{slot}/"
+    return {name.removeprefix(prefix): board.read_file(name) for name in board.list_files() if name.startswith(prefix)}
+
+
+@pytest.fixture(scope="module")
+def lamp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A product's folder, with the agent under it."""
+    folder = tmp_path_factory.mktemp("lamp")
+    (folder / "main.py").write_text('import lamp\nfrom redpoll import Agent\nagent = Agent()\nprint("lamp", lamp.VERSION)\nagent.run()\n')
+    (folder / "lamp.py").write_text('"""A docstring that would cost a board memory."""\nVERSION = 1\n')
+    return folder
+
+
+@pytest.mark.parametrize("profile", CHIPS if LONG else CHIPS[:1])
+def test_a_product_goes_onto_a_fresh_board_and_then_only_what_has_changed(profile: str, make: Make, lamp: Path, capsys: Shown) -> None:
+    board = make(profile)
+    (lamp / "lamp.py").write_text('"""A docstring that would cost a board memory."""\nVERSION = 1\n')
+    deployment = ["deploy", "--port", str(board.port), str(lamp)]
+    assert redpoll(deployment) == 0
+    first = capsys.readouterr().out
+    assert "slot a" in first and "no settings yet: redpoll provision --port" in first
+    board.kill()
+    board.write_file("/settings.json", SETTINGS)
+    files = slot_files(board, "a")
+    manifest = Manifest.decoded(files["manifest.json"])
+    assert {entry.name: entry.sha256 for entry in manifest.files} == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items() if not name.startswith("manifest.")
+    }
+    assert files["lamp.mpy"][:2] == b"M\x06" and b"docstring" not in files["lamp.mpy"]
+    board.start()
+    board.wait_for("lamp 1", 20)
+
+    (lamp / "lamp.py").write_text("VERSION = 2\n")
+    since = board.line_count
+    assert redpoll(deployment) == 0
+    told = capsys.readouterr().out
+    assert f"slot b: 1 files sent ({len(compiled(lamp))} bytes), {len(manifest.files) - 1} copied on the board, 0 there" in told
+    assert "it runs: Redpoll " in told
+    board.wait_for("lamp 2", 20, since)
+
+    (lamp / "lamp.py").write_text("VERSION = 3\n")
+    assert redpoll(deployment) == 0
+    told = capsys.readouterr().out
+    assert f"slot a: 1 files sent ({len(compiled(lamp))} bytes), 0 copied on the board, {len(manifest.files) - 1} there" in told
+    assert redpoll(deployment) == 0
+    assert "just this already, in slot a" in capsys.readouterr().out
+
+
+def compiled(folder: Path) -> bytes:
+    return product.make(folder, product.Profile.load("rpi_pico_w")).files["lamp.mpy"]
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(make: Make, lamp: Path, capsys: Shown) -> None:
+    board = make()
+    assert redpoll(["deploy", "--port", str(board.port), "--dry-run", "--no-wait", str(lamp)]) == 0
+    told = capsys.readouterr().out
+    assert "main.py: sent, " in told and "/boot.py: replaced" in told and "Nothing was changed" in told
+    board.kill()
+    assert board.list_files() == {}
+
+
+def test_ampy_carries_it_as_well(make: Make) -> None:
+    board = make()
+    plan = put(board, small(), via="ampy")
+    board.wait_for("^lamp 1$", 20)
+    assert sorted(plan.sent) == sorted(small().files)
+    board.kill()
+    assert slot_files(board, "a")["lib/deep/er/data.bin"] == bytes(range(256)) * 5
+
+
+def test_what_is_no_longer_part_of_the_product_goes_and_empty_folders_with_it(make: Make) -> None:
+    board = make()
+    put(board, small("1", **{"www/old.html": b"x"}))
+    put(board, small("2"))
+    put(board, small("3", www=b"a file where a folder was"))
+    board.wait_for("^lamp 3$")
+    board.kill()
+    assert set(slot_files(board, "a")) == {*small().files, "www", "manifest.json", "manifest.sig"}
+
+
+def test_a_cut_at_any_write_leaves_a_board_that_boots(make: Make, figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.deploy.connection.RUN_SECONDS", 2.0)  # that a board which has lost its power is waited for
+    board = make()
+    put(board, small("0"))
+    board.wait_for("^lamp 0$")
+    dice = random.Random(20260)
+    writes, running, count = 45, "0", 50 if LONG else 3
+    cut = kept = 0
+    for round_ in range(1, count + 1):
+        since = board.line_count
+        version = str(round_)
+        # 3 rounds are spread over the whole of it
+        at = dice.randrange(1, writes) if LONG else round_ * writes // 4
+        with contextlib.suppress(DeployError):
+            put(board, small(version, **{"blob.bin": dice.randbytes(20_000)}), progress=Cutting(board, at))
+        was_cut = any("power on" in line for line in board.lines[since - board.line_count :])
+        found = board.wait_for(r"^lamp (\d+)$", 20, since)[1]
+        assert found in (running, version), f"cut at write {at}"
+        if not was_cut:
+            assert found == version
+            writes = min(writes, at)  # it has fewer than this
+        cut += was_cut
+        kept += found == running
+        running = found
+    put(board, small("end"))
+    board.wait_for("^lamp end$")
+    figure(f"{count} deployments, {cut} with the power cut at a random write; the board booted each time, {kept} times what it had")
+
+
+@pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
+def test_a_deployment_that_is_killed_leaves_a_board_that_starts_by_itself(make: Make, lamp: Path) -> None:
+    board = make(files={"/settings.json": SETTINGS})
+    put(board, small("1"))
+    board.wait_for("^lamp 1$")
+    since = board.line_count
+    command = [sys.executable, "-m", "tools.cli", "deploy", "--port", str(board.port), str(lamp)]
+    client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        board.wait_for("raw REPL", 20, since)
+        time.sleep(1)  # somewhere in the middle
+    finally:
+        client.kill()
+        client.wait()
+    board.wait_for("^lamp 1$", 20, since)  # nobody has touched it: its watchdog has
+    assert redpoll(["deploy", "--port", str(board.port), str(lamp)]) == 0
+
+
+def test_ctrl_c_leaves_the_board_running_what_it_had(make: Make) -> None:
+    board = make()
+    put(board, small("1"))
+    since = board.line_count
+
+    class Impatient(deploy.Quiet):
+        def done(self, n: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), session(str(board.port), "mpremote") as connection:
+        remote = RemoteBoard(connection)
+        remote.begin()
+        deploy.put(remote, small("2"), progress=Impatient())
+    board.wait_for("^lamp 1$", 8, since)  # sooner than by the watchdog
+
+
+# ---- trial
+
+
+def test_on_trial_a_product_that_nobody_confirms_is_rolled_back_and_a_second_one_has_to_wait(make: Make) -> None:
+    board = make()
+    put(board, small("1"))
+    put(board, small("2"), trial=True)
+    board.wait_for("^lamp 2$")
+    with pytest.raises(DeployError, match="trying an update out") as refused:
+        put(board, small("3"))
+    assert refused.value.status is Status.REFUSED
+    since = board.line_count
+    for _ in range(3):
+        board.restart()
+        board.wait_for("^lamp", 10, since)
+        since = board.line_count
+    board.restart()
+    board.wait_for("^lamp 1$", 10, since)
+
+
+def test_a_trial_is_given_up_with_force(make: Make, lamp: Path, capsys: Shown) -> None:
+    board = make()
+    put(board, small("1"))
+    put(board, small("2"), trial=True)
+    board.wait_for("^lamp 2$")
+    assert redpoll(["deploy", "--port", str(board.port), "--force", "--no-wait", str(lamp)]) == 0
+    assert "slot b" in capsys.readouterr().out
+    board.kill()
+    assert b'"trial"' not in board.read_file("/boot.state")
+    assert slot_files(board, "a")["lamp.py"] == (LAMP % "1").encode()
+
+
+# ---- what cannot be done
+
+
+def refused(capsys: Shown, *words: object) -> tuple[int, str]:
+    status = redpoll(["deploy", *map(str, words)])
+    return status, capsys.readouterr().err
+
+
+def test_a_port_that_is_not_there_is_told_with_what_there_is(tmp_path: Path, capsys: Shown) -> None:
+    status, text = refused(capsys, "--port", tmp_path / "ttyUSB0")
+    assert status == Status.NO_PORT and "there is no port" in text and "redpoll board up" in text
+
+
+def test_a_port_that_another_program_has_is_told_with_its_name(make: Make, capsys: Shown) -> None:
+    board = make()
+    with board.port.open("rb") as line, subprocess.Popen(["sleep", "60"], stdin=line) as other:
+        try:
+            status, text = refused(capsys, "--port", board.port)
+        finally:
+            other.kill()
+    assert status == Status.NO_PORT and "in use by" in text and "sleep" in text
+
+
+def test_a_port_on_which_nobody_answers_wants_micropython(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
+    monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
+    ours, theirs = os.openpty()
+    try:
+        port = os.ttyname(theirs)
+        os.close(theirs)
+        status, text = refused(capsys, "--port", port)
+    finally:
+        os.close(ours)
+    assert status == Status.NO_MICROPYTHON and "redpoll flash" in text
+
+
+def test_another_chip_is_refused_and_the_board_goes_on(make: Make, lamp: Path, capsys: Shown) -> None:
+    board = make(files={"main.py": b"print('as before')\n"})
+    board.wait_for("as before")
+    since = board.line_count
+    status, text = refused(capsys, "--port", board.port, "--board", "esp32", lamp)
+    assert status == Status.REFUSED and "RP2040" in text and "redpoll boards" in text
+    board.wait_for("as before", 10, since)
+
+
+def test_a_flash_that_is_too_full_is_told_before_anything_is_changed(make: Make, lamp: Path, capsys: Shown) -> None:
+    board = make(files={"main.py": b"print('as before')\n", "big.bin": bytes(750_000)})
+    board.wait_for("as before")
+    since = board.line_count
+    status, text = refused(capsys, "--port", board.port, lamp)
+    assert status == Status.FULL and "bytes more" in text and "Nothing was changed" in text
+    board.wait_for("as before", 10, since)
+    board.kill()
+    assert not slot_files(board, "a")
+
+
+def test_a_flash_that_becomes_full_leaves_what_ran(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "check_room", lambda *_: None)
+    board = make(files={"main.py": b"print('as before')\n", "big.bin": bytes(800_000)})
+    since = board.line_count
+    with pytest.raises(DeployError, match="flash was full") as error:
+        put(board, small(**{f"{n}.bin": os.urandom(9000) for n in range(8)}))
+    assert error.value.status is Status.FULL
+    board.wait_for("as before", 10, since)
+
+
+def test_a_program_that_ends_is_told_with_what_it_said(make: Make, tmp_path: Path, capsys: Shown) -> None:
+    board = make(files={"settings.json": SETTINGS})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "main.py").write_text("import nonesuch\n")
+    began = time.monotonic()
+    status, text = refused(capsys, "--port", board.port, tmp_path / "broken")
+    assert status == Status.SILENT and "no module named 'nonesuch'" in text
+    assert time.monotonic() - began < 25  # it did not wait for the 30 s
+
+
+def test_a_frozen_agent_has_to_be_there(make: Make, lamp: Path, capsys: Shown) -> None:
+    status, text = refused(capsys, "--port", make().port, "--frozen-agent", lamp)
+    assert status == Status.REFUSED and "no frozen agent" in text
+
+
+def test_a_boot_py_of_somebodys_own_is_kept_beside(make: Make) -> None:
+    board = make(files={"boot.py": b"x = 1\n"})
+    put(board, small())
+    board.wait_for("^lamp 1$")
+    board.kill()
+    assert board.read_file("/boot.py.before") == b"x = 1\n"
+    assert board.read_file("/boot.py") == (FIRMWARE / "boot.py").read_bytes()
+
+
+@pytest.mark.parametrize(("version", "mpy", "said"), [((1, 22, 0), 6, "this firmware needs"), ((1, 27, 0), 5, "bytecode of version 5")])
+def test_a_micropython_that_cannot_run_it_is_refused(version: tuple[int, int, int], mpy: int, said: str) -> None:
+    about = product.About("rp2", version, mpy, "Raspberry Pi Pico W with RP2040", 180_000, 4096, 800_000)
+    with pytest.raises(DeployError, match=said) as error:
+        product.check(about, product.Profile.load("rpi_pico_w"))
+    assert error.value.status is Status.NO_MICROPYTHON
+
+
+class Line(Connection):
+    """A board's console that says this and then breaks off."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__("line")
+        self._pieces = list(pieces)
+        self.serial = self
+        self.timeout = 0.0
+        self.opened = 0
+
+    in_waiting = 0
+
+    def read(self, n: int) -> bytes:
+        if not self._pieces:
+            return b""
+        piece = self._pieces.pop(0)
+        if piece == b"gone":
+            raise OSError("the port is gone")
+        return piece
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def _enter(self, fresh: bool) -> None: ...
+    def close(self) -> None: ...
+    def _send(self, code: str) -> None: ...
+    def _run(self, code: str, timeout: float) -> tuple[bytes, bytes]:
+        raise NotImplementedError
+
+
+def test_a_port_that_the_chip_makes_itself_is_opened_again_after_the_reset() -> None:
+    line = Line(b"rst:0x1", b"gone", b"boot\r\n[    0.1", b"00] Redpoll 0.1.0 on redpoll-rp2\r\n")
+    assert deploy.first_line(line, 5) == "[    0.100] Redpoll 0.1.0 on redpoll-rp2"
+    assert line.opened == 1
+
+
+@pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
+def test_watch_deploys_again_when_a_file_is_saved(make: Make, lamp: Path) -> None:
+    board = make(files={"settings.json": SETTINGS})
+    (lamp / "lamp.py").write_text("VERSION = 'first'\n")
+    command = [sys.executable, "-m", "tools.cli", "deploy", "--watch", "--port", str(board.port), str(lamp)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        try:
+            board.wait_for("lamp first", 40)
+            (lamp / "lamp.py").write_text("VERSION = 'second\n")  # saved in the middle of a word
+            wait_said(client, "SyntaxError")
+            (lamp / "lamp.py").write_text("VERSION = 'second'\n")
+            board.wait_for("lamp second", 40)
+            wait_said(client, "waiting for a file")
+        finally:
+            client.send_signal(signal.SIGINT)
+            client.wait(20)
+    assert client.returncode == 130
+
+
+def wait_said(client: "subprocess.Popen[bytes]", text: str) -> None:
+    assert client.stdout is not None
+    said = io.StringIO()
+    for line in client.stdout:
+        said.write(line.decode())
+        if text in line.decode():
+            return
+    raise AssertionError(said.getvalue())

@@ -1,0 +1,177 @@
+"""`redpoll provision` on virtual boards: what is checked, what is kept, and where secrets go."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from certificates import make_certificates
+
+from tools import keys
+from tools.board.process import Board
+from tools.cli import main as redpoll
+from tools.deploy import provision
+from tools.deploy.command import session
+from tools.deploy.errors import DeployError, Status
+from tools.deploy.provision import Change, Settings
+from tools.deploy.provision_command import PASSWORD
+from tools.deploy.remote import RemoteBoard
+
+SECRET = "correct horse battery"
+ENTRY = "https://cloud.example/xyte"
+
+Shown = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    """One that has just been flashed."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    with Board(folder, board="esp32", bare=True, terminal=folder / "tty") as board:
+        board.wait_for("help")
+        yield board
+
+
+def run(board: Board, *words: object) -> int:
+    return redpoll(["provision", "--port", str(board.port), *map(str, words)])
+
+
+def on_board(board: Board) -> dict[str, object]:
+    board.kill()
+    settings: dict[str, object] = json.loads(board.read_file("/settings.json"))
+    return settings
+
+
+def test_settings_are_read_back_without_the_secret_and_kept_where_nothing_else_is_said(
+    board: Board, capfd: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, SECRET)
+    assert run(board, "--entry", "http://hub.example/xyte", "--wifi-ssid", "home", "--set", "keepalive=20", "--set", "name=Küche") == 0
+    monkeypatch.delenv(PASSWORD)
+    assert run(board, "--set", "keepalive=30", "--unset", "name", "--set", 'details={"room": "5b"}') == 0
+    assert run(board) == 0  # only shows
+    shown = capfd.readouterr()
+    assert SECRET not in shown.out + shown.err + "\n".join(board.lines)
+    last = shown.out.rpartition("that is on the board\n")[0].rpartition("that is on the board\n")[2]
+    assert [line.split() for line in last.splitlines()] == [
+        ["details", '{"room":', '"5b"}'],
+        ["entry", '"http://hub.example/xyte"'],
+        ["keepalive", "30"],
+        ["wifi_password", "(set)"],
+        ["wifi_ssid", '"home"'],
+    ]
+    assert on_board(board) == {
+        "entry": "http://hub.example/xyte",
+        "wifi_ssid": "home",
+        "wifi_password": SECRET,
+        "keepalive": 30,
+        "details": {"room": "5b"},
+    }
+
+
+def test_a_secret_is_not_taken_from_the_command_line(board: Board, capfd: Shown) -> None:
+    assert run(board, "--set", f"wifi_password={SECRET}") == Status.REFUSED
+    shown = capfd.readouterr()
+    assert "command line" in shown.err and SECRET not in shown.err + shown.out
+
+
+def test_the_password_comes_from_a_file_the_environment_or_a_prompt(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Shown
+) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+    words = "--entry", "http://hub.example/xyte", "--wifi-ssid", "home"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    assert run(board, *words) == Status.REFUSED
+    assert PASSWORD in capfd.readouterr().err
+    (tmp_path / "password").write_text("from a file\r\n")
+    assert run(board, *words, "--wifi-password-file", tmp_path / "password") == 0
+    board.kill()
+    assert json.loads(board.read_file("/settings.json"))["wifi_password"] == "from a file"
+    board.start()
+    board.wait_for("help", since=board.line_count)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "typed in" if "'home'" in prompt else "")
+    assert run(board, *words) == 0
+    assert on_board(board)["wifi_password"] == "typed in"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--entry", "hub.example"], '"entry" must be an https:// or http:// URL'),
+        (["--entry", ENTRY, "--set", "keepalive=2"], '"keepalive" must be a whole number from 5 to 3600, not 2'),
+        (["--entry", ENTRY, "--set", "transport=carrier pigeon"], '"transport" must be'),
+    ],
+)
+def test_what_the_firmware_would_not_take_is_refused_and_the_board_keeps_what_it_had(
+    words: list[str], said: str, board: Board, capfd: Shown
+) -> None:
+    assert run(board, "--entry", "http://before.example") == 0
+    assert run(board, *words) == Status.REFUSED
+    assert said in capfd.readouterr().err
+    assert on_board(board) == {"entry": "http://before.example"}
+
+
+def test_settings_that_are_damaged_are_replaced_only_when_told_so(board: Board, capfd: Shown) -> None:
+    board.kill()
+    board.write_file("/settings.json", b'{"entry": "htt')
+    since = board.line_count
+    board.start()
+    board.wait_for("help", since=since)
+    assert run(board, "--entry", "http://new.example") == Status.REFUSED
+    assert "--fresh replaces it" in capfd.readouterr().err
+    assert run(board, "--entry", "http://new.example", "--fresh") == 0
+    assert on_board(board) == {"entry": "http://new.example"}
+
+
+def test_keys_become_files_on_the_board(board: Board, tmp_path: Path, capfd: Shown) -> None:
+    keys.make_private(tmp_path / "update.key", 2048)
+    public = tmp_path / "update.pub"
+    public.write_text(keys.public_pem(keys.load_private(tmp_path / "update.key")))
+    assert run(board, "--entry", "http://hub.example", "--update-key", public, "--license-key", public) == 0
+    assert run(board, "--update-key", tmp_path / "update.key") == Status.REFUSED  # the private half
+    assert run(board, "--ca", public) == Status.REFUSED
+    assert "'ca' cannot be used" in capfd.readouterr().err
+    settings = on_board(board)
+    assert (settings["update_key"], settings["license_key"]) == ("/update.pub", "/license.pub")
+    assert board.read_file("/update.pub") == public.read_bytes()
+
+
+def test_the_ca_is_checked_as_the_firmware_reads_it(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    for name in ("ca.pem", "ca.der"):
+        assert provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, (), {"ca": (tmp_path / name).read_bytes()}) == []
+    with pytest.raises(DeployError, match="cannot be used"):
+        provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, (), {"ca": b"<html>not found</html>"})
+    warnings = provision.check({"entry": ENTRY, "sn": "1"}, (), {})
+    assert len(warnings) == 1 and "cannot be verified" in warnings[0]
+
+
+def test_unknown_settings_are_told(tmp_path: Path) -> None:
+    assert any("colour" in warning for warning in provision.check({"entry": "http://a.example", "sn": "1", "colour": 1}, (), {}))
+
+
+def test_secrets_stay_where_they_are_until_another_comes() -> None:
+    before = Settings({"entry": "a", "keepalive": 9}, ("wifi_password",))
+    assert provision.merged(before, Change({"entry": "b"})) == ({"entry": "b", "keepalive": 9}, ("wifi_password",))
+    assert provision.merged(before, Change({"wifi_password": "new"})) == ({"entry": "a", "keepalive": 9, "wifi_password": "new"}, ())
+    assert provision.merged(before, Change(gone=("wifi_password", "keepalive"))) == ({"entry": "a"}, ())
+    assert provision.merged(before, Change({"entry": "c"}, fresh=True)) == ({"entry": "c"}, ())
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 8])
+def test_a_power_cut_leaves_the_old_settings_or_the_new_ones(at: int, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.deploy.connection.RUN_SECONDS", 1.5)
+    old, new = {"entry": "http://old.example"}, {"entry": "http://new.example", "name": "x" * 200}
+    with session(str(board.port), "mpremote") as connection:
+        remote = RemoteBoard(connection)
+        remote.begin()
+        provision.write(remote, {**old, "wifi_password": SECRET}, (), {})
+        board.cut_power_at_write(at)
+        with contextlib.suppress(DeployError):
+            provision.write(remote, new, ("wifi_password",), {})
+    found = on_board(board)
+    assert found.pop("wifi_password") == SECRET
+    assert found in (old, new)

@@ -1,0 +1,136 @@
+"""Settings onto a board: checked with the firmware's own code, secrets kept where they are, replaced in one step."""
+
+import functools
+import json
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools.deploy.errors import DeployError
+from tools.deploy.remote import RemoteBoard
+from tools.device_code import firmware
+
+SETTINGS = "/settings.json"
+# settings that name a file on the board, and where provisioning puts it
+FILES = {"ca": "/ca.pem", "license_key": "/license.pub", "update_key": "/update.pub"}
+_PEM = "-----BEGIN"
+_SECRET_WORDS = ("password", "secret", "private", "token")
+_CA_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be another: values (secrets too), keys that go, and the content of the files that FILES names."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    fresh: bool = False  # nothing of what is there stays
+
+
+@dataclass(frozen=True)
+class Settings:
+    """settings.json of a board, without the secrets: of these the names only."""
+
+    values: Mapping[str, Any]
+    secrets: tuple[str, ...]
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of this setting is nobody's business."""
+    return key in _known_secrets() or any(word in key.lower() for word in _SECRET_WORDS)
+
+
+@functools.cache
+def _known_secrets() -> tuple[str, ...]:
+    with firmware() as load:
+        return tuple(load("settings_rules").SECRETS)
+
+
+def read(board: RemoteBoard) -> Settings | None:
+    """What the board has; its secrets stay there. None when there is no settings.json; DeployError when it is none."""
+    if not board.exists(SETTINGS):
+        return None
+    load = f"import json\nwith open({SETTINGS!r})as f:_j=json.load(f)"
+    try:
+        board.connection.run(load)
+        names = board.connection.ask("list(_j)")
+    except DeployError as error:
+        raise DeployError(f"{SETTINGS} on the board is no JSON object ({error}); --fresh replaces it") from None
+    secrets = tuple(name for name in names if is_secret(name))
+    # key by key: no piece of memory for all of it
+    values = {name: json.loads(board.connection.ask(f"json.dumps(_j[{name!r}])")) for name in names if name not in secrets}
+    return Settings(values, secrets)
+
+
+def merged(before: Settings | None, change: Change) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """-> (all values that are not kept secrets, names of the secrets that the board keeps)."""
+    values = {} if before is None or change.fresh else dict(before.values)
+    values.update(change.values)
+    values.update({key: FILES[key] for key in change.files})
+    kept = () if before is None or change.fresh else tuple(key for key in before.secrets if key not in change.values)
+    for key in change.gone:
+        values.pop(key, None)
+    return values, tuple(key for key in kept if key not in change.gone)
+
+
+def check(values: Mapping[str, Any], kept: tuple[str, ...], files: Mapping[str, bytes], on_board: tuple[str, ...] = ()) -> list[str]:
+    """The firmware's own opinion: warnings. `on_board` are the settings whose file the board has. Raises DeployError with all problems."""
+    with tempfile.TemporaryDirectory() as name, firmware() as load:
+        folder = Path(name)
+        tried = dict(values) | dict.fromkeys(kept, "as it was")
+        for key in FILES:
+            local = folder / key
+            if key in files:
+                local.write_bytes(files[key])
+                _check_file(load, key, local)
+            if key in files or key in on_board:
+                local.touch()
+                tried[key] = str(local)
+        path = folder / "settings.json"
+        path.write_text(json.dumps(tried))
+        try:
+            load("settings").Settings(str(path))
+        except load("settings").SettingsError as error:
+            raise DeployError(str(error).replace(str(path), "settings.json")) from None
+        marked = [line.partition("] ")[2] for line in load("log").lines()]
+    warnings = [line.removeprefix("warning: ").replace(str(path), "settings.json") for line in marked if line.startswith("warning: ")]
+    if len(files.get("ca", b"")) > _CA_BYTES:
+        warnings.append(f"the CA file has {len(files['ca']):,} bytes: a board needs the one certificate that signed its server's")
+    return warnings
+
+
+def write(board: RemoteBoard, values: Mapping[str, Any], kept: tuple[str, ...], files: Mapping[str, bytes]) -> None:
+    """Put files and settings there; a power cut leaves the old settings or the new ones. Raises DeployError."""
+    for key, content in files.items():
+        board.replace(FILES[key], content)
+    new = f"{SETTINGS}.new"
+    board.write(new, json.dumps(values, ensure_ascii=False).encode())
+    code = (
+        f"import json\nwith open({new!r})as f:_n=json.load(f)\n"
+        f"if {kept!r}:\n with open({SETTINGS!r})as f:_j=json.load(f)\n for k in {kept!r}:_n[k]=_j[k]\n"
+        f" with open({new!r},'w')as f:json.dump(_n,f)\n"
+        f"os.rename({new!r},{SETTINGS!r})\n_n=_j=None"
+    )
+    board.connection.run(code)
+    after = read(board)
+    wanted = tuple(key for key in values if is_secret(key))
+    if (
+        after is None
+        or set(after.secrets) != {*kept, *wanted}
+        or dict(after.values) != {k: v for k, v in values.items() if k not in wanted}
+    ):
+        raise DeployError(f"{SETTINGS} on the board is not what was sent: do it again")
+
+
+def _check_file(load: Any, key: str, path: Path) -> None:
+    try:
+        if key == "ca":
+            load("net.tls").context(str(path), None, None)
+        else:
+            load("rsa").load(path.read_bytes())
+    except (ValueError, ssl.SSLError, TypeError) as error:
+        raise DeployError(f"the file for {key!r} cannot be used: {error}") from None

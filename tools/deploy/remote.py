@@ -1,0 +1,234 @@
+"""The board at the other end of a connection: what it is, and its files."""
+
+import base64
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tools.deploy.connection import Connection
+from tools.deploy.errors import BoardRaised, DeployError, Status
+
+T = TypeVar("T")
+_FEED_SECONDS = 2.0
+_CODE_BYTES = 1200  # of a list of names in one piece of code
+
+# What is defined on the board once. The watchdog of the program that was ended cannot be stopped: it is fed here. It also makes that a
+# board whose deployment breaks off starts again by itself.
+_PRELUDE = textwrap.dedent("""
+    import os,sys,gc
+    from binascii import a2b_base64 as _b,hexlify as _h
+    from hashlib import sha256 as _s
+    try:
+     import machine
+     _w=machine.WDT(timeout=8388).feed
+    except Exception:
+     _w=lambda:None
+    def _t(d):
+     try:e=list(os.ilistdir(d))
+     except OSError:return
+     for e in e:
+      p=d+'/'+e[0]
+      if e[1]&0x4000:_t(p)
+      else:print(os.stat(p)[6],p)
+    def _d(p):
+     h=_s()
+     _w()
+     with open(p,'rb') as f:
+      c=f.read(1024)
+      while c:
+       h.update(c)
+       c=f.read(1024)
+     print(_h(h.digest()).decode())
+    def _o(p):
+     global _f
+     i=p.find('/',1)
+     while i>0:
+      try:os.mkdir(p[:i])
+      except OSError as e:
+       if e.errno!=17:raise
+      i=p.find('/',i+1)
+     _f=open(p,'wb')
+    def _a(c):
+     _w()
+     _f.write(_b(c))
+    def _c(s,t):
+     _o(t)
+     _w()
+     with open(s,'rb') as g:
+      c=g.read(1024)
+      while c:
+       _f.write(c)
+       c=g.read(1024)
+     _f.close()
+    def _r(p):
+     _w()
+     try:os.remove(p)
+     except OSError as e:
+      if e.errno!=2:raise
+    def _e(d):
+     try:n=list(os.ilistdir(d))
+     except OSError:return
+     for e in n:
+      if e[1]&0x4000:_e(d+'/'+e[0])
+     if not list(os.ilistdir(d)):os.rmdir(d)
+""").strip()
+
+
+@dataclass(frozen=True)
+class About:
+    """What a board says of itself. `mpy` is the version of the bytecode that it runs, 0: none; the rest in bytes."""
+
+    platform: str
+    version: tuple[int, int, int]
+    mpy: int
+    machine: str
+    heap_free: int
+    block: int
+    flash_free: int
+
+    @property
+    def chip(self) -> str:
+        """Such as "esp32s3": the end of MicroPython's own line, "... with ESP32S3"; "unix" for MicroPython on a computer."""
+        if self.platform in ("linux", "darwin"):
+            return "unix"
+        return self.machine.rpartition(" with ")[2].lower()
+
+
+class RemoteBoard:
+    """Its REPL is ours from begin() until restart(). All paths are absolute."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def begin(self, fresh: bool = True) -> None:
+        """End its program, with a soft reset when `fresh`. Raises LinkError."""
+        self.connection.enter(fresh)
+        self.connection.run(_PRELUDE)
+
+    def about(self) -> About:
+        """Raises LinkError."""
+        self.connection.run("gc.collect()")
+        told = self.connection.ask(
+            "(sys.platform,tuple(sys.implementation.version[:3]),getattr(sys.implementation,'_mpy',0)&255,"
+            "getattr(sys.implementation,'_machine',''),gc.mem_free(),os.statvfs('/')[1],os.statvfs('/')[4])"
+        )
+        platform, version, mpy, machine, heap_free, block, blocks_free = told
+        return About(platform, version, mpy, machine, heap_free, block, block * blocks_free)
+
+    def while_fed(self, work: Callable[[], T]) -> T:
+        """Do what takes long on this machine, and feed the board's watchdog meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            while True:
+                try:
+                    return future.result(_FEED_SECONDS)
+                except TimeoutError:
+                    if future.done():
+                        raise
+                    self.connection.run("_w()")
+
+    def running(self) -> str:
+        """The slot whose code ran: "a", "b", or "" for the root."""
+        path = self.connection.ask("sys.path")
+        return next((folder[-1] for folder in path if folder in ("/slot_a", "/slot_b")), "")
+
+    def files(self, folders: Iterable[str]) -> dict[str, int]:
+        """Every file below these folders with its size; a folder that is missing has none."""
+        found = {}
+        for folder in folders:
+            for line in self.connection.run(f"_t({folder!r})").splitlines():
+                size, _, path = line.partition(" ")
+                found[path] = int(size)
+        return found
+
+    def hashes(self, paths: Iterable[str], done: Callable[[int], None] = lambda _: None) -> dict[str, str]:
+        """SHA-256 (hex) of each file; `done` gets how many more have been read. Raises BoardRaised for one that is missing."""
+        found: dict[str, str] = {}
+        for part in _parts(paths):
+            said = self.connection.run(f"for p in {part!r}:_d(p)").split()
+            if len(said) != len(part):
+                raise DeployError(f"{self.connection.port}: an answer came damaged; do it again", Status.CUT)
+            found.update(zip(part, said, strict=True))
+            done(len(part))
+        return found
+
+    def digest(self, path: str) -> str | None:
+        """SHA-256 (hex) of a file; None when there is none."""
+        return self.hashes([path])[path] if self.exists(path) else None
+
+    def read(self, path: str) -> bytes | None:
+        """A small file's content; None when there is none."""
+        code = f"try:\n with open({path!r},'rb') as f:print(_h(f.read()).decode())\nexcept OSError as e:\n if e.errno!=2:raise\n print('-')"
+        said = self.connection.run(code).strip()
+        return None if said == "-" else bytes.fromhex(said)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or folder."""
+        return self.connection.run(f"try:os.stat({path!r});print(1)\nexcept OSError:print(0)").strip() == "1"
+
+    def write(self, path: str, data: bytes, done: Callable[[int], None] = lambda _: None) -> None:
+        """Write a file, with its folders; `done` gets how many more bytes are there. Raises DeployError when the flash is full."""
+        code = f"_o({path!r})"
+        for at in range(0, max(1, len(data)), self.connection.piece):
+            piece = data[at : at + self.connection.piece]
+            code += f"\n_a('{base64.b64encode(piece).decode()}')"
+            if at + len(piece) == len(data):
+                code += "\n_f.close()"
+            self._on_flash(code, path)
+            done(len(piece))
+            code = ""
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file in one step: a power cut leaves the old one or the new one."""
+        self.write(f"{path}.new", data)
+        self._on_flash(f"os.rename({path + '.new'!r},{path!r})", path)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file on the board."""
+        self._on_flash(f"_c({source!r},{target!r})", target)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files; what is not there is no error."""
+        for part in _parts(paths):
+            self._on_flash(f"for p in {part!r}:_r(p)", part[0])
+
+    def prune(self, folder: str) -> None:
+        """Remove empty folders, this one included."""
+        self._on_flash(f"_e({folder!r})", folder)
+
+    def restart(self) -> None:
+        """It starts as after power-on, with its program."""
+        self.connection.reset()
+
+    def _on_flash(self, code: str, path: str) -> None:
+        try:
+            self.connection.run(code)
+        except BoardRaised as error:
+            raise explained(error, path) from None
+
+
+def explained(error: BoardRaised, path: str) -> DeployError:
+    """A board's exception at a file as what to do about it."""
+    if re.search(r"ENOSPC|OSError: (\[Errno )?28\b", error.trace):
+        return DeployError(
+            f"the board's flash was full at {path}; it goes on with what it ran. Remove files of yours from it (`mpremote fs ls`, "
+            "`mpremote fs rm`), or make the product smaller",
+            Status.FULL,
+        )
+    if "MemoryError" in error.trace:
+        return DeployError(f"the board ran out of memory at {path}: press its reset button and do it again, or take --via ampy")
+    return DeployError(f"{path}: {error}")
+
+
+def _parts(paths: Iterable[str]) -> Iterable[list[str]]:
+    part: list[str] = []
+    for path in paths:
+        if part and sum(map(len, part)) + len(path) > _CODE_BYTES:
+            yield part
+            part = []
+        part.append(path)
+    if part:
+        yield part
