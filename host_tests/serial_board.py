@@ -106,7 +106,7 @@ class SerialBoard:
                 code += f"{_FRESH}\nfor _f in ({ROOT!r}, {ROOT + '/run'!r}):\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n"
                 code += f"_empty({ROOT + '/run'!r})\nos.chdir({ROOT + '/run'!r})\ndel _empty\n"
             self._exec(code + "\nimport gc; gc.collect()")
-            self.heap = int(self._exec("print(gc.mem_free() + gc.mem_alloc())"))
+            self.heap = int(self._exec("print(gc.mem_free())"))
         except (TransportError, OSError) as error:
             self.close()
             raise BoardFailed(f"the board on {self.port} does not answer as a MicroPython board does: {error}") from error
@@ -173,12 +173,12 @@ class SerialBoard:
 def what_it_lacks(shown: str, heap: int, wanted: int) -> str | None:
     """Why a test that failed like this cannot run on this board: the words for the skip, or None when the failure is one.
 
-    `heap` bytes are what the board has, `wanted` what the test asks for.
+    `heap` bytes are what the board had free before it, `wanted` what the test asks for.
     """
     last = shown.rstrip().rpartition("\n")[2]
     missing = re.search(r"ImportError: no module named '(\w+)", last)
     if missing and missing[1] in _OPTIONAL:
         return f"this board has no module {missing[1]!r}"
     if last.startswith("MemoryError") and heap < wanted:
-        return f"this board has {heap} bytes of heap, the test asks for {wanted}: {last}"
+        return f"this board has {heap} bytes of heap free, the test asks for {wanted}: {last}"
     return None
