@@ -4,6 +4,7 @@ Through mpremote's own library; the board needs a REPL, `os` and `hashlib`, and 
 """
 
 import ast
+import base64
 import contextlib
 import hashlib
 import re
@@ -73,6 +74,7 @@ class SerialBoard:
         self._setup = setup
         self._modules = modules.split(",") if modules else []
         self._known: dict[str, bytes] | None = None  # path on the board: SHA-256
+        self._folders: set[str] = set()  # on the board, known to be there
         self._transport: Any = None
         self.heap = 0
 
@@ -140,12 +142,19 @@ class SerialBoard:
         return paths
 
     def _put(self, target: str, data: bytes) -> None:
-        parents = [parent.as_posix() for parent in reversed(Path(target).parents)][1:]
-        self._exec(f"for _f in {parents!r}:\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n")
-        try:
-            self._transport.fs_writefile(target, data, chunk_size=_CHUNK)
-        except OSError as error:
-            raise BoardFailed(f"{self.port}: {target} could not be written: {error}") from error
+        """One call for a small file: each takes the port's time."""
+        code = ""
+        for parent in reversed(Path(target).parents[:-1]):
+            if parent.as_posix() not in self._folders:
+                code += f"try:\n os.mkdir({parent.as_posix()!r})\nexcept OSError:\n pass\n"
+                self._folders.add(parent.as_posix())
+        code += f"from binascii import a2b_base64 as _a\n_f = open({target!r}, 'wb')\n"
+        for at in range(0, max(1, len(data)), _CHUNK):
+            code += f"_f.write(_a({base64.b64encode(data[at : at + _CHUNK]).decode()!r}))\n"
+            if at + _CHUNK < len(data):
+                self._exec(code)
+                code = ""
+        self._exec(code + "_f.close()")
 
     def _call(self, code: str, deadline: float) -> tuple[str, str]:
         output = bytearray()

@@ -176,6 +176,19 @@ def test_text_gets_carriage_returns_and_bytes_stay_as_they_are(board):
         assert wire.until(b"\xff\x04\x04>") == b"OKa\r\nb\r\nc\r\n" + bytes(range(256)) * 20 + b"\x04\x04>"
 
 
+def test_a_client_that_does_not_read_does_not_stop_the_board(board):
+    with Wire(board.port) as wire:
+        wire.type(b"\r\r")
+        before = board.line_count
+        wire.type(b"while True: print('x' * 100)\r\r")
+        deadline = time.monotonic() + 30
+        while board.line_count < before + 2000:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        wire.type(b"\x03")
+        board.wait_for("KeyboardInterrupt", 20)
+
+
 def test_the_host_cannot_be_seen_from_the_board(board):
     with Session(board.port) as run:
         assert run("import os, vfs\nprint(os.listdir('/'), len(vfs.mount()))") == "[] 1\n"

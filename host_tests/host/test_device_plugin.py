@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from serial_board import what_it_lacks
 
+from tools.board.process import Board
 from tools.vm32 import find_vm32
 
 HOST_TESTS = Path(__file__).resolve().parent.parent
@@ -290,3 +292,38 @@ def test_the_32_bit_vm_runs_what_the_long_run_asks_for(run, pytester, monkeypatc
     )
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*test_it?micropython32? PASSED*", "*On the 32-bit MicroPython VM*", "*AssertionError: 2147483647 == 1*"])
+
+
+def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run, tmp_path):
+    source = (
+        "HEAP = '2M'\n"
+        "def test_good():\n    open('left', 'w').close()\n"
+        "def test_fresh():\n    import os\n    assert os.listdir() == []\n"
+        "def test_bad():\n    assert 1 == 2\n"
+        "def test_large():\n    bytearray(1000000)\n"
+        "def test_lacking():\n    import socket, ssl, nosuch\n"
+        "def test_resets():\n    import machine\n    machine.reset()\n"
+        "def test_after():\n    import redpoll.backoff\n"
+        "TIMEOUT = 2\n"
+    )
+    with Board(tmp_path / "board", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
+        result = run("--board", str(board.port), "--board-title", "pico", "-v", "-rs", test_a=source, support=SUPPORT)
+    result.assert_outcomes(passed=3, failed=3, skipped=1)
+    result.stdout.fnmatch_lines(["*test_a.py::test_good?pico? PASSED*", "*bytes of heap free, the test asks for 2097152*"])
+    assert "AssertionError: 1 == 2" in output(result)
+    assert "was stopped after 2 s" in output(result)
+
+
+@pytest.mark.parametrize(
+    ("shown", "heap", "reason"),
+    [
+        ("x\nImportError: no module named 'socket'", 9, "no module 'socket'"),
+        ("x\nImportError: no module named 'redpoll.agent'", 9, None),
+        ("MemoryError: memory allocation failed", 9, "9 bytes of heap free"),
+        ("MemoryError: memory allocation failed", 11, None),
+        ("OSError: MemoryError", 9, None),
+    ],
+)
+def test_what_a_board_lacks_is_known_by_the_last_line(shown, heap, reason):
+    said = what_it_lacks(shown, heap, 10)
+    assert said is None if reason is None else reason in said

@@ -126,7 +126,7 @@ class Chip:
         self.crashed = False
         around.kept.start(cause, around.profile, around.partitions)
         mark = "\x1f" + secrets.token_hex(8)
-        self._output = Output(mark, around.profile.machine, around.kept.raw_repl)
+        self._output = Output(mark, around.profile.machine, around.kept.raw_repl, around.profile.is_chip)
         self._starts_raw = around.kept.raw_repl
         self._held = bytearray(around.kept.typed)  # input that came before the chip was ready for it
         around.kept.typed = b""

@@ -109,12 +109,13 @@ class Output:
 
     Text gets a CR before each LF, bytes of sys.stdout.buffer do not. The VM's own first line becomes the board's. `mark` is what the
     VM puts before the things that only this class is to see: S (input may come from now on), R and four hex digits (so many bytes as
-    they are), B (the REPL begins).
+    they are), B (the REPL begins). Without `cooked` text stays as it is, since nothing tells it from bytes.
     """
 
-    def __init__(self, mark: str, machine: str, raw_repl: bool) -> None:
+    def __init__(self, mark: str, machine: str, raw_repl: bool, cooked: bool) -> None:
         self._mark = mark.encode()
         self._machine = machine.encode()
+        self._cooked = cooked
         self._held = b""
         self._raw_left = 0
         self._skipping = False
@@ -195,7 +196,9 @@ class Output:
         if max(raw, friendly) >= 0:
             self.raw_repl = raw > friendly
         before = b"\r" if self._last == b"\r" else b""
-        cooked = re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[len(before) :]
+        cooked = data
+        if self._cooked:
+            cooked = re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[len(before) :]
         self._last = data[-1:]
         self._end = (self._end + data[-4:])[-4:]
         out.append((cooked, True))
