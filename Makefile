@@ -27,7 +27,7 @@ test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name'
 
 test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; ARGS='-k name' is passed to pytest
 	@[ -n "$(PORT)" ] || { echo "make test-board PORT=/dev/ttyUSB0   (redpoll board up NAME prints a virtual board's)"; exit 2; }
-	@$(BIN)/python -m pytest host_tests/device --board $(PORT) $(ARGS)
+	@$(BIN)/python -m pytest host_tests/device --board=$(PORT) $(ARGS)
 
 test-long: setup  ## the same with the exhaustive sweeps in full
 	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)

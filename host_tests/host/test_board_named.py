@@ -123,8 +123,11 @@ def test_a_board_whose_process_was_killed_can_be_started_again():
 @pytest.mark.timeout(7200 if LONG else 300)
 def test_the_firmwares_tests_pass_over_the_serial_port(profile, tests, figure):
     port = VirtualBoard("tested").up(profile)
-    command = [sys.executable, "-m", "pytest", *(tests or ["host_tests/device"]), "--board", str(port), "--board-title", profile, "-rs"]
+    command = [sys.executable, "-m", "pytest", *(tests or ["host_tests/device"]), f"--board={port}", f"--board-title={profile}", "-rs"]
+    command += ["-p", "pytest_timeout"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # other plugins take longer to load than these tests run
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     assert ran.returncode == 0, ran.stdout[-8000:]
     figure(f"{profile}: {ran.stdout.strip().splitlines()[-1]}")

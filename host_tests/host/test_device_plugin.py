@@ -307,7 +307,7 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
         "TIMEOUT = 2\n"
     )
     with Board(tmp_path / "board", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
-        result = run("--board", str(board.port), "--board-title", "pico", "-v", "-rs", test_a=source, support=SUPPORT)
+        result = run(f"--board={board.port}", "--board-title=pico", "-v", "-rs", test_a=source, support=SUPPORT)
     result.assert_outcomes(passed=3, failed=3, skipped=1)
     result.stdout.fnmatch_lines(["*test_a.py::test_good?pico? PASSED*", "*bytes of heap free, the test asks for 2097152*"])
     assert "AssertionError: 1 == 2" in output(result)
