@@ -47,6 +47,7 @@ size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps
 bench: setup  ## measurements; `redpoll bench --help` lists them
 	@$(BIN)/redpoll bench wear
 	@$(BIN)/redpoll bench mqtt
+	@$(BIN)/redpoll bench hub
 
 clean:  ## remove everything that make made, .venv included
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

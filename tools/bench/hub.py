@@ -42,6 +42,7 @@ from tools.paths import ROOT
 _NEW = select(tables.telemetry.c.seq, tables.telemetry.c.timestamp).where(tables.telemetry.c.seq > bindparam("last"))
 _LATE = select(tables.telemetry.c.seq, tables.telemetry.c.timestamp).where(tables.telemetry.c.seq.in_(bindparam("gaps", expanding=True)))
 _POLL = 0.02  # seconds between two looks at what is stored
+_CONNECT_SECONDS = 300.0
 _DRAIN_SECONDS = 60.0
 _GAP_SECONDS = 10.0  # how long a number that is not there may still come, when several hubs store
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -202,7 +203,8 @@ class Bench:
         started = time.monotonic()
         address = urlsplit(self._broker)
         self._load.say({"host": address.hostname, "port": address.port, "devices": self._keys})
-        self._load.answer(120)
+        if self._load.answer(_CONNECT_SECONDS) is None:
+            raise RuntimeError(f"the devices were not connected within {_CONNECT_SECONDS:g} s")
         self.found.connect_seconds = time.monotonic() - started
         self._run(rate, min(3.0, seconds), window)  # each device has spoken once, and everything is warm
         self._quiet()
