@@ -164,8 +164,10 @@ def sources(port: str) -> list[Path]:
     """Firmware that this port's chips run."""
     other = {"esp32": ("rp2", "rp2_board"), "rp2": ("esp32", "esp32_board")}[port]
     files = [p for p in FIRMWARE.rglob("*.py") if p.stem not in (*other, "cpython") or p.parent.name != "port"]
-    files += [p for p in BOARDS.glob("*/*.py") if f'port = "{port}"' in (p.parent / "board.toml").read_text()]
-    return files
+    for board in BOARDS.glob("*/board.toml"):
+        if f'port = "{port}"' in board.read_text():
+            files += board.parent.glob("*.py")
+    return files + list((BOARDS / "common").glob("*.py"))
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -199,13 +199,8 @@ def idf_heap_info(capabilities):
 
 
 def raw_temperature():
-    """Degrees Fahrenheit of the chip; newer ones than the ESP32 have mcu_temperature instead."""
+    """Degrees Fahrenheit of the chip."""
     return 128
-
-
-def mcu_temperature():
-    """Degrees Celsius of the chip."""
-    return 53
 
 
 def wake_on_ext0(pin=None, level=None):
