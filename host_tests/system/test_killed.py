@@ -164,7 +164,8 @@ class Load:
 
 def check_database(path: Path) -> None:
     """The file is whole, and no device's state says something else than its messages."""
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN")  # all of it as it is at one moment: the hub goes on writing
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
         rows = database.execute("SELECT id, state FROM devices").fetchall()
