@@ -1,0 +1,297 @@
+# Bundles read as a stream: what is taken, and what is found out.
+import io
+
+import bundle_maker as maker
+import scratch
+from redpoll import rsa
+from redpoll.update import bundle
+from redpoll.update.bundle import BadBundle, Checked, Entries, Head, Unpacked
+from support import raises
+
+HEAP = "512K"
+FILES = [
+    ("main.py", b"print('hello')\n"),
+    ("lib/readings.py", maker.TEXT),
+    ("redpoll/a.mpy", bytes(range(256)) * 9),
+    ("z.txt", b"z" * 3000),
+]
+
+
+def take(data, step=1000):
+    """The beginning of a bundle through Head and Checked -> (about, checked, head)."""
+    checked = Checked()
+    head = Head(checked.feed)
+    for at in range(0, len(data), step):
+        if head.feed(memoryview(data)[at : at + step]):
+            break
+    if not head.done:
+        raise BadBundle("the bundle ends too early")
+    return checked.end(rsa.load(maker.KEY), head.signature), checked, head
+
+
+def refused(data):
+    return scratch.text_of(BadBundle, take, data)
+
+
+class signed_well:
+    """Within the block every signature is good: making them takes long on the VM."""
+
+    def __enter__(self):
+        self._before = rsa.verify, maker.rsa_vectors.sign
+        rsa.verify = lambda key, digest, signature: None
+        maker.rsa_vectors.sign = lambda data: bytes(256)
+
+    def __exit__(self, kind, value, traceback):
+        rsa.verify, maker.rsa_vectors.sign = self._before
+
+
+def test_a_sound_bundle_is_taken_whatever_the_size_of_its_pieces():
+    data = maker.make(FILES)
+    signed, body = maker.manifest(FILES)
+    for step in (1, 7, 100, 1000, len(data)):
+        about, checked, head = take(data, step)
+        assert about["version"] == "1.1.0" and about["files"] == []
+        assert checked.files == 4
+        assert data[head.size :].startswith(body)
+        assert head.need() <= len(data)
+
+
+def test_the_need_of_a_head_leads_straight_to_its_end():
+    with signed_well():
+        data = maker.make(FILES)
+        head = Head(lambda piece: None)
+        requests = at = 0
+        while not head.done:
+            n = head.need()
+            head.feed(data[at : at + n])
+            at += n
+            requests += 1
+        assert at == head.size and requests == 3
+
+
+def test_each_flipped_bit_of_manifest_and_signature_is_found():
+    data = maker.make(FILES[:1])
+    _, _, head = take(data)
+    second = 43 + len(maker.manifest(FILES[:1])[0])
+    # of a ZIP header nothing is made of: who made it, flags without a meaning, its date and its CRC
+    idle = [4, 5, 6, 7] + list(range(10, 18))
+    for at in range(head.size):
+        if at in idle or at - second in idle:
+            continue
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << at % 8
+        with raises(BadBundle):
+            take(bytes(damaged))
+
+
+def test_who_signed_it_decides():
+    signed, body = maker.manifest(FILES)
+    other, _ = maker.manifest(FILES, "9.9.9")
+    for signature in (b"\0" * 256, b"x", bytes(384), maker.rsa_vectors.sign(other), maker.rsa_vectors.sign(signed)[:-1]):
+        assert "signature" in refused(maker.assemble(signed, body, signature))
+    with raises(BadBundle):
+        take(maker.assemble(signed, body, b""))
+
+
+def test_names_that_lead_elsewhere_are_refused():
+    with signed_well():
+        for name in ("../x", "a/../../x", "/x", "a//x", "./x", "a/", "", "a\\x", "C:x", "a b", "\u00e9", "x" * 101, "a/..", "boot\0"):
+            signed, body = maker.manifest([(name, b"x")])
+            assert "name" in refused(maker.assemble(signed, body)), name
+        take(maker.make([("x" * 100, b"x"), ("a/..b", b"x"), ("...", b"x")]))
+
+
+def test_names_that_are_one_are_refused():
+    with signed_well():
+        for names in (("a", "a"), ("a/b", "A/b"), ("x.py", "X.PY")):
+            assert "two files" in refused(maker.make([(name, b"x") for name in names]))
+        for name in ("manifest.json", "MANIFEST.SIG"):
+            assert "two files" in refused(maker.make([(name, b"x")]))
+
+
+def test_fields_that_are_wrong_or_missing_are_refused():
+    with signed_well():
+        for wrong in (
+            {"format": 2},
+            {"format": None},
+            {"size": 1},
+            {"size": -1},
+            {"size": True},
+            {"size": 1 << 40},
+            {"window": 16},
+            {"window": 7},
+            {"window": "10"},
+            {"version": "next"},
+            {"version": 3},
+            {"micropython": "?"},
+            {"micropython": "99.0.0"},
+            {"mpy": 5},
+            {"mpy": None},
+            {"boards": "esp32"},
+            {"name": 5},
+            {"files": []},
+            {"boards": ["x" * 2000]},
+        ):
+            refused(maker.make(FILES, **wrong))
+        for wrong in (
+            {"size": 5},
+            {"packed": 2},
+            {"packed": -1},
+            {"offset": 0},
+            {"offset": 1 << 31},
+            {"method": 1},
+            {"method": 99},
+            {"method": "0"},
+            {"sha256": "x" * 64},
+            {"sha256": "0" * 63},
+            {"sha256": None},
+            {"name": ["a"]},
+            {"size": 1.0},
+        ):
+            fields = {"offset": 31}
+            fields.update(wrong)
+            refused(maker.make([("a", b"x")], files=[maker.entry("a", b"x", **fields)]))
+        for gone in ("name", "size", "sha256", "packed", "method", "offset"):
+            fields = maker.entry("a", b"x", offset=31)
+            del fields[gone]
+            assert "no " + gone in refused(maker.make([("a", b"x")], files=[fields]))
+
+
+def test_more_than_a_device_can_hold_is_refused_while_it_comes():
+    with signed_well():
+        files = [("f%03d" % n, b"") for n in range(200)]
+        # no more than 16 KB: names and numbers as short as they are leave 80 bytes a file
+        with raises(BadBundle):
+            take(maker.make(files))
+        checked = Checked()
+        scanner = Entries(checked._check)
+        offset = 0
+        scanner.feed(b'{"boards":[],"files":[')
+        with raises(BadBundle) as caught:
+            for name, data in files + [("one-more", b"")]:
+                offset += 30 + len(name)
+                scanner.feed(maker.dumps(maker.entry(name, data, offset=offset)).encode() + b",")
+        assert checked.files == 201 and "200 files" in str(caught.value)
+
+
+def test_a_manifest_of_a_megabyte_is_refused_by_its_header():
+    fed = []
+    head = Head(fed.append)
+    with raises(BadBundle):
+        head.feed(maker.header("manifest.json", 0, 1 << 20, 1 << 20) + b"{" * 1000)
+    assert not fed
+    for text in (
+        b"{" * 16000,
+        b'{"files":[' + b"[" * 16000,
+        b'{"files":[{"' + b"a" * 16000,
+        b'{"files":[]' + b" " * 16000,
+        b"\xff" * 16000,
+    ):
+        with raises(BadBundle):
+            Entries(None).feed(text)
+
+
+def test_entries_that_are_not_stored_or_not_plain_are_refused():
+    with signed_well():
+        signed, body = maker.manifest(FILES)
+        sound = maker.assemble(signed, body)
+        n = len(signed)
+        for head in (
+            maker.header("manifest.json", 8, n, n),
+            maker.header("manifest.json", 0, n, n, flags=1),
+            maker.header("manifest.json", 0, n, n, flags=8),
+            maker.header("manifest.json", 0, n, n + 1),
+            maker.header("manifest.json", 0, n, n, extra=b"\1\0\x10\0" + bytes(16)),
+            maker.header("manifest.json", 0, 0xFFFFFFFF, 0xFFFFFFFF, extra=b"\1\0\x10\0" + bytes(16)),
+            maker.header("Manifest.json", 0, n, n),
+            maker.header("main.py", 0, n, n),
+            maker.header("manifest.json", 0, 0, 0),
+            b"\x1f\x8b" + bytes(50),
+            b"<html><head><title>404 Not Found</title></head><body></body></html>",
+        ):
+            refused(head + sound[43:])
+
+
+def unpack(data, packed=None, method=8, step=1000, window=10, **wrong):
+    """What is written of one file."""
+    file = io.BytesIO()
+    packed = packed if packed is not None else data
+    unpacked = Unpacked(maker.entry("f", data, packed, method=method, **wrong), window, file)
+    for at in range(0, len(packed), step):
+        unpacked.feed(memoryview(packed)[at : at + step])
+    unpacked.end()
+    return file.getvalue()
+
+
+def test_files_are_unpacked_from_pieces_of_any_size():
+    for step in (1, 3, 64, 1000, 1024):
+        assert unpack(maker.TEXT, maker.DEFLATED, step=step) == maker.TEXT
+    for size in (0, 1, 255, 256, 257, 1000, 5000, 20000):
+        data = bytes([n % 251 for n in range(size)])
+        assert unpack(data, method=0) == data
+        assert unpack(data, maker.stored_blocks(data)) == data
+
+
+def test_a_stream_that_is_damaged_or_lies_is_found():
+    for packed, wrong in (
+        (maker.DEFLATED[:-1], {}),
+        (maker.DEFLATED + b"\0", {}),
+        (maker.DEFLATED + bytes(5000), {}),
+        (b"\xff" * 260, {}),
+        (b"", {}),
+        (maker.DEFLATED, {"size": len(maker.TEXT) - 1}),
+        (maker.DEFLATED, {"size": len(maker.TEXT) + 1}),
+        (maker.DEFLATED, {"sha256": "0" * 64}),
+        # empty blocks without end
+        (b"\0\0\0\xff\xff" * 2000, {}),
+    ):
+        with raises(BadBundle):
+            unpack(maker.TEXT, packed, **wrong)
+    for at in range(0, len(maker.DEFLATED), 3):
+        damaged = bytearray(maker.DEFLATED)
+        damaged[at] ^= 0x10
+        with raises(BadBundle):
+            unpack(maker.TEXT, bytes(damaged))
+
+
+def test_a_bomb_is_stopped_where_the_manifest_ends_it():
+    # 1 MB of zeros in one kilobyte: a fixed block of "repeat the last byte 258 times"
+    written = []
+
+    class File:
+        def write(self, data):
+            written.append(len(data))
+
+    bomb = bytearray(b"\x63\x60")
+    bomb.extend(b"\x18\x05\xa3\x60\x14\x8c\x82\x51\x30" * 120)
+    unpacked = Unpacked(maker.entry("f", bytes(100), bytes(bomb), method=8), 10, File())
+    with raises(BadBundle):
+        for at in range(0, len(bomb), 100):
+            unpacked.feed(bytes(bomb[at : at + 100]))
+    assert sum(written) <= 100
+
+
+def test_the_entries_of_a_manifest_on_flash_come_one_by_one():
+    signed, _ = maker.manifest(FILES)
+    scratch.write("m", signed)
+    found = list(bundle.entries("m"))
+    assert [entry["name"] for entry in found] == [name for name, _ in FILES]
+    assert found[1]["packed"] == len(maker.DEFLATED)
+
+
+def test_a_header_that_disagrees_with_the_manifest_is_found():
+    good = maker.header("a/b", 8, 10, 20)
+    bundle.check_header(good, b"a/b", 8, 10, 20)
+    for header in (
+        maker.header("a/c", 8, 10, 20),
+        maker.header("a/b", 0, 10, 20),
+        maker.header("a/b", 8, 11, 20),
+        maker.header("a/b", 8, 10, 21),
+        maker.header("a/b", 8, 10, 20, flags=1),
+        maker.header("a/b", 8, 10, 20, flags=8),
+        maker.header("a/b", 8, 10, 20, extra=b"1"),
+        b"PK\1\2" + good[4:],
+        b"",
+    ):
+        with raises(BadBundle):
+            bundle.check_header(header + bytes(max(0, 30 - len(header))), b"a/b", 8, 10, 20)
