@@ -1,4 +1,6 @@
 # Small things that several device tests want. The plugin gives every test an empty working directory: name files in it.
+import os
+
 from redpoll.port import ticks_add
 from support import raises
 
@@ -38,3 +40,29 @@ def text_of(kind, function, *arguments):
     with raises(kind) as caught:
         function(*arguments)
     return str(caught.value)
+
+
+def write_below(root, name, data):
+    """Make the file root/name with its folders."""
+    at = name.find("/")
+    while at >= 0:
+        try:
+            os.mkdir(root + "/" + name[:at])
+        except OSError:
+            pass  # it is there
+        at = name.find("/", at + 1)
+    write(root + "/" + name, data)
+
+
+def walk(folder, prefix, found):
+    """Put the files below a folder into the dict `found`: name -> content."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            walk(path, prefix + name + "/", found)
+        else:
+            found[prefix + name] = read(path)

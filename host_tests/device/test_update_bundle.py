@@ -148,9 +148,9 @@ def test_fields_that_are_wrong_or_missing_are_refused():
             {"name": ["a"]},
             {"size": 1.0},
         ):
-            fields = {"offset": 31}
+            fields = maker.entry("a", b"x", offset=31)
             fields.update(wrong)
-            refused(maker.make([("a", b"x")], files=[maker.entry("a", b"x", **fields)]))
+            refused(maker.make([("a", b"x")], files=[fields]))
         for gone in ("name", "size", "sha256", "packed", "method", "offset"):
             fields = maker.entry("a", b"x", offset=31)
             del fields[gone]

@@ -74,7 +74,8 @@ class Head:
         if self.done:
             return 0
         if self._left:
-            return self._left + (_HEADER + len(self._names[0]) if self._names else 0)
+            # after the manifest comes the signature, of no less than 256 bytes
+            return self._left + (_HEADER + len(self._names[0]) + 256 if self._names else 0)
         return _HEADER + len(self._names[0]) - len(self._part)
 
     def feed(self, data):

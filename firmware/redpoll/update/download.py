@@ -1,0 +1,147 @@
+# One file over HTTP, in pieces: by ranges where the server knows them (RFC 9110 §14), else streamed from its beginning.
+from micropython import const
+
+from ..net.url import parse_url
+
+_REDIRECTS = const(5)
+_IDLE_MS = const(5)
+_USELESS = const(4096)  # bytes of an error's body that are waited for
+_REDIRECTED = (301, 302, 303, 307, 308)
+
+
+class _Enough(Exception):
+    # the server has more, but it is not wanted
+    pass
+
+
+class Download:
+    """`client(base_url)` makes an HTTPClient; `heard(response)` sees every response."""
+
+    def __init__(self, url, client, heard):
+        self._url = url
+        self._make = client
+        self._heard = heard
+        self._base = None
+        self._http = None
+        # the position in the file that comes next
+        self.at = 0
+        self._end = self._take = self._skip = None
+        # bytes of bodies that came
+        self.received = 0
+        # does the server send the whole file whatever is asked for?
+        self.whole = False
+        # bytes of the file, where the server said it, and its ETag
+        self.total = self._etag = None
+        # is it another file than before?
+        self.changed = False
+
+    def get(self, first, end, take):
+        """A generator: bring the bytes from `first` up to `end` to take(memoryview), until that returns True; yields ms to wait.
+
+        When it fails, `at` says how far it came. OSError or net.http.HTTPError; what `take` raises is passed on.
+        """
+        self.at = first
+        self._end = end
+        self._take = take
+        url = self._url
+        for _ in range(_REDIRECTS + 1):
+            self._skip = None
+            self._useless = 0
+            try:
+                self._ask(url)
+                response = None
+                while response is None:
+                    before = self.received
+                    response = self._http.poll()
+                    if response is None:
+                        yield 0 if self.received != before else _IDLE_MS
+            except _Enough:
+                self._http.close()
+                return
+            self._heard(response)
+            if response.status not in _REDIRECTED:
+                break
+            url = _target(url, response.headers.get("location", ""))
+        else:
+            raise OSError("redirected more than %d times" % _REDIRECTS)
+        if response.status not in (200, 206):
+            raise OSError("the server answered %d" % response.status)
+        if self._skip is None:
+            self._begin()  # an empty body
+        if self.at < self._end:
+            raise OSError("the server sent %d bytes too few" % (self._end - self.at))
+
+    def _ask(self, url):
+        scheme, host, port, path = parse_url(url)
+        base = "%s://%s:%d" % (scheme, "[%s]" % host if ":" in host else host, port)
+        if base != self._base:
+            self.close()
+            self._http = self._make(base)
+            self._base = base
+        self._http.request("GET", path, None, {"Range": "bytes=%d-%d" % (self.at, self._end - 1)}, self._sink)
+
+    def _begin(self):
+        # the response is known: where does its body begin?
+        response = self._http.response
+        total = response.headers.get("content-length")
+        start = 0
+        if response.status == 206:
+            start, total = _range(response.headers.get("content-range", ""))
+            if start != self.at:
+                raise OSError("the server sent another range")
+        elif response.headers.get("transfer-encoding"):
+            total = None
+        total = int(total) if total and total.isdigit() else None
+        etag = response.headers.get("etag")
+        if self.total not in (None, total) or self._etag not in (None, etag):
+            self.changed = True
+            raise OSError("the file has changed meanwhile")
+        self.whole = response.status == 200
+        self.total = total
+        self._etag = etag
+        if total is not None:
+            self._end = min(self._end, total)
+        self._skip = self.at - start
+
+    def _sink(self, data):
+        self.received += len(data)
+        if self._http.response.status not in (200, 206):
+            self._useless += len(data)
+            if self._useless > _USELESS:
+                raise OSError("the server answered %d" % self._http.response.status)
+            return
+        if self._skip is None:
+            self._begin()
+        skip = min(self._skip, len(data))
+        self._skip -= skip
+        if skip == len(data):
+            return
+        data = data[skip : skip + self._end - self.at]
+        done = self._take(data)
+        self.at += len(data)
+        if done or self.whole and self.at >= self._end:
+            raise _Enough
+
+    def close(self):
+        """Close the connection."""
+        if self._http:
+            self._http.close()
+
+
+def _range(text):
+    # "bytes 100-199/800" -> 100, "800" or None
+    unit, _, rest = text.partition(" ")
+    span, _, total = rest.partition("/")
+    start = span.partition("-")[0]
+    if unit != "bytes" or not start.isdigit():
+        raise OSError("the server sent no Content-Range")
+    return int(start), total
+
+
+def _target(url, location):
+    if location.startswith("/") and not location.startswith("//"):
+        end = url.find("/", url.find("://") + 3)
+        location = (url if end < 0 else url[:end]) + location
+    if not location.startswith("https://") and (not location.startswith("http://") or url.startswith("https:")):
+        raise OSError("redirected to where it is not safe to go")
+    return location

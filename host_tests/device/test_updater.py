@@ -1,0 +1,428 @@
+# An update from its request to its final event, with a server that behaves as the test wants.
+import os
+
+import bundle_maker as maker
+import scratch
+from redpoll.flash.record import Record
+from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE, Failed
+from update_bench import NEW, OLD, OTHER, URL, UUID, Bench
+
+HEAP = "512K"
+TENTHS = list(range(0, 101, 10))
+
+
+def test_an_update_fills_the_idle_slot_and_tells_each_step():
+    bench = Bench()
+    bench.update()
+    assert bench.world.restarts == 1
+    assert bench.holds("a") == dict(NEW)
+    assert Record("boot.state").load() == {"slot": "", "trial": "a", "left": 3, "boots": 0}
+    assert bench.statuses() == ["Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting"]
+    for status in ("Acknowledged", "Deployed"):
+        assert [p for s, p, _ in bench.said() if s == status] == [0, 100]
+    assert [p for s, p, _ in bench.said() if s == "Rebooting"] == [0]
+    downloading = [p for s, p, _ in bench.said() if s == "Downloading"]
+    assert downloading[0] == 0 and downloading[-1] == 100 and all(p in TENTHS for p in downloading)
+    assert all(e["time"] >= 1628063144122 for e in bench.world.events)
+
+
+def test_after_the_restart_the_cloud_confirms_it():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    assert bench.said()[-1] == ("Rebooting", 100, "")
+    bench.updater.poll()
+    bench.updater.round_trip()
+    assert bench.final() == ("Success", "", "")
+    assert Record("boot.state").load() == {"slot": "a", "boots": 0}
+    bench.updater.told(UUID)
+    assert not bench.updater.busy()
+    # and nothing is said again after one more restart
+    events = len(bench.world.events)
+    bench.start("a")
+    assert not bench.updater.busy() and len(bench.world.events) == events
+
+
+def test_a_final_event_is_told_again_until_somebody_has_it():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    bench.updater.round_trip()
+    first = bench.world.events[-1]
+    for _ in range(3):
+        bench.start("a")
+        assert bench.world.events[-1] == first
+    bench.updater.told(UUID)
+    bench.start("a")
+    assert bench.world.events.count(first) == 4
+
+
+def test_a_trial_that_nobody_confirms_restarts_and_is_rolled_back():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    bench.turn_for(179000)
+    assert bench.world.restarts == 1
+    bench.turn_for(2000)
+    assert bench.world.restarts == 2
+    # boot.py has no attempts left
+    bench.start("", "1.0.0")
+    assert bench.final()[:2] == ("Failure", "SystemRollback")
+    assert Record("boot.state").load() == {"slot": "", "boots": 0}
+    assert not bench.slots.sealed("a")
+    # and again, with a version that works
+    bench.update(OTHER)
+    assert bench.world.restarts == 3
+    assert bench.holds("a") == dict(NEW)
+
+
+def test_only_what_differs_is_fetched():
+    bench = Bench()
+    bench.update()
+    # the head is looked at in two requests and then kept; the file that stays is too small to be asked around
+    assert [r for _, _, r in bench.server.requests] == ["bytes=0-511", "bytes=512-1050", "bytes=0-1050", "bytes=1051-6804"]
+    bench = Bench(NEW + [("zz", bytes(5000)), ("zzz", b"new")], OLD + [("zz", bytes(5000))])
+    bench.update()
+    assert len(bench.server.requests) == 5 and bench.server.sent < 9000
+    bench = Bench(old=NEW)
+    bench.update()
+    assert len(bench.server.requests) == 3
+    assert bench.holds("a") == dict(NEW)
+    assert ("Downloading", 100, "") in bench.said()
+
+
+def test_a_server_without_ranges_is_streamed():
+    bench = Bench()
+    bench.server.ranges = False
+    bench.update()
+    assert bench.holds("a") == dict(NEW)
+    assert bench.world.restarts == 1
+
+
+def test_a_cut_anywhere_goes_on_where_it_broke():
+    for ranges in (True, False):
+        whole = Bench()
+        whole.server.ranges = ranges
+        whole.update()
+        sent = whole.server.sent
+        for cut in range(0, sent, 997):
+            bench = Bench()
+            bench.server.ranges = ranges
+            bench.server.cuts = [cut, cut + 200]
+            bench.update()
+            assert bench.world.restarts == 1, bench.said()
+            assert bench.holds("a") == dict(NEW)
+            errors = [code for status, _, code in bench.said() if status == "Error"]
+            assert errors and all(code == "NetworkError" for code in errors)
+            bench.statuses()
+            if ranges:
+                # nothing came twice
+                assert bench.server.sent <= sent, (cut, bench.server.sent, sent)
+
+
+def test_after_five_attempts_it_fails_with_growing_waits():
+    bench = Bench()
+    bench.server.instead = [(404, {}, b"not found")] * 9
+    began = bench.ticks.ms
+    bench.update()
+    assert bench.final() == ("Failure", "NetworkError", "OSError: the server answered 404")
+    assert len(bench.server.requests) == 5
+    assert 30000 <= bench.ticks.ms - began < 31000
+    assert [s for s, _, _ in bench.said()].count("Error") == 4
+    assert bench.holds("a") == {}
+    assert Record("boot.state").load() is None
+
+
+def test_servers_that_recover_are_waited_for():
+    for instead in (
+        (500, {}, b"oops"),
+        (404, {}, b"x" * 9000),
+        (200, {"content-length": "0"}, b""),
+        (206, {"content-range": "bytes 7-8/99"}, b"xx"),
+        (206, {}, b"xx"),
+        (204, {}, b""),
+        OSError(113),
+        OSError(-2),
+        MemoryError(),
+    ):
+        bench = Bench()
+        bench.server.instead = [instead] * 2
+        bench.update()
+        assert bench.world.restarts == 1, (instead, bench.said())
+        assert [s for s, _, _ in bench.said()].count("Error") == 2
+
+
+def test_bodies_that_are_shorter_than_they_say_fail():
+    for name in ("says_less", "sends_less"):
+        bench = Bench()
+        setattr(bench.server, name, 100)
+        bench.server.ranges = False
+        bench.server.data = bench.server.data[:3000]
+        bench.update()
+        assert bench.final()[1] in ("NetworkError", "InvalidBaseImage")
+
+
+def test_a_truncated_file_is_no_bundle():
+    for size in (0, 10, 60, 400, 1000, 2000):
+        bench = Bench()
+        bench.server.data = bench.server.data[:size]
+        bench.update()
+        assert bench.final()[1] in ("NetworkError", "InvalidBaseImage"), size
+        assert not bench.slots.sealed("a")
+
+
+def test_redirects_are_followed_as_far_as_it_is_safe():
+    bench = Bench()
+    bench.server.instead = [(302, {"location": "http://other.example:81/b?x=1"}, b"moved")]
+    bench.update()
+    assert bench.world.restarts == 1
+    assert bench.server.requests[1][:2] == ("http://other.example:81", "/b?x=1")
+    for location in ("", "ftp://x/", "//x/y", "http://"):
+        bench = Bench()
+        bench.server.instead = [(302, {"location": location}, b"")] * 9
+        bench.update()
+        assert bench.final()[1] == "NetworkError"
+    bench = Bench()
+    bench.server.instead = [(302, {"location": "/again"}, b"")] * 99
+    bench.update()
+    assert bench.final()[:2] == ("Failure", "NetworkError") and "redirected" in bench.final()[2]
+    bench = Bench()
+    bench.server.instead = [(302, {"location": "http://plain.example/"}, b"")] * 9
+    bench.update(url="https://safe.example/b.zip")
+    assert "not safe" in bench.final()[2]
+
+
+def test_a_bundle_that_changes_meanwhile_is_begun_again():
+    bench = Bench()
+    other = maker.make([("main.py", b"other\n"), ("z.txt", b"z" * 3000)], "1.1.1")
+    steps = 0
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+    while not bench.world.restarts:
+        bench.ticks.ms += bench.updater.poll()
+        steps += 1
+        if len(bench.server.requests) == 3 and bench.server.etag == '"1"':
+            bench.server.data = other
+            bench.server.etag = '"2"'
+    assert bench.holds("a") == {"main.py": b"other\n", "z.txt": b"z" * 3000}
+    assert ("Error", 100, "NetworkError") in bench.said()
+
+
+def test_what_does_not_fit_this_board_is_refused_before_anything_is_written():
+    for about, text in (
+        ({"boards": ["esp32", "rp2"]}, "esp32, rp2"),
+        ({"micropython": "9.0.0"}, "MicroPython 9.0.0"),
+        ({"mpy": 99}, "bytecode"),
+        ({"version": "0.9.0"}, "downgrade"),
+        ({"format": 2}, "format"),
+    ):
+        bench = Bench(**about)
+        bench.update()
+        assert bench.final()[:2] == ("Failure", "InvalidBaseImage")
+        assert text in bench.final()[2], bench.final()
+        assert "slot_a" not in os.listdir()
+
+
+def test_a_downgrade_needs_a_permission_in_the_request():
+    bench = Bench(version="0.9.0")
+    bench.update(downgrade=True)
+    assert bench.world.restarts == 1
+
+
+def test_the_version_that_was_asked_for_must_be_the_bundles():
+    bench = Bench()
+    bench.update(wanted="1.2.0")
+    assert bench.final()[1] == "InvalidBaseImage" and "1.2.0 was asked for" in bench.final()[2]
+    bench.update(OTHER, wanted="v1.1")
+    assert bench.world.restarts == 1
+
+
+def test_a_bundle_of_another_signer_leaves_the_slot_as_it_was():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    bench.updater.round_trip()
+    before = bench.holds("a"), bench.holds("b")
+    signed, body = maker.manifest(OLD, "2.0.0")
+    bench.server.data = maker.assemble(signed, body, bytes(256))
+    bench.server.etag = '"3"'
+    bench.update(OTHER)
+    assert bench.final(OTHER)[:2] == ("Failure", "InvalidBaseImage")
+    assert (bench.holds("a"), bench.holds("b")) == before
+
+
+def test_a_file_that_is_not_the_signed_one_is_found():
+    for at in (-30, -2000):
+        bench = Bench()
+        damaged = bytearray(bench.server.data)
+        damaged[at] ^= 1
+        bench.server.data = bytes(damaged)
+        bench.update()
+        assert bench.final()[:2] == ("Failure", "InvalidBaseImage"), bench.said()
+        assert not bench.slots.sealed("a")
+        assert bench.world.restarts == 0
+
+
+def test_requests_that_make_no_sense_are_refused():
+    bench = Bench()
+    for url in (None, "", 5, "ftp://x/y", "http://", "x" * 2000, "http://user:pass@host/"):
+        assert bench.updater.request(EDGEHOG, UUID, url)[0] == "InvalidRequest", url
+    assert bench.updater.request(COMMAND, UUID, URL, wanted="next")[0] == "InvalidRequest"
+    assert bench.updater.request(COMMAND, UUID, None, file_id="a/b")[0] == "InvalidRequest"
+    assert bench.updater.job is None
+
+
+def test_a_board_without_a_key_takes_nothing():
+    bench = Bench()
+    bench.world.key_error = Failed("InvalidBaseImage", "no key")
+    bench.update()
+    assert bench.final() == ("Failure", "InvalidBaseImage", "no key")
+
+
+def each_state(bench):
+    """Turn step by step until the restart; yields before each."""
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+    bench.server.instead = [(500, {}, b"")]
+    while not bench.world.restarts:
+        yield
+        if not bench.updater.job:
+            return
+        bench.ticks.ms += min(bench.updater.poll(), 900)
+
+
+def test_a_second_request_at_every_state():
+    bench = Bench()
+    n = 0
+    for _ in each_state(bench):
+        n += 1
+        assert bench.updater.request(EDGEHOG, UUID, URL) == ""
+        assert bench.updater.request(EDGEHOG, OTHER, URL)[0] == "UpdateAlreadyInProgress"
+    assert n >= 15
+    bench.start("a", "1.1.0")
+    assert bench.updater.request(EDGEHOG, UUID, URL) == ""
+    assert bench.updater.request(EDGEHOG, OTHER, URL)[0] == "UpdateAlreadyInProgress"
+    bench.updater.round_trip()
+    assert bench.final() == ("Success", "", "")
+    # a resend after success
+    assert bench.updater.request(EDGEHOG, UUID, URL) == ""
+    bench.updater.told(UUID)
+    bench.start("a")
+    assert bench.updater.request(EDGEHOG, UUID, URL) == ""
+    assert not bench.updater.busy()
+
+
+def test_a_cancel_at_every_state():
+    bench = Bench()
+    states = sum([1 for _ in each_state(bench)])
+    canceled = 0
+    for at in range(states):
+        bench = Bench()
+        for n, _ in enumerate(each_state(bench)):
+            if n == at:
+                assert not bench.updater.cancel(OTHER)
+                assert bench.updater.cancel(UUID)
+        if bench.world.restarts:
+            # it had begun to deploy
+            assert "Deploying" in bench.statuses()
+        else:
+            canceled += 1
+            assert bench.final()[:2] == ("Failure", "Canceled")
+            assert not bench.slots.sealed("a")
+            assert not bench.updater.cancel(UUID)
+            bench.update(OTHER)
+            assert bench.holds("a") == dict(NEW)
+    assert 10 < canceled < states
+
+
+def test_a_restart_in_the_middle_goes_on_without_fetching_twice():
+    bench = Bench()
+    states = sum([1 for _ in each_state(bench)])
+    sent = bench.server.sent
+    for at in range(0, states, 3):
+        bench = Bench()
+        for n, _ in enumerate(each_state(bench)):
+            if n == at:
+                if Record("boot.state").load():
+                    break  # the next start is that of the new version
+                bench.start("")
+        assert bench.holds("a") == dict(NEW)
+        bench.start("a", "1.1.0")
+        bench.statuses()
+        bench.updater.round_trip()
+        assert bench.final() == ("Success", "", "")
+        # the head and the file that was being written come again
+        assert bench.server.sent < sent + 6000
+
+
+def test_an_update_that_restarts_the_device_again_and_again_is_given_up():
+    bench = Bench()
+    bench.updater.request(EDGEHOG, UUID, URL)
+    for _ in range(9):
+        bench.start("")
+        if bench.updater.job is None:
+            break
+    assert bench.final()[:2] == ("Failure", "InternalError")
+
+
+def test_an_automatic_update_that_failed_is_remembered_by_its_version():
+    bench = Bench()
+    bench.server.instead = [(404, {}, b"")] * 5
+    bench.updater.request(NOTICE, UUID, URL, wanted="1.1.0")
+    bench.turn()
+    assert bench.updater.failed == "1.1.0"
+    bench.start("")
+    assert bench.updater.failed == "1.1.0"
+
+
+def test_a_damaged_record_is_no_record():
+    for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finished": 3}):
+        Record("update").save(value)
+        bench = Bench()
+        assert not bench.updater.busy()
+
+
+def test_a_full_flash_ends_in_an_io_error():
+    bench = Bench()
+    os.mkdir("slot_a")
+    scratch.write("slot_a/lib", b"in the way")
+    bench.slots.unseal("a")
+
+    def full(path, mode="r"):
+        if mode == "wb" and path.endswith("a.mpy"):
+            raise OSError(28, "ENOSPC")
+        return open(path, mode)
+
+    from redpoll.update import updater
+
+    updater.open = full
+    try:
+        bench.update()
+    finally:
+        del updater.open
+    assert bench.final()[:2] == ("Failure", "IOError")
+
+
+def test_too_little_flash_is_noticed_before_anything_is_written():
+    from redpoll.update import updater
+
+    class Small:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def statvfs(self, path):
+            return (4096, 4096, 20, 9, 9, 0, 0, 0, 0, 255)
+
+    bench = Bench()
+    updater.os = Small()
+    try:
+        bench.update()
+    finally:
+        updater.os = os
+    assert bench.final()[:2] == ("Failure", "IOError") and "KB" in bench.final()[2]
+    assert "slot_a" not in os.listdir()
+
+
+def test_what_is_told_does_not_name_the_address():
+    bench = Bench()
+    bench.server.instead = [OSError(111)] * 9
+    bench.update()
+    assert not any("signature=1" in e["message"] or "files.example" in e["message"] for e in bench.world.events)
