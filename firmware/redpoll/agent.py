@@ -4,7 +4,7 @@ import os
 
 from micropython import const
 
-from . import log, port, version
+from . import log, port, update
 from .clock import Clock, parse_iso
 from .commands import IN_PROGRESS, LATER, RESTART, Commands
 from .config import Config
@@ -13,6 +13,7 @@ from .health import Health
 from .link import Link, describe
 from .settings import Settings, SettingsError
 from .telemetry import Telemetry
+from .version import VERSION, newer, running
 
 _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
@@ -22,16 +23,19 @@ _TELL_AGAIN = const(60000)
 _TELLS = const(10)
 _SLOTS = ("/slot_a", "/slot_b", "/safe")
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
+_GOOD = const(60000)  # ms after which a start has gone well
 
 
 class Agent:
     """The device's side of the cloud. `settings` is the path of settings.json; the agent's own files lie beside it, in the root.
 
-    Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer), told to the cloud.
+    Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer), told to the cloud until an update brings
+    another.
     """
 
-    def __init__(self, settings=None, version=version.VERSION, clock=None):
-        self.version = version
+    def __init__(self, settings=None, version=VERSION, clock=None):
+        # where it runs from a slot, the bundle's manifest is right
+        self.version = version = running(version)
         self.clock = clock or Clock()
         # where boot.py starts a slot (or safe mode), that is the working directory
         self.settings = Settings(settings or ("/settings.json" if os.getcwd() in _SLOTS else "settings.json"))
@@ -74,6 +78,11 @@ class Agent:
         self._overlay()
         self._commands.add("reboot", _reboot, None, True)
         self._commands.add("dump", self._dump, None, True)
+        self._commands.add("update_firmware", self._update_firmware, None, True)
+        # the update that is under way or waits to be told, or None; and who is told of it beside the cloud
+        self._update = None
+        self._reports = None
+        self._good = False
         self._started = False
         log.info("Redpoll %s on %s", version, port.HARDWARE)
         self._health = Health(self.settings.state_path("health"))
@@ -81,6 +90,8 @@ class Agent:
         if self._health.ended_by:
             self.telemetry.notice("ended by " + self._health.ended_by)
         self._watchdog = None
+        if update.on_trial() or update.pending(self.settings.state_path("update")):
+            self._updates()
 
     # what a product declares
 
@@ -206,7 +217,8 @@ class Agent:
 
     def run(self):
         """Go on for ever, with the watchdog watching. An exception that ends it is told after the next start."""
-        if self.settings.watchdog:
+        # boot.py has started it for a trial
+        if self.settings.watchdog or self._update:
             self._watchdog = port.watchdog(_WATCHDOG)
         try:
             while True:
@@ -285,10 +297,19 @@ class Agent:
             return self._restart()
         if self._task and self._task.poll():
             self._task = None
+        if not self._good and self.clock.ms() >= _GOOD:
+            self._good = True
+            update.good(self._health.safe)
+        ms = _LONGEST_WAIT
+        if self._update:
+            ms = min(ms, self._update.poll())
+            if not self._update.busy():
+                self._update = None
+                update.unload()
         if self._commands.pending():
             self._commands.run_next(self.clock.wall_at(self.clock.ms()))
             return 0
-        return _LONGEST_WAIT
+        return ms
 
     def _restart(self):
         # what was said last has a moment to leave the board
@@ -306,14 +327,17 @@ class Agent:
         adapter = self._link.adapter
         if adapter is None:
             return False
+        return self._call(getattr(adapter, call), *values) is not False
+
+    def _call(self, function, *values):
+        # what speaks to the cloud: when the link fails in it, False
         try:
-            getattr(adapter, call)(*values)
+            return function(*values)
         except Exception as error:
             self._link.broken(error)
             return False
         finally:
             self.feed()
-        return True
 
     # what the cloud says (DESIGN §2); called from the adapter's poll()
 
@@ -323,8 +347,18 @@ class Agent:
         self._confirmed = False
         self._last_told = None
         self._space_version = 0
+        if self._update:
+            self._update.on_link()
         if not adapter:
             return
+        if self.settings.report:
+            if not self._reports:
+                from .update.reports import Reports
+
+                self._reports = Reports(self.settings, self._ota_request)
+            self._reports.begin(adapter)
+        if self._update and self._update.on_trial():
+            self.telemetry.soon("heartbeat")
         known = self.settings.credentials
         if self._registration != known["id"]:
             if self._registration:
@@ -349,6 +383,11 @@ class Agent:
             self.spool.dropped += 1
             return
         self._link.alive()
+        if self._update:
+            self._update.round_trip()
+        if not self._good:
+            self._good = True
+            update.good(self._health.safe)
         if self._config.on_trial():
             self._config.keep()
             log.info("config %d applied", self._config.version)
@@ -481,7 +520,9 @@ class Agent:
     def on_firmware(self, latest, file_id):
         """The cloud has a firmware version: tell of a higher one, once (seed 000)."""
         try:
-            if not version.newer(latest, self._latest):
+            if self.settings.auto_update and file_id and newer(latest, self.version):
+                self._updates().notice(latest, file_id)
+            if not newer(latest, self._latest):
                 return
         except ValueError as error:
             log.warning("firmware notice: %s", error)
@@ -505,6 +546,28 @@ class Agent:
     def space_version(self):
         """Version of the space information that came in this session, 0 before."""
         return self._space_version
+
+    def on_reported(self, event):
+        """The broker has an update event."""
+        if self._update:
+            self._update.on_reported(event)
+
+    def _ota_request(self, operation, uuid, url):
+        self._updates().edgehog(operation, uuid, url)
+
+    def _update_firmware(self, url=None, version=None, downgrade=False, latest_fw_file_id=None, **more):
+        # the built-in command; the checksum and signature that may come too are the manifest's to give
+        self._updates().command(self._commands.current(), url, version, latest_fw_file_id or more.get("file_id"), downgrade)
+        return LATER
+
+    def _updates(self):
+        # the update, loaded when there is one
+        if self._update is None:
+            self._link.spare()
+            from .update.service import Update
+
+            self._update = Update(self)
+        return self._update
 
     def _dump(self):
         # the built-in command: upload the last lines of the log

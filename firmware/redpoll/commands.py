@@ -37,7 +37,7 @@ class Commands:
         self._name = None
         # set when a handler asked for a restart
         self.restart = False
-        # entries that the restart has decided, for tell_decided()
+        # entries that the restart has decided, or that ended without a link: for tell_decided()
         self._decided = [entry for entry in self._ledger if entry[1] in (IN_PROGRESS, _RESTARTING)]
         for entry in self._decided:
             if entry[1] == _RESTARTING:
@@ -77,6 +77,10 @@ class Commands:
             log.warning("command %s: %d are waiting already", name, _QUEUE)
             return
         self._queue.append((command_id, name, parameters, expires))
+
+    def current(self):
+        """The id of the command that is being run, or None."""
+        return self._running[0] if self._running else None
 
     def pending(self):
         """True when a command waits and none is being run."""
@@ -125,7 +129,18 @@ class Commands:
         entry[1:] = [status, log.redact(message)[:_MESSAGE]]
         self._save()
         log.info("command %s: %s %s", self._name, status, entry[2])
-        self._report(*entry)
+        if not self._report(*entry):
+            self._decided.append(entry)
+
+    def resume(self, command_id):
+        """What the restart left in progress goes on: finish() will tell how it ended."""
+        for entry in self._decided:
+            if entry[0] == command_id:
+                self._decided.remove(entry)
+                entry[1:] = [IN_PROGRESS, ""]
+                self._running = entry
+                self._name = "update_firmware"
+                return
 
     def _save(self):
         try:

@@ -1,5 +1,6 @@
 # How the device itself does: why and how often it started, what ended it, and what the loop has left.
 import io
+import os
 
 from micropython import const
 
@@ -24,6 +25,10 @@ class Health:
             self._record.save({"starts": self.starts})
         except OSError as error:
             log.warning("health: %s", error)
+        # does boot.py keep the product's code from running?
+        self.safe = os.getcwd() == "/safe"
+        if self.safe:
+            log.warning("safe mode: ten starts in a row did not go well, so the product's main.py does not run until there is an update")
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
         if self.cause == "watchdog":
             log.warning("something took longer than 8 s, so the watchdog restarted the board; what takes its time calls agent.feed()")
@@ -35,6 +40,8 @@ class Health:
         told = {"starts": self.starts, "uptime_s": log.seconds()}
         if self.cause:
             told["reset_cause"] = self.cause
+        if self.safe:
+            told["safe_mode"] = True
         free = port.free_heap()
         if free is not None:
             told["heap_free_bytes"] = free

@@ -29,7 +29,6 @@ _DATA = const(1024)  # bytes of one licence's data
 _TOTAL = const(2048)  # of all together
 _NAME = const(64)
 _SIGNATURE = const(1200)  # characters: 4096 bits in hexadecimal, with room for line ends
-_KEY_FILE = const(2048)  # bytes; one of 4096 bits has 800. So much is asked of the heap at once
 _REASON = const(200)
 _DAY = const(86400000)
 
@@ -224,15 +223,8 @@ class Licenses:
     # state
 
     def _load_key(self):
-        source = self._source
-        if isinstance(source, str) and "-----BEGIN" not in source:
-            try:
-                with open(source, "rb") as file:
-                    source = file.read(_KEY_FILE + 1)
-            except OSError:
-                raise ValueError('"license_key": there is no file %s' % source)
         try:
-            self._key = rsa.load(source)
+            self._key = rsa.find(self._source)
         except ValueError as error:
             raise ValueError('"license_key": %s' % error)
         self._print = _digest(self._key.n.to_bytes(self._key.size, "big") + b"%d" % self._key.e)

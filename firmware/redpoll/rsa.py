@@ -14,6 +14,7 @@ DEFAULT = "pkcs1v15-sha256"
 ALGORITHMS = (DEFAULT, "pkcs1v15-sha512", "pss-sha256", "pss-sha512")
 
 _MOST_SOURCE = const(4096)
+_KEY_FILE = const(2048)  # bytes; one of 4096 bits has 800. So much is asked of the heap at once
 _INTEGER = const(0x02)
 _BIT_STRING = const(0x03)
 _SEQUENCE = const(0x30)
@@ -61,6 +62,17 @@ def load(source):
             raise _bad("PEM without BEGIN and END [RSA] PUBLIC KEY")
         source = unbase64(source.decode())
     return _der(source)
+
+
+def find(source):
+    """The same from a PEM text, a JWK dict or the name of a file with PEM or DER."""
+    if isinstance(source, str) and "-----BEGIN" not in source:
+        try:
+            with open(source, "rb") as file:
+                source = file.read(_KEY_FILE + 1)
+        except OSError:
+            raise ValueError("there is no file %s" % source)
+    return load(source)
 
 
 def hasher(algorithm):

@@ -1,5 +1,6 @@
 # Who this device is and where it reports: settings.json (written by a person or `redpoll provision`, only read here) and
 # the credentials that registration brought. settings_rules.py says what may be in either.
+import os
 from binascii import crc32
 
 from . import log, port
@@ -15,6 +16,9 @@ class Settings:
     """Attributes named like the keys of settings.json; `credentials` is what registration stored for this entry, or None."""
 
     def __init__(self, path="settings.json"):
+        # boot.py goes into the slot that runs; what is the board's own stays in the root
+        if path[0] != "/" and os.getcwd() in ("/slot_a", "/slot_b", "/safe"):
+            path = "/" + path
         self._path = path
         self._record = None
         # path -> credentials that the flash did not take
@@ -50,7 +54,10 @@ class Settings:
 
     def _use(self, values, rules):
         for key in values:
-            setattr(self, key, values[key])
+            value = values[key]
+            if key in rules.FILES and isinstance(value, str) and value and value[0] != "/" and "-----BEGIN" not in value:
+                value = self.state_path(value)
+            setattr(self, key, value)
         log.hide(self.wifi_password)
         # one record an entry: while another cloud is on trial, the way back to this one is not lost
         path = self.state_path("credentials-%08x" % crc32(self.entry.encode()))

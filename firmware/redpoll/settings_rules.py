@@ -18,6 +18,13 @@ _NUMBERS = {
     "spool_hold": (300, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
+# what begins the topics of the reporters
+_NAMES = ("astarte_realm", "kura_account")
+_REPORTERS = ("astarte", "kura")
+_KEYS = ("license_key", "update_key")
+_SWITCHES = {"watchdog": True, "auto_update": False}
+# settings that name a file may be relative to settings.json
+FILES = ("ca",) + _KEYS
 SECRETS = ("wifi_password",)
 # the first is the default
 _CHOICES = {
@@ -25,7 +32,7 @@ _CHOICES = {
     "license_algorithm": ("pkcs1v15-sha256", "pkcs1v15-sha512", "pss-sha256", "pss-sha512"),
     "license_encoding": ("base64", "hex"),
 }
-_KNOWN = ("entry", "details", "watchdog", "license_key") + _TEXTS + tuple(_CHOICES) + tuple(_NUMBERS)
+_KNOWN = ("entry", "details", "report") + _KEYS + tuple(_SWITCHES) + _TEXTS + _NAMES + tuple(_CHOICES) + tuple(_NUMBERS)
 # what the link depends on and the cloud may change, on trial (DESIGN §3, config)
 OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout", "ca", "wifi_ssid", "wifi_password")
 
@@ -53,7 +60,7 @@ def look_for_files(settings, path):
     """Log what would only be missed when it is used."""
     if settings.entry.startswith("https:") and not settings.ca:
         log.warning('%s: "ca" is missing: without the certificate of its CA an https:// server cannot be verified', path)
-    for key in ("ca", "license_key"):
+    for key in FILES:
         name = getattr(settings, key)
         if isinstance(name, str) and name and "-----BEGIN" not in name:
             try:
@@ -77,10 +84,20 @@ def check(values):
         problems.append('"entry" must be an https:// or http:// URL, ' + reason)
     for key, choices in _CHOICES.items():
         found[key] = _one_of(values, key, choices, problems)
-    # a file's name, PEM text or a JWK; licenses.py says what is wrong with it
-    key = found["license_key"] = values.get("license_key", "")
-    if not isinstance(key, (str, dict)):
-        problems.append('"license_key" must be a file name, PEM text or a JWK object, not %s' % _shown(key))
+    # a file's name, PEM text or a JWK; who uses it says what is wrong with it
+    for key in _KEYS:
+        found[key] = values.get(key, "")
+        if not isinstance(found[key], (str, dict)):
+            problems.append('"%s" must be a file name, PEM text or a JWK object, not %s' % (key, _shown(found[key])))
+    for key in _NAMES:
+        name = found[key] = values.get(key, "redpoll")
+        if not isinstance(name, str) or not 0 < len(name) <= 48 or not _is_plain(name):
+            problems.append('"%s" must be 1 to 48 letters, digits or -_., not %s' % (key, _shown(name)))
+    report = found["report"] = values.get("report", [])
+    if not isinstance(report, list) or not all(name in _REPORTERS for name in report):
+        problems.append('"report" must be a list of %s, not %s' % (", ".join(['"%s"' % name for name in _REPORTERS]), _shown(report)))
+    elif report and found["transport"] == "http":
+        problems.append('"report": %s publish on the MQTT connection of the cloud, and with "transport": "http" there is none' % report)
     for key in _TEXTS:
         found[key] = _text(values, key, problems)
     for key, (default, low, high) in _NUMBERS.items():
@@ -88,9 +105,10 @@ def check(values):
     details = found["details"] = values.get("details", {})
     if not isinstance(details, dict):
         problems.append('"details" must be an object such as {"room": "5b"}, not %s' % _shown(details))
-    watchdog = found["watchdog"] = values.get("watchdog", True)
-    if not isinstance(watchdog, bool):
-        problems.append('"watchdog" must be true or false, not %s' % _shown(watchdog))
+    for key, default in _SWITCHES.items():
+        found[key] = values.get(key, default)
+        if not isinstance(found[key], bool):
+            problems.append('"%s" must be true or false, not %s' % (key, _shown(found[key])))
     if not found["hardware_key"] and "hardware_key" not in values:
         found["hardware_key"] = port.HARDWARE
     if not found["sn"] and not found["cloud_id"] and not problems:

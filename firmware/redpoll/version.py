@@ -4,7 +4,7 @@ import sys
 VERSION = "0.1.0"
 
 
-def running(default=VERSION):
+def running(default):
     """The version that the manifest of the running slot names; `default` where the application does not run from a slot."""
     for folder in sys.path:
         if folder[-7:] in ("/slot_a", "/slot_b"):

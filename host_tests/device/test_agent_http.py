@@ -3,6 +3,8 @@ from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
 from product_bench import ProductBench
 from redpoll.net.http import HTTPError
 
+# the cloud played here shares the heap with the agent
+HEAP = "256K"
 BASE = "/v1/devices/" + ID
 QUIET = {
     "config_version": 0, "command": False, "info_version": 0, "new_licenses": False, "latest_fw_version": None,

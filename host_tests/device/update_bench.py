@@ -6,6 +6,7 @@ import bundle_maker as maker
 import scratch
 from redpoll import port, rsa
 from redpoll.clock import Clock
+from redpoll.update import updater
 from redpoll.update.slots import Slots
 from redpoll.update.updater import EDGEHOG, Updater
 
@@ -25,6 +26,13 @@ _key = rsa.load(maker.KEY)
 _made = {}
 # on CPython each takes as long as the disk wants
 port.sync = lambda file: file.flush()
+if sys.implementation.name != "micropython":
+
+    class _NoGc:
+        # in a process with all of pytest in it a collection takes long
+        collect = staticmethod(lambda: None)
+
+    updater.gc = _NoGc
 
 
 class Response:

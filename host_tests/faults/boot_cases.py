@@ -4,7 +4,7 @@ import os
 import sys
 
 from flash_device import PowerCut
-from redpoll import log
+from redpoll import log, update
 from redpoll.flash.record import Record
 from redpoll.update.slots import Slots
 from root_flash import Board, Reset, write
@@ -115,7 +115,7 @@ def ten_starts_that_were_not_good_lead_to_safe_mode(board):
 
 def _good(board):
     assert board.boot() == "/safe"
-    Slots().good()
+    update.good(True)
 
 
 def safe_mode_works_without_slots(board):
@@ -141,7 +141,7 @@ def soft_resets_are_not_failed_starts(board):
 def starts_that_were_good_are_not_counted(board):
     def good():
         board.boot()
-        Slots().good()
+        update.good(False)
 
     for _ in range(30):
         board.mounted(good)

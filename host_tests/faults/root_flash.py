@@ -79,6 +79,7 @@ class Board:
             os.chdir("/")
             return call(*values)
         except PowerCut:
+            self.device.gone = True
             return None
         finally:
             sys.path[:] = path

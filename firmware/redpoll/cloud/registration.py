@@ -114,6 +114,23 @@ class Check(_DeviceCall):
         return None if response is None else response.status != 401 or not is_of_cloud(response)
 
 
+class FileInfo(_DeviceCall):
+    """What the cloud says of a file (GET /files/{id}, reference xyte §2): its "url", and what else there is."""
+
+    def __init__(self, settings, file_id):
+        super().__init__(settings)
+        self._http.request("GET", "/v1/devices/%s/files/%s" % (self._id, file_id))
+
+    def poll(self):
+        """None while it goes on, then a dict. OSError for an error of the cloud, ValueError for what is no JSON object."""
+        response = self._http.poll()
+        if response is None:
+            return None
+        if response.status != 200:
+            raise OSError("file: " + explain(response))
+        return jsonin.loads_object(response.body)
+
+
 class Dump(_DeviceCall):
     """Upload lines of text as a file (POST /dumps, reference xyte §2); `finish(status, message)` is called at the end."""
 

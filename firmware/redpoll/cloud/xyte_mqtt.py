@@ -88,6 +88,10 @@ class Adapter:
         client.set_callback(self._on_message)
         client.on_ack = self._on_ack
         self._client = client
+        # topic that a reporter listens to -> callback(payload)
+        self._others = {}
+        # what every message carries
+        self.properties = self._user_encoded
         self.denied = False
 
     def connect(self):
@@ -175,6 +179,29 @@ class Adapter:
         """Set Cloud Settings."""
         self._tell("cloud_settings/update", json.dumps({"property": name, "value": value}).encode())
 
+    def listen(self, topic, callback):
+        """Also take what comes by another topic. Blocks as connect() does."""
+        self._handler.feed()
+        self._others[topic] = callback
+        try:
+            self._client.subscribe([(topic, 2)])
+        except MQTTException as error:
+            if self._client.sock is None:
+                raise
+            log.warning("%s: %s", topic, error)
+
+    def introduce(self, reporter):
+        """Let a reporter say what its session begins with."""
+        self._handler.feed()
+        reporter.hello(self._client)
+
+    def report_update(self, reporter, event):
+        """Let a reporter publish an update event; the handler's on_reported(event) tells when the broker has it. False: not now."""
+        if self._waiting or self._client.window_free < 2:
+            return False
+        self._awaited[reporter.report(self._client, event)] = (event,)
+        return True
+
     def request_snapshot(self):
         """Ask for all that the cloud holds for the device; it comes as ordinary messages."""
         now = self._clock.ms()
@@ -221,7 +248,10 @@ class Adapter:
         refused = reason >= 0x80
         if refused:
             log.warning("the broker refused a message, reason 0x%02x", reason)
-        if isinstance(awaited, dict):
+        if isinstance(awaited, tuple):
+            # one that is refused would be refused again
+            self._handler.on_reported(awaited[0])
+        elif isinstance(awaited, dict):
             if not refused:
                 self._handler.on_device_told(awaited)
         elif awaited is not None:
@@ -232,8 +262,12 @@ class Adapter:
 
     def _on_message(self, topic, payload):
         self._handler.feed()
+        topic = topic.decode()
+        if topic in self._others:
+            self._others[topic](payload)
+            return
         self._answer_due = None
-        kind = topic.decode()[len(self._prefix) :]
+        kind = topic[len(self._prefix) :]
         if kind == "command":
             kind = "commands"
         try:

@@ -6,8 +6,9 @@
 #
 # A slot counts as complete when it is sealed: its manifest.sig is written last and removed first.
 # /boot.state (flash.record): "slot" is the confirmed one, "" the root; "trial" the one to be tried and "left" how often it may still be
-# started; "boots" counts starts since one was good(). boot.py takes one off "left" before it starts the trial; when none is left (or it
-# cannot be counted, or the slot is not sealed) the confirmed one runs, and that "trial" is still there says that it was rolled back.
+# started; "boots" counts starts since one was good (update.good). boot.py takes one off "left" before it starts the trial; when none is
+# left (or it cannot be counted, or the slot is not sealed) the confirmed one runs, and that "trial" is still there says that it was
+# rolled back.
 # With ten starts in a row that were not good, boot.py goes into safe mode: the agent without main.py.
 #
 # To put files into place by another way than an update (redpoll deploy):
@@ -29,7 +30,6 @@ from micropython import const
 from ..flash.record import Record
 
 _TRIALS = const(3)
-_SAFE = const(10)  # boot.py knows this number too
 SEAL = "manifest.sig"
 MANIFEST = "manifest.json"
 
@@ -70,10 +70,6 @@ class Slots:
         """The slot whose trial failed, until clear(); "" when there is none."""
         trial = self._state.get("trial")
         return trial if trial in ("a", "b") and trial != self.running() else ""
-
-    def safe(self):
-        """True in safe mode."""
-        return os.getcwd() == self._root + "/safe"
 
     def sealed(self, slot):
         """True when the slot is complete."""
@@ -122,12 +118,6 @@ class Slots:
         if slot:
             self.unseal(slot)
             self._save({"slot": self._state.get("slot", ""), "boots": self._state.get("boots", 0)})
-
-    def good(self):
-        """This start went well: the loop has turned for a minute, or the cloud was reached. In safe mode the product gets one more try."""
-        boots = _SAFE - 1 if self.safe() else 0
-        if self._state and not self._state.get("trial") and self._state.get("boots") != boots:
-            self._save({"slot": self._state.get("slot", ""), "boots": boots})
 
     def _save(self, state):
         self._record.save(state)

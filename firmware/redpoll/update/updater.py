@@ -228,6 +228,10 @@ class Updater:
         """False when there is nothing left to do nor to tell."""
         return bool(self.job or self.finals or self._unsaved or self._trial_end is not None)
 
+    def waits(self):
+        """True while what runs has to prove itself."""
+        return self._trial_end is not None
+
     def close(self):
         """Let go of connection and files; the record stays."""
         self._stop()

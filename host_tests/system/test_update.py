@@ -1,0 +1,125 @@
+"""Over-the-air updates: a board (firmware in the real VM, real LittleFS, its boot.py) takes signed bundles from the hub."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import keys
+from tools.board.process import Board
+from tools.bundle.command import build
+from tools.hub.process import HubProcess
+
+Eventually = Callable[..., Any]
+MAIN = """import time
+from redpoll import Agent
+agent = Agent(version="{version}")
+print("this is", agent.version)
+
+@agent.sensor(every=1)
+def beat():
+    return {{"beat": time.ticks_ms()}}
+
+{more}
+agent.run()
+"""
+HEAP = "320K"  # of a VM whose objects are twice a board's
+QUICK = {"snapshot_every": 10, "trial_timeout": 20}
+
+
+class Bundles:
+    """Signed bundles of a product whose main.py says its version."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = folder / "key.pem"
+        keys.make_private(self._key, 2048)
+        self.public = keys.public_pem(keys.load_private(self._key))
+
+    def main(self, version: str, more: str = "") -> Path:
+        """The product's main.py."""
+        folder = self._folder / f"product-{version}"
+        folder.mkdir(exist_ok=True)
+        path = folder / "main.py"
+        path.write_text(MAIN.format(version=version, more=more))
+        return path
+
+    def make(self, version: str, more: str = "", **about: Any) -> bytes:
+        """A bundle of it with the whole firmware."""
+        return build(self.main(version, more).parent, self._key, version, **about)
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> Bundles:
+    return Bundles(tmp_path)
+
+
+@pytest.fixture
+def link() -> str:
+    return "mqtt-embedded"
+
+
+def start(bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], **settings: Any) -> Board:
+    told = {"entry": hub.entry_url, "sn": "S1", "transport": "mqtt", "update_key": bundles.public} | QUICK | settings
+    return make_stopped_board(told, main=bundles.main("1.0.0"), heap=HEAP).start()
+
+
+def registered(hub: HubProcess, eventually: Eventually) -> dict[str, Any]:
+    found: dict[str, Any] = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")
+    return found
+
+
+def ordered(hub: HubProcess, device: dict[str, Any], bundle: bytes, version: str, **more: Any) -> dict[str, Any]:
+    """The command update_firmware for an uploaded bundle."""
+    file = hub.operator.upload_file(bundle, "bundle.zip", version=version)
+    return hub.operator.command(device["id"], "update_firmware", more, file_id=file["id"])
+
+
+def ended(hub: HubProcess, device: dict[str, Any], command: dict[str, Any]) -> dict[str, Any] | None:
+    now = next(c for c in hub.operator.commands(device["id"]) if c["id"] == command["id"])
+    return now if now["status"] in ("done", "error", "failed") else None
+
+
+def test_a_command_brings_a_new_version_that_proves_itself(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    board = start(bundles, hub, make_stopped_board)
+    device = registered(hub, eventually)
+    command = ordered(hub, device, bundles.make("1.1.0"), "1.1.0")
+    board.wait_for("this is 1.1.0", 60)
+    result = eventually(lambda: ended(hub, device, command), 30, "the command's end")
+    assert (result["status"], result["message"]) == ("done", "version 1.1.0 runs")
+    eventually(lambda: hub.operator.device(device["id"])["firmware_version"] == "1.1.0", what="the new version")
+    # it stays, also after the power was off
+    since = board.line_count
+    board.kill()
+    board.start()
+    board.wait_for("this is 1.1.0", 20, since)
+    # and the next update goes into the other slot, of which only the difference is fetched
+    command = ordered(hub, device, bundles.make("1.2.0"), "1.2.0")
+    board.wait_for("this is 1.2.0", 60)
+    assert eventually(lambda: ended(hub, device, command), 30, "the command's end")["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ("raise ValueError('broken')", "raises"),
+        ("while True: pass", "hangs"),
+        ("agent.settings.entry = ''\nagent._link.poll = lambda: 1000", "never connects"),
+    ],
+    ids=["raises", "hangs", "never-connects"],
+)
+def test_a_version_that_does_not_work_is_rolled_back_by_itself(
+    more: str, what: str, bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    board = start(bundles, hub, make_stopped_board)
+    device = registered(hub, eventually)
+    command = ordered(hub, device, bundles.make("1.1.0", more), "1.1.0")
+    board.wait_for("this is 1.1.0", 60)
+    since = board.line_count
+    board.wait_for("this is 1.0.0", 120, since)
+    result = eventually(lambda: ended(hub, device, command), 30, "the command's end")
+    assert result["status"] in ("error", "failed") and "SystemRollback" in result["message"]
+    assert hub.operator.device(device["id"])["firmware_version"] == "1.0.0"
