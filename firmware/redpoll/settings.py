@@ -1,6 +1,5 @@
 # Who this device is and where it reports: settings.json (written by a person or `redpoll provision`, only read here) and
 # the credentials that registration brought. settings_rules.py says what may be in either.
-import os
 from binascii import crc32
 
 from . import log, port
@@ -16,9 +15,6 @@ class Settings:
     """Attributes named like the keys of settings.json; `credentials` is what registration stored for this entry, or None."""
 
     def __init__(self, path="settings.json"):
-        # boot.py goes into the slot that runs; what is the board's own stays in the root
-        if path[0] != "/" and os.getcwd() in ("/slot_a", "/slot_b", "/safe"):
-            path = "/" + path
         self._path = path
         self._record = None
         # path -> credentials that the flash did not take
