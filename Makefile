@@ -11,6 +11,7 @@ STUBS  := build/stubs/rp2/machine.pyi
 STUBS_VERSION := 1.29.0.post1
 FOR       ?=
 TRANSPORT ?= mqtt
+BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ PORT      ?=
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-run: setup  ## hub, one board and a live view of both; FOR=seconds ends it, TRANSPORT=http polls over HTTP
-	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR))
+run: setup  ## hub, one board and a live view; FOR=seconds ends it, TRANSPORT=http polls, BAD_UPDATE=1 has an update rolled back
+	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR)) $(if $(BAD_UPDATE),--bad-update)
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(PYTEST) $(ARGS)

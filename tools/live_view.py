@@ -13,6 +13,8 @@ from rich.text import Text
 from tools.hub.client import HubError, OperatorClient
 
 _FRESH_SECONDS = 5.0
+_BAR = 24  # characters
+_PERCENT = re.compile(r"\b(\d{1,3}) ?%")
 _STYLES = {
     "upstreamMessage": "cyan",
     "downstreamMessage": "magenta",
@@ -20,6 +22,9 @@ _STYLES = {
     "clientConnected": "green",
     "clientDisconnected": "yellow",
     "firmwareUpdateRequired": "yellow",
+    "firmwareCurrent": "green",
+    "firmwareRequested": "magenta",
+    "firmwareStateChange": "cyan",
     "imeiMismatch": "yellow",
     "imsiMismatch": "yellow",
     "gatewayConnected": "green",
@@ -63,7 +68,7 @@ class View:
         kind = data.pop("kind", None)
         words = [kind] if kind else []
         words += [f"{size} bytes"] if size else []
-        words += [f"{key}={value}" for key, value in data.items()]
+        words += [update_step(data)] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
         device_id, gateway_id = activity.get("deviceId"), activity.get("gatewayId")
         if device_id is not None and gateway_id is not None:
             words.append(f"gateway={self._name(gateway_id)}")
@@ -110,6 +115,18 @@ class View:
 def _is_fresh(when: str) -> bool:
     """Whether the newest reading is that of an activity of this time: not when it is told again, later."""
     return abs(time.time() - calendar.timegm(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) < _FRESH_SECONDS
+
+
+def update_step(data: dict[str, str]) -> str:
+    """One step of an update: its status, a bar of its progress, and what went wrong."""
+    percent = _PERCENT.search(data.get("message", ""))
+    done = data.get("progress") or (percent[1] if percent else "")
+    bar = ""
+    if done.isdigit():
+        filled = _BAR * min(int(done), 100) // 100
+        bar = f"[{'#' * filled}{'-' * (_BAR - filled)}] {done:>3} %"
+    said = ": ".join(part for part in (data.get("code"), data.get("message")) if part)
+    return "  ".join(part for part in (f"{data.get('status', ''):<12}", bar, said) if part)
 
 
 def missed(gap: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
-"""`redpoll run`: a hub, one board, and a live view of what happens between them, from registration to a finished command."""
+"""`redpoll run`: a hub, one board, and a live view of what happens between them, from registration to an update over the air."""
 
 import argparse
+import hashlib
 import shutil
 import threading
 import time
@@ -13,18 +14,23 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from tools import keys
 from tools.board.errors import BoardError
 from tools.board.process import Board
+from tools.bundle.command import build
 from tools.hub.authority import CA_FILE
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess, ProcessError
 from tools.live_view import View
-from tools.paths import BUILD, ROOT
+from tools.paths import BUILD, FIRMWARE, ROOT
 from tools.vm import NoMicroPython
 
 INTERVAL = 5  # seconds between readings that the operator configures
 NEEDED_MESSAGES = 3
-ENOUGH = 20  # seconds
+ENOUGH, ENOUGH_TO_ROLL_BACK = 45, 90  # seconds
+OLD, NEW = "1.0.0", "1.1.0"  # versions of the product
+UPDATER = FIRMWARE / "redpoll" / "update" / "service.py"
+HEAP = "384K"  # for an update: objects of the 64-bit VM take twice what a board's take, and an RP2040 has 192 KB
 SPACE = "demo-hall"
 COMMANDS: list[tuple[str, dict[str, Any]]] = [("blink", {"times": 3}), ("ping", {})]
 
@@ -33,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll run`."""
     parser.add_argument("--transport", choices=("mqtt", "http"), default="mqtt", help="how the board talks to the hub")
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop then, and say whether all went well")
+    parser.add_argument("--until-done", action="store_true", help="stop as soon as all has happened")
     parser.add_argument("--main", type=Path, metavar="FILE", help="the product, instead of firmware/main.py")
     parser.add_argument("--broker", default="embedded:0", help="as `redpoll hub` takes it (default: embedded on a free port)")
+    parser.add_argument("--bad-update", action="store_true", help="the update is one that fails when it starts, and is rolled back")
     parser.add_argument("--no-tls", action="store_true", help="plain HTTP and MQTT")
 
 
@@ -64,20 +72,34 @@ def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse
     serial = "demo-" + folder.name
     settings = {"entry": hub.entry_url, "sn": serial, "name": "demo board", "transport": args.transport}
     settings["license_key"] = hub.operator.license_key()
+    product = None if args.main or not UPDATER.exists() else Product(folder / "product", bad=args.bad_update)
+    if product is not None:
+        settings["update_key"] = product.public_key
+        settings["trial_timeout"] = 20
+        if args.transport == "mqtt":
+            settings["report"] = ["kura", "astarte"]
     files: dict[str, bytes] = {}
     if hub.ca is not None:
         settings["ca"] = CA_FILE
         files[CA_FILE] = hub.ca.read_bytes()
     view = View(console, hub.operator)
-    demonstration = Demonstration(hub.operator, serial)
+    demonstration = Demonstration(hub.operator, serial, product, args.transport)
     _say_hello(console, hub, args)
     view.header()
-    with Board(folder / "board", settings, main=args.main, files=files, on_line=view.console_line) as board:
+    main: Path | None = args.main
+    more: dict[str, Any] = {}
+    if product is not None:
+        main = product.main
+        # with a terminal it stays on when its program fails, as a board does
+        more = {"heap": HEAP, "terminal": folder / "serial"}
+    with Board(folder / "board", settings, main=main, files=files, on_line=view.console_line, **more) as board:
         for work in (view.follow, demonstration.direct):
             threading.Thread(target=work, daemon=True).start()
         deadline = None if args.seconds is None else time.monotonic() + args.seconds
         while (deadline is None or time.monotonic() < deadline) and board.running and hub.running:
-            board.wait(0.2)
+            board.wait(0.2 if not args.until_done else 1.0)
+            if args.until_done and demonstration.is_done():
+                break
         demonstration.stop.set()
         view.done = True
         return _judge(console, demonstration, board, hub)
@@ -99,21 +121,46 @@ def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> N
     console.print(f"  hub      {hub.url}   (activity: GET /activity)")
     console.print(f"  broker   {hub.mqtt_url}")
     console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
-    if args.seconds is not None and args.seconds < ENOUGH:
-        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart may take longer; {ENOUGH} s are enough")
+    enough = ENOUGH_TO_ROLL_BACK if args.bad_update else ENOUGH
+    if args.seconds is not None and args.seconds < enough:
+        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart and an update may take longer; {enough} s are enough")
     console.print()
+
+
+class Product:
+    """firmware/main.py as the version that the board is set up with, and a bundle of the next one."""
+
+    def __init__(self, folder: Path, *, bad: bool) -> None:
+        folder.mkdir(parents=True)
+        self.bad = bad
+        self.main = folder / "main.py"
+        source = (FIRMWARE / "main.py").read_text()
+        self.main.write_text(source.replace("agent = Agent()", f'agent = Agent(version="{OLD}")'))
+        new = folder / NEW
+        new.mkdir()
+        begins = 'raise RuntimeError("this version does not start")' if bad else f'print("version {NEW} says hello")'
+        (new / "main.py").write_text(f"{begins}\n{source}")
+        # something to download that no packing makes small
+        (new / "pictures.bin").write_bytes(b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(3072)))
+        key = folder / "update.key"
+        keys.make_private(key)
+        self.public_key = keys.public_pem(keys.load_private(key))
+        self.bundle = build(new, key, NEW, name="demo")
 
 
 @dataclass
 class Demonstration:
-    """Plays the operator: claims the board, changes its interval, queues two commands; knows what has happened so far."""
+    """Plays the operator: claims the board, changes its interval, queues two commands, updates it; knows what has happened so far."""
 
     operator: OperatorClient
     serial: str
+    product: Product | None
+    transport: str
     stop: threading.Event = field(default_factory=threading.Event)
     device_id: str | None = None
     config_version: int | None = None
     trouble: str | None = None
+    update: str | None = None  # its UUID, or over HTTP the command's id
 
     def direct(self) -> None:
         """Do it, step by step, as soon as the board is there."""
@@ -127,8 +174,41 @@ class Demonstration:
             self.config_version = self.operator.configure(self.device_id, {"interval": INTERVAL, "label": "demo"})["config_version"]
             for name, parameters in COMMANDS:
                 self.operator.command(self.device_id, name, parameters)
+            if self.product is not None:
+                self._update(self.device_id, self.product)
         except (HubError, httpx.TransportError) as error:
             self.trouble = str(error)
+
+    def _update(self, device_id: str, product: Product) -> None:
+        """Ask for the update when the rest is done, by Edgehog's request or, for a board that polls, by a command."""
+        while any(command["status"] in ("pending", "in_progress") for command in self.operator.commands(device_id)):
+            if self.stop.wait(0.2):
+                return
+        file_id = self.operator.upload_file(product.bundle, f"demo-{NEW}.zip", file_type="bundle")["id"]
+        if self.transport == "mqtt":
+            self.update = self.operator.request_update(device_id, file_id=file_id)["uuid"]
+        else:
+            self.update = self.operator.command(device_id, "update_firmware", file_id=file_id)["id"]
+
+    def _verdict_of_update(self, device: dict[str, Any]) -> tuple[str, bool, str]:
+        """The same for the update."""
+        assert self.product is not None
+        runs, seen = device["firmware_version"], "not asked for"
+        if self.update is not None and self.transport == "mqtt":
+            update = self.operator.update(device["id"], self.update)
+            seen = ": ".join(part for part in (update["status"] or "not answered", update["code"], update["message"]) if part)
+        elif self.update is not None:
+            command = next(item for item in self.operator.commands(device["id"]) if item["id"] == self.update)
+            seen = f"{command['status']} {command['message'] or ''}".strip()
+        if self.product.bad:
+            promise = f"the update to {NEW}, which does not start, was rolled back"
+            return promise, runs == OLD and "SystemRollback" in seen, f"{seen}; {runs} runs"
+        ended = seen.startswith(("Success", "done"))
+        return f"the update from {OLD} to {NEW} succeeded", runs == NEW and ended, f"{seen}; {runs} runs"
+
+    def is_done(self) -> bool:
+        """Whether everything promised has happened."""
+        return all(kept for _, kept, _ in self.verdicts())
 
     def verdicts(self) -> list[tuple[str, bool, str]]:
         """(what had to happen, whether it did, what was seen) for each promise."""
@@ -160,6 +240,8 @@ class Demonstration:
                 continue  # the product is another one than ours; its console says so
             seen = f"{command.get('status', 'not queued')} {command.get('message') or ''}".strip()
             verdicts.append((f"the command {name} is done", command.get("status") == "done", seen))
+        if self.product is not None:
+            verdicts.append(self._verdict_of_update(device))
         return verdicts
 
 

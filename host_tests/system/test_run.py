@@ -1,5 +1,6 @@
 """`make run`: what it shows, what it promises, and how it ends."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.paths import ROOT
+from tools.run import UPDATER
 
 PROMISES = (
     "yes  the board registered: ",
@@ -45,6 +47,28 @@ def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_eithe
         for event in ("deviceCreated", "clientConnected", "upstreamMessage", "downstreamMessage", "deviceUpdated", "console"):
             assert event in output
         assert "load_1m=" in output, "what was measured is shown"
+
+
+@pytest.mark.skipif(not UPDATER.exists(), reason="this firmware has no updater")
+def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rolled_back() -> None:
+    good, polling, bad = (
+        start("--for", 90, "--until-done", *options) for options in ((), ("--transport", "http", "--no-tls"), ("--bad-update",))
+    )
+    output = good.communicate(timeout=150)[0]
+    assert good.returncode == 0, output
+    assert "yes  the update from 1.0.0 to 1.1.0 succeeded: Success; 1.1.0 runs" in output
+    steps = re.findall(r"firmwareStateChange +(\w+) +\[(#*)-*\] +(\d+) %", output)
+    downloading = [int(percent) for status, _, percent in steps if status == "Downloading"]
+    assert downloading == sorted(downloading) and downloading[0] == 0 and downloading[-1] == 100 and len(downloading) >= 11
+    assert all(len(bar) == 24 * int(percent) // 100 for _, bar, percent in steps)
+    assert "version 1.1.0 says hello" in output
+    output = polling.communicate(timeout=150)[0]
+    assert polling.returncode == 0, output
+    assert "yes  the update from 1.0.0 to 1.1.0 succeeded: done" in output
+    output = bad.communicate(timeout=150)[0]
+    assert bad.returncode == 0, output
+    assert "yes  the update to 1.1.0, which does not start, was rolled back: Failure: SystemRollback" in output
+    assert "1.0.0 runs" in output and "this version does not start" in output
 
 
 def test_another_product_is_judged_by_what_it_has(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ firmwareCheck          version;  firmwareUpdateRequired: version, latest;  firmw
 firmwareRequested      id (of the file), version; `refused` when the hub does not hold it. Once a fetch, not once a range
 firmwareStateChange    status, progress, code and message of an update event, and request, its UUID. Of a device that has no such events:
                        status, message and request (the command) of the command update_firmware, or status, progress, message and
-                       resource of a Kura NOTIFY
+                       resource of each Kura NOTIFY of a device without Astarte
 blobUpload             bytes, id, filename
 imeiMismatch           imsi, imei, knownImei;  imsiMismatch: imsi, imei, knownImsi; both newDeviceId when it came with a registration
 ciotConnect            imsi, imei

@@ -142,6 +142,8 @@ def report(
     if sent_at is not None:
         again = _find_same(unit.db, operation.id, sent_at, status, progress, message, resource)
         if again is not None:
+            if running and operation.command_id is None and operation.ended_at == sent_at:
+                _set_status(unit, operation, RUNNING, sent_at)
             return again, False
     at = unit.now if sent_at is None else sent_at
     newest = unit.db.execute(select(func.max(_N.sent_at)).where(_N.operation_id == operation.id)).scalar_one()

@@ -25,6 +25,7 @@ EVENTS_MAX = 2_000  # of one device; beyond it the oldest goes
 MESSAGE_MAX = 1024  # characters kept of an event's message
 URL_MAX = 2048
 
+OTA_EVENT = "io.edgehog.devicemanager.OTAEvent"  # the interface of the events
 SUCCESS, FAILURE = "Success", "Failure"
 STATUSES = ("Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting", SUCCESS, "Error", FAILURE)
 CODES = (
@@ -155,7 +156,9 @@ def report(unit: Unit, device: Device, values: dict[str, Any], sent_at: float | 
 
 
 def notified(unit: Unit, device: Device, status: str, progress: int, message: str | None, resource: str) -> None:
-    """A Kura client has told of a step that no event told of: a firmwareStateChange in its words."""
+    """A Kura client has told of a step: a firmwareStateChange in its words, unless the device tells in events, which say more."""
+    if OTA_EVENT in (device.introspection or {}):
+        return
     data = {"status": status, "progress": str(progress), "message": message or "", "resource": resource}
     tell(unit, "firmwareStateChange", device, **{key: value for key, value in data.items() if value})
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tools.hub.domain import updates
 from tools.hub.errors import Invalid
 
-_PREFIX = "io.edgehog.devicemanager"
 _YEAR = 31_556_952  # seconds that samples are kept, as seed 002 has it
 _TEXT_MAX = 65_536  # bytes of a string (Astarte's own bound)
 
@@ -65,7 +65,7 @@ class Interface:
 
 
 OTA_EVENT = Interface(
-    name=f"{_PREFIX}.OTAEvent",
+    name=updates.OTA_EVENT,
     major=0,
     minor=1,
     ownership="device",
@@ -77,7 +77,7 @@ OTA_EVENT = Interface(
     retention=_YEAR,
 )
 OTA_REQUEST = Interface(
-    name=f"{_PREFIX}.OTARequest",
+    name="io.edgehog.devicemanager.OTARequest",
     major=1,
     minor=0,
     ownership="server",

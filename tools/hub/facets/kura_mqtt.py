@@ -9,7 +9,7 @@ The sender is judged as on every topic (mqtt_sender.py), so a client of MQTT 3.1
 Values are taken as Kapua takes them: `job.id` is an INT64 and progress an INT32, or the message is refused; so is a status that Kapua
 cannot map (CANCELLED: send FAILED with a message). `client.id`, where it is there, is the topic's.
 
-An upstreamMessage tells of each, of the kind `notify`, and a firmwareStateChange of each step that no Astarte event has told of.
+An upstreamMessage tells of each, of the kind `notify`, and, of a device that has no Astarte events, a firmwareStateChange.
 Left out: requests and replies, BIRTH, DC, LWT and APPS, position and body.
 """
 
