@@ -257,10 +257,10 @@ def _judge(console: Console, demonstration: Demonstration, board: Board, hub: Hu
     if not board.running:
         verdicts.append(("the board kept running", False, "it ended by itself"))
     for promise, kept, seen in verdicts:
-        console.print(Text.assemble(("  yes  ", "green") if kept else ("  NO   ", "bold red"), f"{promise}: {seen}"))
+        console.print(Text.assemble(("  yes  ", "green") if kept else ("  NO   ", "bold red"), f"{promise}: {seen}"), soft_wrap=True)
     good = all(kept for _, kept, _ in verdicts)
     if not good:
         console.print(Text("\nthe board's last lines:", style="red"))
         for line in list(board.lines)[-30:]:
-            console.print(Text("  " + line))
+            console.print(Text("  " + line), soft_wrap=True)
     return good
