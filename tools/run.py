@@ -27,7 +27,7 @@ from tools.vm import NoMicroPython
 
 INTERVAL = 5  # seconds between readings that the operator configures
 NEEDED_MESSAGES = 3
-ENOUGH, ENOUGH_TO_ROLL_BACK = 45, 90  # seconds
+ENOUGH, ENOUGH_TO_UPDATE, ENOUGH_TO_ROLL_BACK = 20, 45, 90  # seconds
 OLD, NEW = "1.0.0", "1.1.0"  # versions of the product
 UPDATER = FIRMWARE / "redpoll" / "update" / "service.py"
 HEAP = "384K"  # for an update: objects of the 64-bit VM take twice what a board's take, and an RP2040 has 192 KB
@@ -84,7 +84,7 @@ def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse
         files[CA_FILE] = hub.ca.read_bytes()
     view = View(console, hub.operator)
     demonstration = Demonstration(hub.operator, serial, product, args.transport)
-    _say_hello(console, hub, args)
+    _say_hello(console, hub, args, ENOUGH if product is None else ENOUGH_TO_ROLL_BACK if product.bad else ENOUGH_TO_UPDATE)
     view.header()
     main: Path | None = args.main
     more: dict[str, Any] = {}
@@ -115,15 +115,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace) -> None:
+def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace, enough: int) -> None:
     over = args.transport.upper() + ("" if args.no_tls else " and TLS")
     console.print(f"[bold]Redpoll[/]  a hub and one board on the real MicroPython VM, over [bold]{over}[/]")
     console.print(f"  hub      {hub.url}   (activity: GET /activity)")
     console.print(f"  broker   {hub.mqtt_url}")
     console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
-    enough = ENOUGH_TO_ROLL_BACK if args.bad_update else ENOUGH
     if args.seconds is not None and args.seconds < enough:
-        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart and an update may take longer; {enough} s are enough")
+        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart, and what follows, may take longer; {enough} s are enough")
     console.print()
 
 

@@ -38,7 +38,7 @@ def start(*options: object) -> "subprocess.Popen[str]":
 
 
 def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_either_transport() -> None:
-    runs = [start("--for", 25, "--transport", transport) for transport in ("mqtt", "http")]
+    runs = [start("--for", 60, "--until-done", "--transport", transport) for transport in ("mqtt", "http")]
     for run in runs:
         output = run.communicate(timeout=100)[0]
         assert run.returncode == 0, output
