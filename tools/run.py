@@ -122,7 +122,7 @@ def _say_hello(console: Console, hub: HubProcess, args: argparse.Namespace, enou
     console.print(f"  broker   {hub.mqtt_url}")
     console.print("  stop     with Ctrl-C" if args.seconds is None else f"  stop     after {args.seconds:g} s, or Ctrl-C")
     if args.seconds is not None and args.seconds < enough:
-        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart, and what follows, may take longer; {enough} s are enough")
+        console.print(f"  note     {NEEDED_MESSAGES} messages {INTERVAL} s apart may take longer; {enough} s are enough")
     console.print()
 
 
