@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tools.hub import tables
-from tools.hub.domain import commands, devices, events, incidents, operations, retention, telemetry
+from tools.hub.domain import commands, devices, events, incidents, operations, retention, telemetry, updates
 from tools.hub.domain.model import Device, get_device
 from tools.hub.domain.retention import Keep
 from tools.hub.store import Store, Unit
@@ -181,5 +181,25 @@ def test_two_hubs_that_prune_at_once_count_right(bench: Bench, database_url: str
             assert await bench.numbers(device_id) == list(range(190, 200))
         finally:
             await other.store.close()
+
+    bench.run(scenario)
+
+
+def test_old_updates_go_with_their_events_and_those_that_are_asked_for_stay(bench: Bench) -> None:
+    async def scenario() -> None:
+        device_id = await bench.device()
+        url = {"url": "http://192.168.4.1/a.zip"}
+        ended, waits = [(await bench.do(device_id, lambda unit, device: updates.request(unit, device, url))).uuid for _ in range(2)]
+        for status, progress in (("Downloading", 0), ("Success", 100)):
+            said = {"requestUUID": ended, "status": status, "statusProgress": progress, "statusCode": "", "message": ""}
+            await bench.do(device_id, lambda unit, device, said=said: updates.report(unit, device, said, None))
+        bench.now += 89 * DAY
+        await bench.prune(Keep())
+        assert await bench.count(tables.update_events) == 2
+        bench.now += 2 * DAY
+        assert await bench.prune(Keep(), rows=1) > 1
+        assert await bench.count(tables.update_events) == 0
+        left = await bench.store.read(lambda db: updates.list_updates(db, device_id, 10, 0))
+        assert [item.uuid for item in left] == [waits]
 
     bench.run(scenario)

@@ -34,7 +34,7 @@ def prune(unit: Unit, keep: Keep, rows: int = ROWS) -> bool:
     """Forget so many rows of what is to be forgotten; whether there may be more."""
     steps = [_crowded_history, _crowded_commands]
     if keep.days is not None:
-        steps += [_old_messages, _old_events, _old_incidents, _old_commands, _old_notifications, _old_operations]
+        steps += [_old_messages, _old_events, _old_incidents, _old_commands, _old_notifications, _old_operations, _old_updates]
     left = rows
     for step in steps:
         left -= step(unit, keep, left)
@@ -117,6 +117,15 @@ def _old_operations(unit: Unit, keep: Keep, rows: int) -> int:
     """Those whose notifications have gone."""
     told = select(tables.notifications.c.id).where(tables.notifications.c.operation_id == _O.id).exists()
     return _forget(unit, tables.operations, "id", rows, _is_over(unit, keep), ~told)
+
+
+def _old_updates(unit: Unit, keep: Keep, rows: int) -> int:
+    """Events, and then the updates without any that have ended, or that the device began."""
+    events, found = tables.update_events.c, tables.updates.c
+    done = _forget(unit, tables.update_events, "seq", rows, events.received_at < _cutoff(unit, keep))
+    told = select(events.seq).where(events.device_id == found.device_id, events.uuid == found.uuid).exists()
+    over = found.status.in_(("Success", "Failure")) | found.requested.is_(False)
+    return done + _forget(unit, tables.updates, "seq", rows - done, found.updated_at < _cutoff(unit, keep), over, ~told)
 
 
 def _is_over(unit: Unit, keep: Keep) -> Any:
