@@ -328,7 +328,8 @@ class Chip:
         if under_way or self.process.poll() is not None:
             return
         os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if hasattr(os, "waitid"):  # macOS has it with newer Pythons only; there the question is a guess anyway
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if _catches_interrupt(pid, self._output.at_prompt):
             os.kill(pid, signal.SIGINT)
             self._interrupted, self._said_since = time.monotonic(), False
