@@ -69,10 +69,13 @@ def test_ctrl_c_several_times_in_a_row_is_one(board):
 
 
 def test_an_exception_in_main_is_on_the_port_and_the_board_goes_on(board):
-    with_files(board, main=b"import time\ntime.sleep_ms(300)\nopen('nothing')\n")
+    with_files(board, main=b"import time\nprint('main runs')\nopen('nothing')\n")
     with Wire(board.port) as wire:
-        said = wire.until(b">>> ")
-        assert b'  File "main.py", line 3, in <module>\r\nOSError: [Errno 2] ENOENT\r\n' in said
+        board.wait_for("main runs", 20)
+        wire.type(b"\r")
+        wire.until(b">>> ")
+        wire.type(b"\x04")
+        assert b'  File "main.py", line 3, in <module>\r\nOSError: [Errno 2] ENOENT\r\n' in wire.until(b"information.\r\n>>> ")
         assert wire.ask(b"1 + 1") == b"2\r\n"
 
 
