@@ -183,7 +183,8 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_hub_is_killed(
 ) -> None:
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    with HubProcess(tmp_path / "hub", broker=f"{broker}:0") as hub:
+    everything = ("--keep-messages", "1000000")  # a long trial brings more than the hub keeps by default
+    with HubProcess(tmp_path / "hub", broker=f"{broker}:0", extra=everything) as hub:
         load = Load(hub)
         board = make_stopped_board({"entry": hub.entry_url, "sn": "S1"}).start()
         real = eventually(lambda: next((d["id"] for d in hub.operator.devices() if d["sn"] == "S1"), None), what="the board")
