@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from tools.hub import database, tables
 from tools.hub.domain import devices, presence, telemetry
-from tools.hub.domain.model import find_device, get_device
+from tools.hub.domain.model import find_device, get_device, prepare_devices
 from tools.hub.errors import Malformed, NotFound, Refused
 from tools.hub.facets.mqtt_intake import WINDOW, Intake
 from tools.hub.facets.mqtt_sender import Incoming
@@ -59,7 +59,7 @@ class Bench:
         body = {"sn": sn, "mac": "aa:bb", "hardware_key": "k", "firmware_version": "1.0.0"}
         return (await self.store.write(lambda unit: devices.register(unit, body))).id
 
-    async def at_once(self, works: list[Callable[[Unit], Any]], need: Any = None) -> list[Job]:
+    async def at_once(self, works: list[Callable[[Unit], Any]], needs: Any = None) -> list[Job]:
         """Have them done in one transaction: they are all there when the writer looks."""
         hold, done = asyncio.Event(), []
         loop = asyncio.get_running_loop()
@@ -70,7 +70,7 @@ class Bench:
         blocker = asyncio.create_task(self.store.write(wait))
         await asyncio.sleep(0)
         for number, work in enumerate(works):
-            self.store.put(Job(work, done.append, None if need is None else need[number]))
+            self.store.put(Job(work, done.append, () if needs is None else needs[number]))
         hold.set()
         await blocker
         await until(lambda: len(done) == len(works))
@@ -121,7 +121,10 @@ def test_many_messages_in_one_transaction_are_as_each_in_its_own(bench: Bench) -
             except Refused as refused:
                 one_by_one.append(str(refused))
         same = [(other[device_id], body, number) for device_id, body, number in messages]
-        done = await bench.at_once([take(*message) for message in same], [(telemetry.prepare, (item[0], item[2])) for item in same])
+        done = await bench.at_once(
+            [take(*message) for message in same],
+            [((prepare_devices, item[0]), (telemetry.prepare_numbers, (item[0], item[2]))) for item in same],
+        )
         assert [None if job.error is None else str(job.error) for job in done] == one_by_one
         assert "Device not found" in one_by_one and any(job.unit and job.unit.marks for job in done)
         for left, right in zip(alone, together, strict=True):
@@ -243,6 +246,34 @@ def test_two_hubs_that_want_each_others_rows_both_get_them(new_postgres_database
     one.run(scenario)
 
 
+def test_many_rows_in_opposite_orders_are_no_outage(new_postgres_database: Callable[[], str]) -> None:
+    """As when thousands of boards connect at once: each hub hears of all, and gets messages of some."""
+    url = new_postgres_database()
+    one, two = Bench(url), Bench(url)
+
+    async def scenario() -> None:
+        two.store.open()
+        try:
+            ids = [await one.device(str(n)) for n in range(40)]
+
+            def sent(bench: Bench, order: list[str], named: bool) -> list[Any]:
+                made = []
+                for device_id in order:
+                    needs = ((prepare_devices, device_id),) if named else ()
+                    made.append(bench.store.write(take(device_id, {"telemetries": {"a": 1}}, None), *needs))
+                return made
+
+            async with asyncio.timeout(2 * DEADLINE):
+                for named in (True, False):
+                    await asyncio.gather(*sent(one, ids, named), *sent(two, ids[::-1], named))
+            for device_id in ids:
+                assert (await one.store.read(lambda db, d=device_id: get_device(db, d))).kept_messages == 4
+        finally:
+            await two.store.close()
+
+    one.run(scenario)
+
+
 # ---- from the broker into the store
 
 
@@ -277,7 +308,7 @@ def intake_of(bench: Bench, broker: Broker, committed: set[int]) -> Intake:
             unit.db.execute(text("SELECT 1 FROM no_such_table"))
         take(incoming.device_id, {"telemetries": {"n": body["n"]}}, body["n"])(unit)
 
-    made = Intake(bench.store, read, work, lambda incoming: (telemetry.prepare, (incoming.device_id, None)))
+    made = Intake(bench.store, read, work, lambda incoming: ((prepare_devices, incoming.device_id),))
     acknowledge = broker.acknowledge
 
     def checked(packet_ids: list[int]) -> None:

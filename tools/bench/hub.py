@@ -154,6 +154,8 @@ def case(database: str, hubs: int, devices: int) -> Iterator["Bench"]:
         started = [
             stack.enter_context(HubProcess(folder / f"hub{n}", broker=broker.url, operator_key=key, extra=extra)) for n in range(hubs)
         ]
+        for hub in started:
+            stack.callback(hub.kill)  # nobody wants to hear what it makes of the boards' end
         load = stack.enter_context(contextlib.closing(Load()))
         pids = {"hub": [hub.pid or 0 for hub in started], "broker": [broker.pid or 0], "load": [load.pid], "observer": [os.getpid()]}
         if server is not None:

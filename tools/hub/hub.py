@@ -13,7 +13,7 @@ from typing import TypeVar
 from tools.hub.activity import ActivityFeed
 from tools.hub.domain import presence, retention
 from tools.hub.domain.devices import is_device_id
-from tools.hub.domain.model import home_collection
+from tools.hub.domain.model import home_collection, prepare_devices
 from tools.hub.domain.retention import Keep
 from tools.hub.errors import NotAuthorized
 from tools.hub.links import Links
@@ -133,12 +133,12 @@ class Hub:
             return
         self._gone.pop(client, None)
         if gone is None:
-            task = asyncio.create_task(self.do(lambda unit: presence.session_up(unit, client)))
+            task = asyncio.create_task(self.store.write(lambda unit: presence.session_up(unit, client), (prepare_devices, client)))
         else:
             self._gone[client] = self.now()
             if len(self._gone) > 10_000:
                 self._gone.pop(next(iter(self._gone)))
-            task = asyncio.create_task(self.do(lambda unit: presence.session_down(unit, client, gone)))
+            task = asyncio.create_task(self.store.write(lambda unit: presence.session_down(unit, client, gone), (prepare_devices, client)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -92,7 +92,7 @@ class Job:
 
     work: Callable[[Unit], Any]
     done: Callable[["Job"], None]  # on the event loop
-    need: Need | None = None
+    needs: tuple[Need, ...] = ()
     unit: Unit | None = None
     value: Any = None
     error: Exception | None = None
@@ -139,7 +139,7 @@ class Store:
         self._thread = threading.Thread(target=self._write_until_closed, name="store", daemon=True)
         self._thread.start()
 
-    async def write(self, work: Callable[[Unit], T]) -> T:
+    async def write(self, work: Callable[[Unit], T], *needs: Need) -> T:
         """Run the work in the writer's next transaction and return its value once that is committed.
 
         Raises what the work raises, and what the database raises.
@@ -147,7 +147,7 @@ class Store:
         assert self._loop is not None, "the store is not open"
         async with self._room:
             future: asyncio.Future[T] = self._loop.create_future()
-            self._jobs.put(Job(work, lambda job: _answer(future, job)))
+            self._jobs.put(Job(work, lambda job: _answer(future, job), needs))
             # a caller that goes away does not take back what it asked for
             return await asyncio.shield(future)
 
@@ -202,8 +202,8 @@ class Store:
                 if attempt + 1 < ATTEMPTS and (_is_collision(error) or _is_lost(error)):
                     time.sleep(random.random() * COLLISION_SECONDS)
                     continue
-                if len(batch) > 1 and not is_outage(error):
-                    for job in batch:  # one bad piece must not take the others with it
+                if len(batch) > 1 and (_is_collision(error) or not is_outage(error)):
+                    for job in batch:  # one bad piece must not take the others with it, and alone it wants fewer rows of others
                         self._commit([job])
                     return
                 for job in batch:
@@ -247,6 +247,6 @@ def _answer(future: asyncio.Future[Any], job: Job) -> None:
 def _needs(batch: list[Job]) -> dict[Callable[[Connection, list[Any]], None], list[Any]]:
     found: dict[Callable[[Connection, list[Any]], None], list[Any]] = {}
     for job in batch:
-        if job.need is not None:
-            found.setdefault(job.need[0], []).append(job.need[1])
+        for prepare, needed in job.needs:
+            found.setdefault(prepare, []).append(needed)
     return found

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_
 
 from tools.hub import tables, times
 from tools.hub.domain import commands, firmware, licenses, problems, state
-from tools.hub.domain.model import Device, change_device, instant, prepare_devices
+from tools.hub.domain.model import Device, change_device, instant
 from tools.hub.errors import Invalid
 from tools.hub.gathered import gathered_of
 from tools.hub.store import Unit
@@ -100,9 +100,8 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
         gathered.add_message(row)
 
 
-def prepare(db: Connection, messages: list[tuple[str, int | None]]) -> None:
-    """Read what messages of these devices with these numbers will need, with two queries for all of them (store.py, Need)."""
-    prepare_devices(db, [device_id for device_id, _ in messages])
+def prepare_numbers(db: Connection, messages: list[tuple[str, int | None]]) -> None:
+    """Read which of these devices' numbers have been used, with one query for all of them (store.py, Need)."""
     gathered = gathered_of(db)
     wanted = sorted({(device_id, number) for device_id, number in messages if number is not None})
     if gathered is None or not wanted:

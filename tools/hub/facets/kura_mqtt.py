@@ -54,7 +54,7 @@ class KuraMqtt:
     def __init__(self, hub: Hub, connect: Callable[[Intake], Client], *, dollar: bool) -> None:
         """`connect` makes the client; `dollar`: try to subscribe below `$EDC`."""
         self._hub = hub
-        self.intake = Intake(hub.store, _read, self._work, lambda incoming: (prepare_devices, incoming.device_id))
+        self.intake = Intake(hub.store, _read, self._work, lambda incoming: ((prepare_devices, incoming.device_id),))
         self._connect = connect
         self._dollar = dollar
         self.ready = asyncio.Event()  # connected and subscribed

@@ -38,13 +38,13 @@ class Intake:
 
     def __init__(
         self, store: Store, read: Callable[[Published], Incoming | None], work: Callable[[Incoming, Unit], None],
-        need: Callable[[Incoming], Need],
+        needs: Callable[[Incoming], tuple[Need, ...]],
     ) -> None:  # fmt: skip
-        """`read` gives None for what is none of ours; `work` stores one, for which `need` says what it will ask the database."""
+        """`read` gives None for what is none of ours; `work` stores one, for which `needs` says what it will ask the database."""
         self._store = store
         self._read = read
         self._work = work
-        self._need = need
+        self._needs = needs
         self._client: Client | None = None
         self._waiting: deque[_Message] = deque()
         self._again: list[Job] = []
@@ -65,7 +65,7 @@ class Intake:
             message = _Message(published.packet_id if published.qos else 0, incoming is None)
             waiting.append(message)
             if incoming is not None:
-                self._store.put(Job(partial(self._work, incoming), partial(self._done, message), self._need(incoming)))
+                self._store.put(Job(partial(self._work, incoming), partial(self._done, message), self._needs(incoming)))
         if len(waiting) > _WAITING and self._client is not None:
             self._client.pause()
         self._idle.clear()

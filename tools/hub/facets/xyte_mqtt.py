@@ -76,7 +76,7 @@ class XyteMqtt:
         self._address = address
         self._pushes: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
         self._pushing = asyncio.Semaphore(_PUSHING)
-        self._intake = Intake(hub.store, _read, self._work, _need)
+        self._intake = Intake(hub.store, _read, self._work, _needs)
         self.ready = asyncio.Event()  # connected and subscribed
         self.problem = ""  # why it is not
         hub.on_push(self._queue)
@@ -216,11 +216,12 @@ def _read(message: Published) -> Incoming | None:
     return Incoming(parts[2], parts[3], message.payload, message.user)
 
 
-def _need(incoming: Incoming) -> Need:
+def _needs(incoming: Incoming) -> tuple[Need, ...]:
     """What storing it asks the database: for telemetry also whether its number has been used."""
-    if KINDS[incoming.end] == "telemetry":
-        return telemetry.prepare, (incoming.device_id, telemetry.number_of(incoming.values("message_id")))
-    return prepare_devices, incoming.device_id
+    device: Need = (prepare_devices, incoming.device_id)
+    if KINDS[incoming.end] != "telemetry":
+        return (device,)
+    return device, (telemetry.prepare_numbers, (incoming.device_id, telemetry.number_of(incoming.values("message_id"))))
 
 
 def _telemetry(unit: Unit, device: Device, body: dict[str, Any], numbers: set[str]) -> None:
