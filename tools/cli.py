@@ -13,6 +13,7 @@ COMMANDS = {
     "bench": ("tools.bench.command", "measurements, such as how long a board's flash lasts"),
     "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),
     "boards": ("tools.boards", "the boards there is support for: chip, flash, memory, what to buy"),
+    "flash": ("tools.flash.command", "MicroPython onto a board, checked to be for its chip"),
     "provision": ("tools.deploy.provision_command", "Wi-Fi, cloud and keys into a board's settings"),
     "deploy": ("tools.deploy.command", "the product onto a board, into the slot that does not run"),
     "bundle": ("tools.bundle.command", "signed bundles for updates over the air: keygen, build, show, verify"),

@@ -100,10 +100,14 @@ class Connection(ABC):
         except (ValueError, SyntaxError):
             raise LinkError(f"{self.port}: an answer came damaged: {said[:80]!r}. Try --via ampy, which sends slower") from None
 
+    def start(self, code: str) -> None:
+        """Run code that the board does not come back from."""
+        with self._told():
+            self._send(code)
+
     def reset(self) -> None:
         """Restart the board, as its reset button does."""
-        with self._told():
-            self._send("import machine\nmachine.reset()")
+        self.start("import machine\nmachine.reset()")
 
     def lines(self, seconds: float) -> Iterator[str]:
         """What the board says, line by line, for so long; "" whenever it says nothing. A port that goes with the reset is opened again."""
