@@ -15,7 +15,7 @@ BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-board test-long lint size bench clean setup vm32
+.PHONY: help run test deploy test-board test-long lint size bench clean setup vm32
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ run: setup  ## hub, one board and a live view; FOR=seconds ends it, TRANSPORT=ht
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(PYTEST) $(ARGS)
+
+deploy: setup  ## the product onto the board on PORT; ARGS=... is passed on (`redpoll deploy --help`)
+	@$(BIN)/redpoll deploy $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; ARGS='-k name' is passed to pytest
 	@[ -n "$(PORT)" ] || { echo "make test-board PORT=/dev/ttyUSB0   (redpoll board up NAME prints a virtual board's)"; exit 2; }
