@@ -152,6 +152,15 @@ def test_servers_that_recover_are_waited_for():
         assert [s for s, _, _ in bench.said()].count("Error") == 2
 
 
+def test_a_server_that_stalls_is_left_and_asked_again():
+    for stall in (0, 600, 3000, 5000):
+        bench = Bench()
+        bench.server.stalls = [stall]
+        bench.update()
+        assert bench.world.restarts == 1
+        assert [(status, code) for status, _, code in bench.said() if status == "Error"] == [("Error", "NetworkError")]
+
+
 def test_bodies_that_are_shorter_than_they_say_fail():
     for name in ("says_less", "sends_less"):
         bench = Bench()

@@ -123,3 +123,24 @@ def test_a_version_that_does_not_work_is_rolled_back_by_itself(
     result = eventually(lambda: ended(hub, device, command), 30, "the command's end")
     assert result["status"] in ("error", "failed") and "SystemRollback" in result["message"]
     assert hub.operator.device(device["id"])["firmware_version"] == "1.0.0"
+
+
+def test_an_ota_request_is_answered_with_every_step_by_both_reporters(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    board = start(bundles, hub, make_stopped_board, report=["astarte", "kura"])
+    device = registered(hub, eventually)
+    board.wait_for("connected", 20)
+    file = hub.operator.upload_file(bundles.make("1.1.0"), "bundle.zip", version="1.1.0")
+    update = hub.operator.request_update(device["id"], file_id=file["id"])
+    board.wait_for("this is 1.1.0", 60)
+    ended = eventually(
+        lambda: u if (u := hub.operator.update(device["id"], update["uuid"]))["status"] in ("Success", "Failure") else None, 40, "the end"
+    )
+    assert (ended["status"], ended["code"]) == ("Success", "")
+    events = [(event["status"], event["statusProgress"]) for event in ended["events"]]
+    assert [event for event in events if event[0] in ("Success", "Failure")] == [("Success", 100)]
+    assert events[-1] == ("Success", 100)
+    for status in ("Downloading", "Deploying"):
+        assert [progress for name, progress in events if name == status] == list(range(0, 101, 10))
+    assert not any("warning: link" in line for line in board.lines)
