@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from micropython import const
 
-from .. import jsonin, rsa, version
+from .. import jsonin, version
 from .slots import MANIFEST, SEAL
 
 _HEADER = const(30)  # of a ZIP entry, before its name (APPNOTE.TXT §4.3.7)
@@ -184,6 +184,8 @@ class Checked:
 
     def end(self, key, signature):
         """-> the manifest without its files, when the signature is that of `key` (rsa.Key) and all of it can be taken. BadBundle."""
+        from .. import rsa
+
         self.digest = self._hash.digest()
         try:
             rsa.verify(key, self.digest, signature)

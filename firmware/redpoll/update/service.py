@@ -1,5 +1,5 @@
 # The update as the agent sees it: who asks for it, and who is told. It exists while there is one.
-from .. import log, port, rsa
+from .. import log, port
 from .slots import Slots
 from .updater import COMMAND, EDGEHOG, NOTICE, Failed, Updater
 
@@ -104,6 +104,8 @@ class Update:
 
     def key(self):
         """The rsa.Key that bundles must be signed with. Failed without one."""
+        from .. import rsa
+
         source = self._settings.update_key
         if not source:
             raise Failed("InvalidBaseImage", 'settings.json has no "update_key": nothing can be verified')

@@ -16,7 +16,7 @@ from hashlib import sha256
 
 from micropython import const
 
-from .. import log, version
+from .. import log, port, version
 from ..fields import kept
 from ..flash.record import Record
 from ..link import describe
@@ -311,7 +311,7 @@ class Updater:
         self._step("Acknowledged", 0)
         yield 0
         self._step("Acknowledged", 100)
-        key = self._world.key()
+        self._world.key()
         self._step("Downloading", 0)
         yield 0
         url = self.job["url"]
@@ -320,7 +320,7 @@ class Updater:
         self._download = Download(url, self._world.client, self._world.heard)
         while True:
             try:
-                slot = yield from self._fill(key)
+                slot = yield from self._fill()
                 break
             except _Changed:
                 self._download.changed = False
@@ -388,7 +388,7 @@ class Updater:
         step = self.job["at"]
         self._tell(_STEPS[step[0]], step[1])
 
-    def _fill(self, key):
+    def _fill(self):
         # the idle slot becomes what the bundle says -> its name
         slots = self._slots
         download = self._download
@@ -400,7 +400,9 @@ class Updater:
         checked = Checked(_block(slots))
         head = Head(checked.feed)
         yield from self._take_head(head)
-        about = checked.end(key, head.signature)
+        about = checked.end(self._world.key(), head.signature)
+        # 4 KB that are not needed any more
+        port.unload("redpoll.rsa")
         self._judge(about)
         self._make_room(checked, folder)
         yield 0
