@@ -90,6 +90,11 @@ class Agent:
         if self._health.ended_by:
             self.telemetry.notice("ended by " + self._health.ended_by)
         self._watchdog = None
+        self._battery = None
+        if self.settings.sleep:
+            from .battery import Battery
+
+            self._battery = Battery(self.settings.sleep, self.clock, self.spool, self._link, self.feed)
         if update.on_trial() or update.pending(self.settings.state_path("update")):
             self._updates()
 
@@ -206,8 +211,7 @@ class Agent:
         told["spool_depth"] = len(self.spool)
         told["spool_dropped"] = self.spool.dropped
         told["spool_damaged"] = self.spool.damaged
-        told["link_failures"] = self._link.failures
-        told["inbound_dropped"] = self._link.dropped()
+        self._link.add_readings(told)
         return told
 
     def feed(self):
@@ -250,6 +254,9 @@ class Agent:
             if waits is not None:
                 ms = min(ms, waits)
             ms = min(ms, self._work())
+            if self._battery:
+                commands = self._commands
+                self._battery.poll(commands.restart or commands.pending() or self._task or self._update or self._config.on_trial())
         except MemoryError:
             gc.collect()
             log.warning("out of memory")

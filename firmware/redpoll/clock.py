@@ -37,10 +37,10 @@ class Clock:
             self._epoch = wall - self.ms()
         return self._epoch + uptime_ms
 
-    def set(self, unix_ms):
-        """Take the time that a server gave. Below two seconds of difference nothing changes: a Date header has no more."""
+    def set(self, unix_ms, tolerance=2000):
+        """Take the time that a server gave. Up to `tolerance` ms of difference change nothing: a Date header has no more."""
         epoch = unix_ms - self.ms()
-        if self._epoch is None or abs(epoch - self._epoch) > 2000:
+        if self._epoch is None or abs(epoch - self._epoch) > tolerance:
             self._epoch = epoch
 
     def iso_at(self, uptime_ms):

@@ -28,14 +28,28 @@ class Link:
         self._doubtful = False
         self._verified = None
         self.adapter = None
+        # uptime of the last round trip of this session, or None
+        self.alive_at = None
         # uptime when the session began
         self._since = 0
         self.failures = 0
+        # why there was no session last, for the next heartbeat; None when there always was one
+        self.trouble = None
+        # the Wi-Fi, where one is asked for
+        self.radio = None
         # inbound messages that earlier sessions could not take
         self._dropped = 0
 
     def poll(self):
         """Do what is due. Returns ms until it wants to be called. Blocks only to open a connection."""
+        if self._settings.wifi_ssid:
+            if not self.radio:
+                from .radio import Radio
+
+                self.radio = Radio(self, self._clock, self._settings)
+            wait = self.radio.poll()
+            if wait:
+                return wait
         now = self._clock.ms()
         if now < self._not_before:
             return self._not_before - now
@@ -43,6 +57,15 @@ class Link:
             return self._step()
         except Exception as error:
             return self.broken(error)
+
+    def add_readings(self, told):
+        """Add what a heartbeat tells of the link to a dict of readings."""
+        told["link_failures"] = self.failures
+        told["inbound_dropped"] = self.dropped()
+        if self.trouble:
+            told["link_trouble"] = self.trouble
+        if self.radio:
+            self.radio.add_readings(told)
 
     def wait(self, ms):
         """Wait until something comes from the cloud, at most so long. False when there is nothing to wait on."""
@@ -57,7 +80,8 @@ class Link:
 
     def alive(self):
         """A round trip with the cloud was completed. In a session that has lasted, the next failure starts with a short wait again."""
-        if self._clock.ms() - self._since >= _STABLE_MS:
+        self.alive_at = self._clock.ms()
+        if self.alive_at - self._since >= _STABLE_MS:
             self._backoff.reset()
 
     def dropped(self):
@@ -159,7 +183,8 @@ class Link:
         """The session failed in somebody's hands: close it and wait."""
         self.failures += 1
         wait = getattr(error, "wait_ms", None) or self._backoff.next()
-        log.warning("link: %s; again in %d.%d s", describe(error), wait // 1000, wait % 1000 // 100)
+        why = self.trouble = describe(error)
+        log.warning("link: %s; again in %d.%d s", why, wait // 1000, wait % 1000 // 100)
         self.close()
         if isinstance(error, MemoryError):
             self.spare()
@@ -169,6 +194,7 @@ class Link:
     def close(self):
         """End the session; the next poll() begins again."""
         self._end_job()
+        self.alive_at = None
         adapter = self.adapter
         if adapter:
             self.adapter = None

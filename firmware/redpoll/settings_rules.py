@@ -16,8 +16,10 @@ _NUMBERS = {
     "spool_bytes": (8192, 512, 1 << 20),
     "spool_flash_bytes": (131072, 8192, 1 << 19),
     "spool_hold": (300, 0, 86400),
+    # seconds of deep sleep between messages; 0 is none
+    "sleep": (0, 0, 86400),
 }
-_TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password")
+_TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password", "ntp")
 # what begins the topics of the reporters
 _NAMES = ("astarte_realm", "kura_account")
 _REPORTERS = ("astarte", "kura")

@@ -62,7 +62,7 @@ def test_the_path_and_the_files_are_a_boards(make):
 
 def test_firmware_is_bytecode_for_this_port_and_boot_and_main_are_source():
     files = firmware_files(Profile.load("unix"))
-    assert {"/boot.py", "/main.py", "/board.mpy", "/lib/umqtt/simple.mpy", "/redpoll/agent.mpy", "/redpoll/port/unix.mpy"} <= set(files)
+    assert {"/boot.py", "/main.py", "/board.mpy", "/lib/umqtt/simple.mpy", "/redpoll/agent.mpy", "/redpoll/port/chip.mpy"} <= set(files)
     assert "/redpoll/port/cpython.mpy" not in files
     assert {name for name in files if name.endswith(".py")} == {"/boot.py", "/main.py"}
 

@@ -265,7 +265,7 @@ def test_sources_stay_sources_when_asked_for(product: Path, key_file: Path, tmp_
     assert build(product, key_file, tmp_path / "a.zip", "--sources", "--any-board") == 0
     bundle = archive.read((tmp_path / "a.zip").read_bytes())
     assert not [name for name in bundle.packed if name.endswith(".mpy")]
-    assert {"redpoll/agent.py", "board.py", "lib/umqtt/simple.py", "redpoll/port/unix.py"} <= set(bundle.packed)
+    assert {"redpoll/agent.py", "board.py", "lib/umqtt/simple.py", "redpoll/port/chip.py"} <= set(bundle.packed)
     assert "redpoll/port/cpython.py" not in bundle.packed
     assert (bundle.manifest.mpy, bundle.manifest.boards) == (0, [])
 

@@ -162,7 +162,7 @@ def used(path: Path) -> set[tuple[str, str]]:
 
 def sources(port: str) -> list[Path]:
     """Firmware that this port's chips run."""
-    other = {"esp32": ("rp2", "rp2_board"), "rp2": ("esp32", "esp32_board")}[port]
+    other = {"esp32": ("rp2", "rp2_wlan"), "rp2": ("esp32", "esp32_wlan")}[port]
     files = [p for p in FIRMWARE.rglob("*.py") if p.stem not in (*other, "cpython") or p.parent.name != "port"]
     for board in BOARDS.glob("*/board.toml"):
         if f'port = "{port}"' in board.read_text():
@@ -185,6 +185,31 @@ def test_the_firmware_uses_of_a_chips_modules_only_what_the_chip_has_and_the_sta
             elif module in PORTS[port] and name not in stand_in(port, module).found:
                 wrong.append(f"{where} is not in the stand-in")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_radio_is_called_only_as_the_real_one_can_be(port: str) -> None:
+    wlan = stub(port, "network").found["WLAN"]
+    assert isinstance(wlan, Names)
+    calls = 0
+    for path in (FIRMWARE / "redpoll" / "port" / f"{name}.py" for name in ("wlan", f"{port}_wlan")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "self._wlan":
+                calls += 1
+                overloads = wlan.found.get(node.func.attr)
+                assert overloads, f"{path.name}: WLAN.{node.func.attr} is not there on {port}"
+                assert isinstance(overloads, list)
+                assert any(fits(overload, node) for overload in overloads), f"{path.name}: {ast.unparse(node)} does not fit on {port}"
+    assert calls >= 7
+
+
+def fits(function: ast.FunctionDef, call: ast.Call) -> bool:
+    """Can the method be called with as many arguments and these keywords?"""
+    a = function.args
+    most = len(a.posonlyargs) + len(a.args) - 1  # self
+    keywords = {arg.arg for arg in (*a.args, *a.kwonlyargs)}
+    known = all(keyword.arg in keywords or a.kwarg for keyword in call.keywords)
+    return known and (len(call.args) <= most or a.vararg is not None) and len(call.args) + len(call.keywords) >= most - len(a.defaults)
 
 
 def test_a_wrong_name_and_a_wrong_signature_are_found() -> None:

@@ -31,7 +31,7 @@ class FeatureSet:
 def feature_sets(port: str = "unix") -> list[FeatureSet]:
     """The sets, each larger than the one before, on boards of this port (firmware/redpoll/port)."""
     sources = module_files()
-    ports = tuple(name for name in sources if name.startswith(_PORTS) and name.removeprefix(_PORTS).startswith(port))
+    ports = tuple(name for name in (_PORTS + "chip", _PORTS + port) if name in sources)
     update = tuple(name for name in sources if name == _UPDATE or name.startswith(_UPDATE + "."))
     every = tuple(name for name in sources if not name.startswith(_PORTS))
     both = ("config", "command")

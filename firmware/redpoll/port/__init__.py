@@ -3,20 +3,33 @@ import sys
 
 if sys.implementation.name != "micropython":
     from .cpython import *  # noqa: F403
-elif sys.platform in ("linux", "darwin"):
-    from .unix import *  # noqa: F403
-
-    _MORE = ".unix_board"
-elif sys.platform == "esp32":
-    from .esp32 import *  # noqa: F403
-
-    _MORE = ".esp32_board"
-elif sys.platform == "rp2":
-    from .rp2 import *  # noqa: F403
-
-    _MORE = ".rp2_board"
 else:
-    raise ImportError("Redpoll has no port for %r" % sys.platform)
+    import io
+    from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # noqa: F401
+
+    # what an object derives from so that select.poll can ask its ioctl
+    Pollable = io.IOBase
+    # extend(buffer, data): append bytes or the UTF-8 of a str to a bytearray, without a copy in between
+    extend = bytearray.extend
+
+    def sync(file):
+        """Bring what was written to the flash; LittleFS does it for one file when it is flushed."""
+        file.flush()
+
+    def open_socket(family, kind, proto):
+        """A socket with connect, setblocking, readinto(buf), write(buf, off, n), close; None from these two means "not now"."""
+        import socket
+
+        return socket.socket(family, kind, proto)
+
+    def __getattr__(name):
+        # what only some programs use is loaded when it is first asked for: what the chip has of its own, else what all have alike
+        if name[0] != "_":
+            for place in ("chip",) if sys.platform in ("linux", "darwin") else (sys.platform, "chip"):
+                module = __import__(__name__ + "." + place, None, None, (name,))
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise AttributeError(name)
 
 
 def unload(*names):
@@ -28,10 +41,3 @@ def unload(*names):
                 delattr(sys.modules[package], leaf)
             except (AttributeError, KeyError):
                 pass  # not every port keeps it there too
-
-
-def __getattr__(name):
-    # what only some programs use is loaded when it is first asked for
-    if name[0] == "_" or "_MORE" not in globals():
-        raise AttributeError(name)
-    return getattr(__import__(__name__ + _MORE, None, None, (name,)), name)

@@ -1,4 +1,68 @@
-# RP2040 and RP2350: what every program with a connection uses.
-from .unix import Pollable, extend, open_socket, sleep_ms, sync, ticks_add, ticks_diff, ticks_ms  # noqa: F401
+# RP2040 and RP2350 (Raspberry Pi Pico W and Pico 2 W).
+import gc
+import os
 
-HARDWARE = "redpoll-rp2"
+import machine
+
+from .chip import reset as _reset
+from .chip import reset_cause as _reset_cause
+
+# the chip says "watchdog" for a reset by the program too, so that one leaves this file
+_MARK = "reset.mark"
+_SLICE = 4000
+_PIECE = 1024
+
+
+def reset(cause="hard_reset"):
+    """Restart the board; the next start says that it was for this."""
+    try:
+        with open(_MARK, "w") as file:
+            file.write(cause)
+    except OSError:
+        pass  # a full flash: the next start says "watchdog"
+    _reset()
+
+
+def reset_cause():
+    """Why the board started: "power_on", "hard_reset" (by the program), "watchdog", "deep_sleep"."""
+    cause = _reset_cause()
+    try:
+        with open(_MARK) as file:
+            marked = file.read(20)
+        os.remove(_MARK)
+    except OSError:
+        return cause
+    return marked if cause == "watchdog" else cause
+
+
+def largest_block():
+    """Bytes of the largest piece that the heap can still give, to 1 KB: it is tried, which takes some collections."""
+    gc.collect()
+    low, high = 0, gc.mem_free() // _PIECE + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            bytearray(middle * _PIECE)
+            low = middle
+        except MemoryError:
+            high = middle
+        gc.collect()
+    return low * _PIECE
+
+
+def deep_sleep(ms, feed):
+    """Sleep in slices, because the watchdog cannot be stopped, and start anew."""
+    while ms > 0:
+        feed()
+        machine.lightsleep(min(ms, _SLICE))
+        ms -= _SLICE
+    reset("deep_sleep")
+
+
+def station():
+    """The Wi-Fi station, or None on a Pico without W."""
+    try:
+        from .rp2_wlan import Station
+    except ImportError:
+        return None
+    return Station()

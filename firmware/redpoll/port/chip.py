@@ -1,14 +1,22 @@
-# MicroPython's unix port: what only some programs use, see port/__init__.py.
+# What MicroPython has alike on every chip. What a chip's own module has too is taken from there.
 import gc
 import sys
 import time
 
 import machine
 
+# the unix port is the virtual board and the tests on the real VM
+HARDWARE = "redpoll-" + ("unix" if sys.platform in ("linux", "darwin") else sys.platform)
+
 
 def wall_ms():
-    """Milliseconds since 1970 UTC, or None while the chip does not know the time. Here the host knows."""
-    return time.time_ns() // 1000000
+    """Milliseconds since 1970 UTC, or None while the chip does not know the time."""
+    ms = time.time_ns() // 1000000
+    if time.gmtime(0)[0] == 2000:
+        # where an ESP32 begins to count
+        ms += 946684800000
+    # before 2025 nobody has set it
+    return ms if ms >= 1735689600000 else None
 
 
 def unique_id():
@@ -22,22 +30,25 @@ def free_heap():
     return gc.mem_free()
 
 
+def largest_block():
+    """Bytes of the largest piece that can still be had; None where the port cannot tell."""
+    return None
+
+
 def print_exception(error, file=None):
     """Write the traceback of a caught exception."""
-    if file is None:
-        sys.print_exception(error)
-    else:
-        sys.print_exception(error, file)
+    sys.print_exception(error, file or sys.stdout)
 
 
 def tls_client(authorities, certificate, key):
     """An SSLContext that verifies; each argument a list of (PEM label, DER bytes), the last two may be None."""
-    import ssl
+    # underneath `ssl`, which costs a module more and is not on every port
+    import tls
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_REQUIRED
     for _, der in authorities:
-        context.load_verify_locations(cadata=der)
+        context.load_verify_locations(der)
     if certificate:
         context.load_cert_chain(certificate[0][1], key[0][1])
     return context
@@ -45,9 +56,9 @@ def tls_client(authorities, certificate, key):
 
 def tls_wrap(context, sock, host):
     """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
-    import ssl
+    import tls
 
-    if context.verify_mode != ssl.CERT_REQUIRED:
+    if context.verify_mode != tls.CERT_REQUIRED:
         raise ValueError("an SSLContext that does not verify the server is not used")
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
@@ -63,24 +74,18 @@ def reset():
 def reset_cause():
     """Why the board started: "power_on", "hard_reset", "watchdog", "deep_sleep", "soft_reset"; None where nothing tells (the bare VM)."""
     read = getattr(machine, "reset_cause", None)
-    if not read:
-        return None
-    cause = read()
-    # a chip has only some of them
-    for name, constant in (
-        ("power_on", "PWRON_RESET"),
-        ("hard_reset", "HARD_RESET"),
-        ("watchdog", "WDT_RESET"),
-        ("deep_sleep", "DEEPSLEEP_RESET"),
-        ("soft_reset", "SOFT_RESET"),
-    ):
-        if cause == getattr(machine, constant, None):
-            return name
-    return None
-
-
-def largest_block():
-    """Bytes of the largest piece that the heap can still give; None where the port cannot tell."""
+    if read:
+        cause = read()
+        for name, constant in (
+            ("power_on", "PWRON_RESET"),
+            ("hard_reset", "HARD_RESET"),
+            ("watchdog", "WDT_RESET"),
+            ("deep_sleep", "DEEPSLEEP_RESET"),
+            ("soft_reset", "SOFT_RESET"),
+        ):
+            # no chip has all of them
+            if cause == getattr(machine, constant, None):
+                return name
     return None
 
 
@@ -88,3 +93,8 @@ def watchdog(timeout_ms):
     """Something with feed(): the board restarts when it is not called for so long. None where there is none."""
     kind = getattr(machine, "WDT", None)
     return kind(timeout=timeout_ms) if kind else None
+
+
+def deep_sleep(ms, feed):
+    """Off for so long, then a start; `feed` keeps the watchdog quiet."""
+    machine.deepsleep(ms)

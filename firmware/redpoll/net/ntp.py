@@ -1,0 +1,102 @@
+# The time from an NTP server (RFC 5905 §14: SNTP), without waiting for it.
+import os
+import socket
+
+from micropython import const
+
+from .. import log, port
+from ..backoff import Backoff
+
+_PORT = const(123)
+_ANSWER_MS = const(3000)
+_FIRST_MS = const(4000)
+_LONGEST_MS = const(300000)
+_DAY_MS = const(86400000)
+_LOOK_MS = const(100)
+# seconds from 1900, where NTP begins, to 1970
+_EPOCH = 2208988800
+
+
+class Ntp:
+    """Asks `host` and sets `clock`, once a day when it has answered; `set_wall(unix_ms)` sets the chip's own."""
+
+    def __init__(self, clock, host, set_wall, number=_PORT):
+        self._clock = clock
+        self._host = host
+        self._set_wall = set_wall
+        self._number = number
+        self._backoff = Backoff(_FIRST_MS, _LONGEST_MS)
+        self._not_before = 0
+        self._sock = None
+        self._asked = 0
+        self._token = None
+        # why there was no time, or None
+        self.trouble = None
+
+    def poll(self):
+        """Milliseconds until it wants to be called. Only looking the name up may wait."""
+        now = self._clock.ms()
+        if now < self._not_before:
+            return self._not_before - now
+        try:
+            if self._sock is None:
+                self._ask()
+            elif not self._take():
+                if self._clock.ms() - self._asked < _ANSWER_MS:
+                    return _LOOK_MS
+                return self._fail("no answer")
+        except OSError as error:
+            # negative: the numbers of getaddrinfo
+            lost = error.args and isinstance(error.args[0], int) and error.args[0] < 0
+            return self._fail("the host name was not found" if lost else "OSError: %s" % error)
+        return max(0, self._not_before - now) or _LOOK_MS
+
+    def _ask(self):
+        info = socket.getaddrinfo(self._host, self._number, 0, socket.SOCK_DGRAM)[0]
+        self._sock = port.open_socket(info[0], info[1], 0)
+        self._sock.connect(info[-1])
+        self._sock.setblocking(False)
+        packet = bytearray(48)
+        packet[0] = 0x23  # version 4, a client
+        # the server gives it back as the origin: nobody who has not seen it can answer
+        self._token = packet[40:48] = os.urandom(8)
+        self._sock.write(packet, 0, 48)
+        self._asked = self._clock.ms()
+
+    def _take(self):
+        packet = bytearray(48)
+        count = self._sock.readinto(packet)
+        if count is None:
+            return False
+        if count < 48 or packet[0] & 7 != 4 or packet[24:32] != self._token:
+            return False
+        if packet[0] >> 6 == 3 or not 0 < packet[1] < 16:
+            return self._fail("it does not know the time itself")
+        seconds = int.from_bytes(packet[40:44], "big")
+        if seconds < _EPOCH:
+            seconds += 1 << 32  # since 2036
+        now = self._clock.ms()
+        unix_ms = (seconds - _EPOCH) * 1000 + (int.from_bytes(packet[44:46], "big") * 1000 >> 16) + (now - self._asked) // 2
+        self._clock.set(unix_ms, 0)
+        self._set_wall(unix_ms)
+        log.info("the time is from %s", self._host)
+        self._end()
+        self._backoff.reset()
+        self.trouble = None
+        self._not_before = now + _DAY_MS
+        return True
+
+    def _fail(self, why):
+        self._end()
+        wait = self._backoff.next()
+        self._not_before = self._clock.ms() + wait
+        why = "NTP %s: %s" % (self._host, why)
+        if why != self.trouble:
+            log.warning("%s; again in %d s", why, wait // 1000)
+        self.trouble = why
+        return wait
+
+    def _end(self):
+        if self._sock:
+            self._sock.close()
+            self._sock = None

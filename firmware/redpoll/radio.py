@@ -1,0 +1,61 @@
+# The way to the network: Wi-Fi for the link, and the time once it is up. Loaded when settings.wifi_ssid names an access point.
+from . import port
+from .net.wifi import Wifi
+
+
+class Radio:
+    """Keeps the Wi-Fi of the board up for `link`, which ends its session while it is down. A board without a radio goes on without."""
+
+    def __init__(self, link, clock, settings):
+        self._link = link
+        self._clock = clock
+        self._settings = settings
+        # not every port has one, and it has not on every board
+        open_station = getattr(port, "station", None)
+        station = open_station and open_station()
+        self._wifi = Wifi(station, clock, settings) if station else None
+        # False: the time is not asked for
+        self._ntp = None
+
+    def poll(self):
+        """Milliseconds until it wants to be called; 0 when there is a network."""
+        wifi, link = self._wifi, self._link
+        if not wifi:
+            return 0
+        was_up = wifi.up
+        wait = wifi.poll()
+        if wait:
+            link.close()
+            link.trouble = wifi.trouble or link.trouble
+            return wait
+        if not was_up:
+            # what could not be reached before may be now
+            link.restart()
+        self._keep_time()
+        return 0
+
+    def _keep_time(self):
+        if self._ntp is None:
+            self._ntp = False
+            if self._settings.ntp != "off":
+                from .net.ntp import Ntp
+                from .port.wlan import set_wall
+
+                self._ntp = Ntp(self._clock, self._settings.ntp or "pool.ntp.org", set_wall)
+        if self._ntp:
+            self._ntp.poll()
+
+    def add_readings(self, told):
+        """Add what a heartbeat tells of it to a dict of readings."""
+        if self._wifi:
+            told["wifi_drops"] = self._wifi.drops
+            rssi = self._wifi.rssi()
+            if rssi is not None:
+                told["wifi_rssi_dbm"] = rssi
+        if self._ntp and self._ntp.trouble:
+            told["ntp_trouble"] = self._ntp.trouble
+
+    def off(self):
+        """No more current for it, before a deep sleep."""
+        if self._wifi:
+            self._wifi.off()

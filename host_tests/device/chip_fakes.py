@@ -1,0 +1,173 @@
+# Stand-ins for what only a chip's MicroPython has, for the tests of its port: play("esp32") or play("rp2") before the first import of it.
+import sys
+
+_CODES = {
+    "esp32": {
+        "STAT_IDLE": 1000,
+        "STAT_CONNECTING": 1001,
+        "STAT_GOT_IP": 1010,
+        "STAT_NO_AP_FOUND": 201,
+        "STAT_WRONG_PASSWORD": 202,
+        "STAT_CONNECT_FAIL": 203,
+        "STAT_HANDSHAKE_TIMEOUT": 204,
+    },
+    "rp2": {
+        "STAT_IDLE": 0,
+        "STAT_CONNECTING": 1,
+        "STAT_GOT_IP": 3,
+        "STAT_CONNECT_FAIL": -1,
+        "STAT_NO_AP_FOUND": -2,
+        "STAT_WRONG_PASSWORD": -3,
+    },
+}
+_NO_IP = 2  # an rp2's status without a name
+
+
+class Module:
+    """Something to put attributes on."""
+
+    def __init__(self, **attributes):
+        for name in attributes:
+            setattr(self, name, attributes[name])
+
+
+class Reset(BaseException):
+    """The chip starts anew."""
+
+
+class Wlan:
+    """The radio. `air` says how the access point behaves: "on", "off", "password", "no dhcp"; an answer takes 3 s of `clock`."""
+
+    def __init__(self, chip):
+        self.chip = chip
+        self.air = "on"
+        self.clock = None
+        self.attempts = []
+        self.activated = False
+        self._began = None
+        # what an ESP32 goes on to say of the attempt before
+        self._stale = None
+        self._retries = True
+
+    def __call__(self, interface=0):
+        return self
+
+    def active(self, value=None):
+        if value is None:
+            return self.activated
+        self.activated = value
+        if not value:
+            self._began = None
+        return None
+
+    def config(self, **values):
+        if self.chip == "rp2":
+            raise ValueError("unknown config param")
+        self._retries = values["reconnects"] != 0
+
+    def connect(self, ssid, key=None):
+        if not self.activated:
+            raise OSError("Wifi Not Started")
+        if self.chip == "esp32" and (self._retries or self._busy()):
+            raise OSError("Wifi Internal State Error")
+        if key and len(key) < 8:
+            raise ValueError("key")
+        self.attempts.append((self.clock.ms(), ssid, key))
+        self._began = self.clock.ms()
+
+    def disconnect(self):
+        if not self.activated:
+            raise OSError("Wifi Not Started")
+        self._stale = self.status()
+        self._began = None
+
+    def isconnected(self):
+        return self._answered() and self.air == "on"
+
+    def ifconfig(self):
+        return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1") if self.isconnected() else ("0.0.0.0",) * 4
+
+    def status(self, what=None):
+        codes = _CODES[self.chip]
+        if what == "rssi":
+            if not (self._answered() and self.air in ("on", "no dhcp")):
+                raise OSError("Wifi Not Connected")
+            return -61
+        if self._began is None:
+            return codes["STAT_IDLE"]
+        if not self._answered():
+            return self._stale if self.chip == "esp32" and self._stale in (201, 202) else codes["STAT_CONNECTING"]
+        if self.air == "on":
+            return codes["STAT_GOT_IP"]
+        if self.air == "no dhcp":
+            return _NO_IP if self.chip == "rp2" else codes["STAT_CONNECTING"]
+        return codes["STAT_NO_AP_FOUND" if self.air == "off" else "STAT_WRONG_PASSWORD"]
+
+    def _answered(self):
+        return self._began is not None and self.clock.ms() - self._began >= 3000
+
+    def _busy(self):
+        return self._began is not None and not self._answered()
+
+
+def play(chip):
+    """Put the modules of a chip in place. Returns (its port, machine, network.WLAN)."""
+    slept = []
+
+    def reset():
+        raise Reset
+
+    def deepsleep(ms):
+        slept.append(ms)
+        raise Reset
+
+    clock = []
+
+    class RTC:
+        def datetime(self, value):
+            clock.append(value)
+
+    machine = Module(
+        PWRON_RESET=1,
+        WDT_RESET=3,
+        cause=1,
+        slept=slept,
+        clock=clock,
+        RTC=RTC,
+        reset=reset,
+        unique_id=lambda: b"\xe6\x61\x00\x01",
+        lightsleep=slept.append,
+        deepsleep=deepsleep,
+    )
+    machine.reset_cause = lambda: machine.cause
+    if chip == "esp32":
+        # an rp2 has none of these
+        machine.HARD_RESET, machine.DEEPSLEEP_RESET, machine.SOFT_RESET = 2, 4, 5
+
+    def watchdog(id=0, timeout=5000):
+        if chip == "rp2" and timeout > 8388:
+            raise ValueError("timeout exceeds 8388")
+        return Module(timeout=timeout)
+
+    machine.WDT = watchdog
+    wlan = Wlan(chip)
+    sys.modules["machine"] = machine
+    sys.modules["network"] = Module(WLAN=wlan, STA_IF=0, **_CODES[chip])
+    sys.modules["esp32"] = Module(HEAP_DATA=4, idf_heap_info=lambda capabilities: [(9000, 800, 700, 10), (65536, 40960, 31744, 36864)])
+    for name in ("chip", "wlan", "esp32", "esp32_wlan", "rp2", "rp2_wlan"):
+        sys.modules.pop("redpoll.port." + name, None)
+    return Port(chip), machine, wlan
+
+
+class Port:
+    """What redpoll.port is on that chip."""
+
+    def __init__(self, chip):
+        self._places = (chip, "chip")
+
+    def __getattr__(self, name):
+        for place in self._places:
+            module = __import__("redpoll.port." + place, None, None, (name,))
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(name)

@@ -1,0 +1,164 @@
+# The agent on a board with Wi-Fi: what is told of it, and sleep between messages.
+import json
+
+from chip_fakes import Reset, play
+from cloud_fakes import HTTP, Reply
+from http_bench import Bench
+from redpoll import log, port
+from support import raises
+
+# an agent, a cloud, a chip and all that was said, on the heap of the test
+HEAP = "1M"
+
+
+class RadioBench(Bench):
+    """An agent on a chip's stand-in. `silent` makes the cloud fail with that."""
+
+    def __init__(self, chip="esp32", **settings):
+        chip_port, self.machine, self.wlan = play(chip)
+        for name in ("station", "deep_sleep"):
+            setattr(port, name, getattr(chip_port, name))
+        self.fails = None
+        self.settings = settings
+        super().__init__()
+
+    def start(self):
+        with open("settings.json") as file:
+            values = json.loads(file.read())
+        values.update(self.settings)
+        with open("settings.json", "w") as file:
+            file.write(json.dumps(values))
+        super().start()
+        self.wlan.clock = self.agent.clock
+
+    def serve(self, method, path, body):
+        if self.fails:
+            raise self.fails
+        return super().serve(method, path, body)
+
+    def run(self, ms):
+        end = self.ticks.ms + ms
+        while self.ticks.ms < end:
+            self.ticks.ms += min(max(self.agent.poll(), 1), 500)
+
+    def told(self, key):
+        """What the cloud was told of it last."""
+        found = [body["telemetries"][key] for body in self.made("POST", "/telemetry") if key in body["telemetries"]]
+        return found[-1] if found else None
+
+
+WIFI = {"wifi_ssid": "hall", "wifi_password": "password-1"}
+
+
+def test_nothing_is_sent_before_the_wifi_is_up():
+    bench = RadioBench(**WIFI)
+    bench.wlan.air = "off"
+    bench.run(20000)
+    assert not HTTP.requests
+    bench.wlan.air = "on"
+    bench.run(70000)
+    assert bench.told("fan_speed") == 100.5
+
+
+def test_why_the_wifi_was_down_is_in_the_next_heartbeat():
+    for air, why in (("off", "no such access point"), ("password", "wrong password"), ("no dhcp", "no address from its DHCP server")):
+        for chip in ("esp32", "rp2"):
+            bench = RadioBench(chip, **WIFI)
+            bench.run(70000)
+            assert bench.told("wifi_drops") == 0 and bench.told("link_trouble") is None
+            bench.wlan.air = air
+            bench.run(90000)
+            bench.wlan.air = "on"
+            bench.run(150000)
+            assert bench.told("link_trouble") == "Wi-Fi hall: " + why
+            assert bench.told("wifi_drops") == 1 and bench.told("wifi_rssi_dbm") == -61
+
+
+def test_an_hour_without_access_point_loses_no_message():
+    bench = RadioBench(**WIFI)
+    bench.run(5000)
+    bench.wlan.air = "off"
+    bench.run(3600000)
+    assert len(bench.agent.spool) > 60
+    bench.wlan.air = "on"
+    bench.run(120000)
+    assert len(bench.agent.spool) == 0
+    assert bench.told("spool_dropped") == 0
+
+
+def test_a_name_server_that_does_not_answer_is_told_and_tried_again():
+    bench = RadioBench(**WIFI)
+    bench.fails = OSError(-202)
+    bench.run(70000)
+    assert any("the host name was not found" in line for line in log.lines())
+    bench.fails = None
+    bench.run(400000)
+    assert "the host name was not found" in bench.told("link_trouble")
+
+
+def test_a_captive_portal_is_told_and_tried_again():
+    bench = RadioBench(**WIFI)
+    page = Reply(302, {})
+    page.body = b"<html>please sign in</html>"
+    bench.answers[("POST", "/telemetry")] = page
+    bench.run(70000)
+    assert bench.agent._link.trouble and len(bench.agent.spool)
+    del bench.answers[("POST", "/telemetry")]
+    bench.run(700000)
+    assert bench.told("link_trouble") and len(bench.agent.spool) == 0
+
+
+def test_the_password_is_never_said():
+    bench = RadioBench(wifi_ssid="hall", wifi_password="password-1")
+    bench.wlan.air = "password"
+    bench.run(100000)
+    assert not any("password-1" in line for line in log.lines())
+
+
+def test_a_board_without_a_radio_goes_on_without_it():
+    bench = RadioBench(**WIFI)
+    port.station = lambda: None
+    bench.start()
+    bench.run(5000)
+    assert bench.told("fan_speed") == 100.5
+
+
+def test_a_board_on_a_battery_sleeps_when_all_is_told():
+    bench = RadioBench(sleep=300, **WIFI)
+    with raises(Reset):
+        bench.run(30000)
+    assert bench.machine.slept == [300000]
+    assert bench.told("fan_speed") == 100.5 and len(bench.agent.spool) == 0
+    assert not bench.wlan.activated
+    assert 2000 < bench.ticks.ms < 15000
+
+
+def test_it_stays_awake_for_a_command_until_its_result_is_told():
+    bench = RadioBench(sleep=300, **WIFI)
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "c1", "status": "pending", "name": "count", "parameters": {}}), Reply(404, {})]
+    with raises(Reset):
+        bench.run(30000)
+    assert bench.counted == 1
+    assert [body["status"] for body in bench.made("POST", "/command")][-1] == "done"
+
+
+def test_a_board_that_reaches_nobody_sleeps_too_and_keeps_its_messages():
+    bench = RadioBench(sleep=300, **WIFI)
+    bench.wlan.air = "off"
+    with raises(Reset):
+        bench.run(100000)
+    assert 60000 <= bench.ticks.ms < 62000
+    bench.wlan.air = "on"
+    bench.wlan._began = None
+    bench.ticks.ms += 300000
+    bench.start()
+    with raises(Reset):
+        bench.run(30000)
+    assert len(bench.made("POST", "/telemetry")) >= 2
+
+
+def test_without_the_setting_it_never_sleeps():
+    bench = RadioBench(**WIFI)
+    bench.run(100000)
+    assert not bench.machine.slept

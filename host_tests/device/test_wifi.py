@@ -1,0 +1,133 @@
+# Wi-Fi that goes and comes, on both chips' stand-ins.
+from chip_fakes import play
+from redpoll import log
+from redpoll.clock import Clock
+from redpoll.net.wifi import Wifi
+from scratch import Ticks
+
+CHIPS = ("esp32", "rp2")
+HOUR = 3600000
+
+
+class Settings:
+    ntp = "off"
+    wifi_ssid = "hall"
+    wifi_password = "password-1"
+
+
+class Bench:
+    """A station of a chip, its access point and the time."""
+
+    def __init__(self, chip, air="on"):
+        port, _, self.wlan = play(chip)
+        self.ticks = Ticks()
+        self.clock = self.wlan.clock = Clock(self.ticks, lambda: None)
+        self.wlan.air = air
+        self.settings = Settings()
+        self.wifi = Wifi(port.station(), self.clock, self.settings)
+
+    def run(self, ms, until_up=True):
+        """Let so much time pass, or less when it comes up. Returns whether it is."""
+        end = self.ticks.ms + ms
+        while self.ticks.ms < end:
+            wait = self.wifi.poll()
+            if until_up and not wait:
+                return True
+            self.ticks.ms += min(wait or 1000, 1000)
+        return self.wifi.up
+
+    def said(self, text):
+        """How many lines of the console have it."""
+        return len([line for line in log.lines() if text in line])
+
+
+def test_it_comes_up_and_says_so():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        assert bench.run(5000)
+        assert bench.wifi.trouble is None
+        assert bench.said("Wi-Fi hall: connected as 192.168.4.2")
+        assert bench.wlan.attempts[0][1:] == ("hall", "password-1")
+
+
+def test_a_call_never_waits():
+    bench = Bench("rp2", "off")
+    for _ in range(100):
+        assert 0 < bench.wifi.poll() <= 60000
+
+
+def test_a_wrong_password_is_said_and_the_right_one_of_the_access_point_found_later():
+    for chip in CHIPS:
+        bench = Bench(chip, "password")
+        assert not bench.run(30000)
+        assert bench.wifi.trouble == "Wi-Fi hall: wrong password"
+        assert bench.said("wrong password; again in")
+        bench.wlan.air = "on"
+        assert bench.run(70000)
+
+
+def test_an_access_point_that_is_gone_for_an_hour_is_found_when_it_is_back():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        assert bench.run(5000)
+        bench.wlan.air = "off"
+        before = len(bench.wlan.attempts)
+        assert not bench.run(HOUR, until_up=False)
+        assert bench.wifi.trouble == "Wi-Fi hall: no such access point"
+        assert bench.wifi.drops == 1
+        attempts = len(bench.wlan.attempts) - before
+        # seldom enough for a battery, often enough to be back within a minute
+        assert 50 < attempts < 200
+        # and most of the last lines are still others
+        assert bench.said("no such access point") < 25
+        bench.wlan.air = "on"
+        assert bench.run(70000)
+        assert "connected as" in log.lines()[-1]
+
+
+def test_the_waits_between_attempts_grow_to_a_minute_and_begin_anew_after_a_connection():
+    bench = Bench("esp32", "off")
+    bench.wifi._backoff._random16 = lambda: 65535
+    bench.run(600000)
+    times = [at for at, _, _ in bench.wlan.attempts]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert gaps[0] < 10000 and 60000 <= gaps[-1] < 70000
+    bench.wlan.air = "on"
+    assert bench.run(70000)
+    bench.wlan.air = "off"
+    bench.run(30000, until_up=False)
+    assert len([at for at, _, _ in bench.wlan.attempts if at > times[-1]]) >= 3
+
+
+def test_without_an_address_it_says_that_dhcp_does_not_answer():
+    for chip in CHIPS:
+        bench = Bench(chip, "no dhcp")
+        assert not bench.run(30000)
+        assert bench.wifi.trouble == "Wi-Fi hall: no address from its DHCP server"
+        bench.wlan.air = "on"
+        assert bench.run(70000)
+
+
+def test_a_password_that_the_driver_refuses_is_said_and_no_exception():
+    bench = Bench("rp2")
+    bench.settings.wifi_password = "short"
+    assert not bench.run(10000)
+    assert "ValueError: key" in bench.wifi.trouble
+
+
+def test_another_name_from_the_cloud_is_tried_at_once():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        assert bench.run(5000)
+        bench.settings.wifi_ssid = "office"
+        assert bench.wifi.poll() and not bench.wifi.up
+        assert bench.run(5000)
+        assert bench.wlan.attempts[-1][1] == "office"
+
+
+def test_off_takes_the_current_from_the_radio():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        assert bench.run(5000)
+        bench.wifi.off()
+        assert not bench.wlan.activated and not bench.wifi.up
