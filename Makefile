@@ -15,7 +15,7 @@ BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deploy test-board test-long lint size bench clean setup vm32
+.PHONY: help run test deploy test-board test-chip test-long lint size bench clean setup vm32
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ deploy: setup  ## the product onto the board on PORT; ARGS=... is passed on (`re
 test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; ARGS='-k name' is passed to pytest
 	@[ -n "$(PORT)" ] || { echo "make test-board PORT=/dev/ttyUSB0   (redpoll board up NAME prints a virtual board's)"; exit 2; }
 	@$(BIN)/python -m pytest host_tests/device --board=$(PORT) $(ARGS)
+
+test-chip: setup  ## the same on an emulated Cortex-M3 with 140 KB of heap; its MicroPython is built from Debian's source; ARGS as above
+	@$(BIN)/python -m tools.chip $(ARGS)
 
 test-long: setup  ## the same with the exhaustive sweeps in full
 	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)

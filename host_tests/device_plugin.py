@@ -65,6 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--board", metavar="PORT", help="run the tests of the firmware on the board on this serial port instead")
     group.addoption("--board-setup", metavar="CODE", default="", help="what the board runs after each soft reset, in MicroPython")
     group.addoption("--board-modules", metavar="FOLDERS", default="", help="folders on the board that hold all modules already")
+    group.addoption("--board-part", metavar="N", type=int, default=1, help="one test in so many")
     group.addoption("--board-title", metavar="WORD", default="board", help="what the results are named by")
 
 
@@ -104,11 +105,12 @@ class DeviceFile(pytest.File):
 
     def interpreters(self, test: str) -> "list[type[DeviceItem]]":
         """What a test runs on."""
+        number = crc32(f"{self.path.stem}.{test}".encode())
         if self.config.getoption("--board"):
-            return [OnBoard]
+            return [OnBoard] if number % self.config.getoption("--board-part") == 0 else []
         wanted = self.config.getini(INTERPRETERS)
         kinds: list[type[DeviceItem]] = [kind for kind in (OnCPython, OnMicroPython) if kind.interpreter in wanted]
-        chosen = LONG or crc32(f"{self.path.stem}.{test}".encode()) % PART == 0
+        chosen = LONG or number % PART == 0
         if chosen and OnMicroPython32.interpreter in wanted and find_vm32():
             kinds.append(OnMicroPython32)
         return kinds

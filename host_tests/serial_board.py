@@ -188,6 +188,8 @@ def what_it_lacks(shown: str, heap: int, wanted: int) -> str | None:
     missing = re.search(r"ImportError: no module named '(\w+)", last)
     if missing and missing[1] in _OPTIONAL:
         return f"this board has no module {missing[1]!r}"
-    if last.startswith("MemoryError") and heap < wanted:
-        return f"this board has {heap} bytes of heap free, the test asks for {wanted}: {last}"
+    # the firmware goes on when it was out of memory, and what the test waits for is then late or missing
+    short = re.search(r"^MemoryError.*|^\[.*(memory allocation failed|out of memory).*", shown, re.MULTILINE)
+    if short and heap < wanted:
+        return f"this board has {heap} bytes of heap free, the test asks for {wanted}: {short[0]}"
     return None
