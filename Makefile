@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# on all cores
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# two on each core: much of the suite waits for processes and deadlines
+PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))) --dist worksteal
 READY  := $(VENV)/.ready
 UMQTT  := build/lib/umqtt/simple.py
 UMQTT_VERSION := 1.3.4

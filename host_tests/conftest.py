@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ pytest_plugins = ["brokers", "databases", "device_plugin", "pytester"]
 _IN_MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
 if "TMPDIR" not in os.environ and os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free >= _ROOM:
-    os.environ["TMPDIR"] = str(_IN_MEMORY)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_IN_MEMORY)
 
 
 @pytest.fixture

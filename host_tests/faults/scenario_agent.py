@@ -4,12 +4,15 @@
 import json
 
 from cloud_fakes import CREDENTIALS, HTTP, MQTT, Reply
+from redpoll import port
 from redpoll.agent import Agent
 from redpoll.clock import Clock
 from redpoll.cloud import registration, xyte_mqtt
 from redpoll.commands import RESTART
 
 registration.HTTPClient = HTTP
+# what is loaded again is not patched
+port.unload = lambda *names: None
 xyte_mqtt.MQTTClient = MQTT
 
 SETTINGS = {"entry": "http://entry.example", "sn": "A1", "hardware_key": "hk", "spool_hold": 0}

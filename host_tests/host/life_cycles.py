@@ -53,6 +53,7 @@ def firmware() -> Iterator[None]:
         importlib.import_module("redpoll.cloud.xyte_mqtt").MQTTClient = mqtt_client(fw.fakes.MQTT)
         fw.log.print = lambda *values: None
         fw.port.sync = lambda file: None
+        fw.port.unload = lambda *names: None  # what is loaded again is not patched
         fw.backoff.os = SimpleNamespace(urandom=lambda n: b"\x80" * n)  # the same waits in every run
         # a collection of all that pytest holds, at every connection, would be most of the time
         fw.agent.gc = fw.link.gc = SimpleNamespace(collect=lambda: None)

@@ -30,7 +30,7 @@ class Cloud:
         """With the user properties of the seed."""
         user = (("device_id", self.device.id), ("access_key", self.device.key))
         incoming = Incoming(self.device.id, end, b"" if body is None else json.dumps(body).encode(), user)
-        self.bench.do(lambda unit: self._facet._work(unit, incoming))
+        self.bench.do(lambda unit: self._facet._work(incoming, unit))
 
     def published(self) -> list[tuple[str, Any, str | None, bytes | None]]:
         """Since the last look: topic without v1/device/ID/, payload, response topic likewise, correlation data."""

@@ -104,7 +104,7 @@ async def serving(folder: Path, keepalive: float = 15.0, feed: ActivityFeed | No
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = _Server(_config(hub))
+    server = _Server(_config(hub, None))
     task = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started)
     try:

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -98,8 +97,8 @@ class Hub:
         return self.mqtt_url.replace("//0.0.0.0:", f"//{shown}:").replace("//[::]:", f"//{shown}:")
 
     def now(self) -> float:
-        """Seconds since 1970."""
-        return time.time()
+        """Seconds since 1970, by the clock of what is stored."""
+        return self.store.clock()
 
     async def do(self, work: Callable[[Unit], T]) -> T:
         """Carry one piece of work out; what it told is told when it is committed. Raises a Refused, or what the database raises."""

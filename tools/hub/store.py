@@ -123,7 +123,7 @@ class Store:
     def __init__(self, url: str, on_commit: Callable[[Unit], None], clock: Callable[[], float] = time.time) -> None:
         self._url = url
         self._on_commit = on_commit
-        self._clock = clock
+        self.clock = clock
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(WAITING)
         self._thread: threading.Thread | None = None
@@ -221,7 +221,7 @@ class Store:
             gathered.write()
 
     def _attempt(self, connection: Connection, job: Job) -> None:
-        job.unit = Unit(connection, self._clock())
+        job.unit = Unit(connection, self.clock())
         job.value = job.error = None
         try:
             job.value = job.work(job.unit)
