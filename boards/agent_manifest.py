@@ -1,9 +1,9 @@
 # Freezes the agent for one port: all of firmware/redpoll but the other ports, and umqtt.simple. boards/<name>/manifest.py includes it.
 import os
 
-options.defaults(port="unix")
+options.defaults(port="esp32")
 _base = "../firmware"
-_ports = ["__init__.py"] + [name + part for name in ("unix", options.port) for part in (".py", "_board.py")]
+_ports = [name + ".py" for name in ("__init__", "chip", "wlan", options.port, options.port + "_wlan")]
 _files = []
 for _folder, _, _names in os.walk(_base + "/redpoll"):
     for _name in _names:
