@@ -18,4 +18,6 @@ files        for each: name (relative, of [A-Za-z0-9._-] and "/", at most 100 by
              from the end of manifest.sig's bytes: one HTTP Range request fetches a file
 
 At most 200 files, at most 16 KiB of manifest.
+
+A bundle whose only file is `firmware.bin` is a firmware image: an ESP32 writes it into the application partition that does not run.
 """

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+IMAGE = "firmware.bin"  # where this is the only file, it is a firmware image
 FILES_MAX = 200
 MANIFEST_MAX = 16 * 1024
 NAME_MAX = 100
@@ -82,6 +83,11 @@ class Manifest(BaseModel):
         if self.size != sum(entry.size for entry in self.files):
             raise ValueError("size is not the sum of the files' sizes")
         return self
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is one firmware image for an application partition of an ESP32, and not an application's files."""
+        return [entry.name for entry in self.files] == [IMAGE]
 
     def encoded(self) -> bytes:
         """The bytes that are signed. Raises BundleError when they are too many."""

@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.set_defaults(work=_keygen)
 
     action = actions.add_parser("build", help="build a signed bundle from a product's folder")
-    action.add_argument("folder", type=Path, nargs="?", default=FIRMWARE, help="with main.py and what it imports (default: firmware)")
+    made_of = action.add_mutually_exclusive_group()
+    made_of.add_argument("folder", type=Path, nargs="?", default=FIRMWARE, help="with main.py and what it imports (default: firmware)")
+    made_of.add_argument("--image", type=Path, metavar="FILE", help="instead of a folder: an ESP32's firmware, the .app-bin of its build")
     action.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key of `redpoll bundle keygen`")
     action.add_argument("--version", required=True, help="of the product, such as 1.2.0")
     action.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bundle")
@@ -81,13 +83,17 @@ def build(
     micropython: str = MICROPYTHON,
     window: int = archive.WINDOW,
     sources: bool = False,
+    image: Path | None = None,
 ) -> bytes:
     """A signed bundle of the folder for a board of boards/; `boards` may take it (None: that one, []: any).
+
+    With `image` it is one of that ESP32 firmware image instead.
 
     Raises BundleError, ValueError for the key, ProfileError, CompileError and OSError.
     """
     signer = keys.load_private(key)
-    files = contents.collect(folder, Profile.load(board), sources=sources)
+    profile = Profile.load(board)
+    files = contents.image(image, profile) if image else contents.collect(folder, profile, sources=sources)
     mpy = contents.bytecode_version(files)
     allowed = [board] if boards is None else boards
     return archive.pack(files, signer, name=name, version=version, boards=allowed, micropython=micropython, mpy=mpy, window=window)
@@ -116,7 +122,7 @@ def _keygen(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     data = build(
         args.folder, args.key, args.version, name=args.name, board=args.board, boards=[] if args.any_board else args.boards,
-        micropython=args.micropython, window=args.window, sources=args.sources,
+        micropython=args.micropython, window=args.window, sources=args.sources, image=args.image,
     )  # fmt: skip
     args.out.write_bytes(data)
     manifest = archive.read(data).manifest
@@ -133,6 +139,8 @@ def _show(args: argparse.Namespace) -> int:
     print(f"  unpacking    takes {1 << manifest.window:,} bytes of memory")
     print(f"  signature    RSA-{len(bundle.signature) * 8}; `redpoll bundle verify` checks it")
     print(f"  files        {len(manifest.files)}, {manifest.size:,} bytes, packed {sum(entry.packed for entry in manifest.files):,}")
+    if manifest.is_image:
+        print("  installs     an ESP32's firmware into the application partition that does not run")
     if args.running is None:
         for entry in manifest.files:
             print(_row(entry))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tools.board.firmware import board_folders, firmware_files, is_foreign_port
 from tools.board.profile import Profile
-from tools.bundle.archive import BundleError, check_names
+from tools.bundle.archive import IMAGE, BundleError, check_names
+from tools.deploy.errors import DeployError
+from tools.flash import esp
 from tools.mpy import CompileError, compile_module
 from tools.paths import FIRMWARE, LIB
 
@@ -45,6 +47,19 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False) -> dict[st
         if _PRIVATE.search(content):
             raise BundleError(f"{folder}: {name} holds a private key, which has no place in a bundle")
     return contents
+
+
+def image(path: Path, profile: Profile) -> dict[str, bytes]:
+    """The one file of a bundle with a firmware image, from an application image such as MicroPython's .app-bin.
+
+    Raises BundleError when it is not one that this board can be updated to, and OSError.
+    """
+    data = path.read_bytes()
+    try:
+        esp.check_app(data, profile)
+    except DeployError as error:
+        raise BundleError(f"{path}: {error}") from None
+    return {IMAGE: data}
 
 
 def bytecode_version(files: Mapping[str, bytes]) -> int:

@@ -18,6 +18,9 @@ _CHECKSUM_SEED = 0xEF
 _TABLE = 0x8000  # where the partition table is on the flash
 _TABLE_BYTES = 0xC00
 _ENTRY = struct.Struct("<2sBBII16sI")
+_FIRST_OTA = 0x10
+_ABOUT = 32  # an application's esp_app_desc_t, behind header and segment header
+_ABOUT_MAGIC = b"\x32\x54\xcd\xab"
 _ENTRY_MAGIC = b"\xaa\x50"
 _TYPES = {0: "app", 1: "data"}
 
@@ -40,6 +43,21 @@ def check(data: bytes, profile: Profile) -> None:
         raise DeployError(f"its application has {size:,} bytes, the partition {app.name} {app.size:,}")
     if offset + len(data) > profile.flash_offset:
         raise DeployError(f"it has {len(data):,} bytes and would reach into the file system, which begins at {profile.flash_offset:#x}")
+
+
+def check_app(data: bytes, profile: Profile) -> None:
+    """Raises DeployError unless this is one application image that this board can be updated to over the air."""
+    slots = [one for one in profile.partitions if one.type == 0 and one.subtype >= _FIRST_OTA]
+    if len(slots) < 2:
+        raise DeployError(f"{profile.name} has no second application partition: its firmware cannot be updated over the air")
+    if data[:1] != bytes([_MAGIC]):
+        raise DeployError("it is no image for an ESP32: it does not begin with 0xE9. Take the .app-bin of the build")
+    if data[_ABOUT : _ABOUT + 4] != _ABOUT_MAGIC:
+        raise DeployError("it is no application: a whole firmware begins with its bootloader. Take the .app-bin of the build")
+    _check_image(data, "the application", profile)
+    room = min(one.size for one in slots)
+    if len(data) > room:
+        raise DeployError(f"it has {len(data):,} bytes, an application partition of {profile.name} {room:,}")
 
 
 def partitions(data: bytes) -> tuple[Partition, ...]:

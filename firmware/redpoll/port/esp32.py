@@ -7,6 +7,21 @@ def largest_block():
     return max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
 
 
+def app_partitions():
+    """(esp32.Partition that runs, the one that a firmware image can be written to; None where the table has no second)."""
+    running = esp32.Partition(esp32.Partition.RUNNING)
+    try:
+        idle = running.get_next_update()
+    except OSError:
+        return running, None
+    return running, idle if idle.info()[4] != running.info()[4] else None
+
+
+def keep_app():
+    """The application that runs is good: the bootloader does not go back. OSError."""
+    esp32.Partition.mark_app_valid_cancel_rollback()
+
+
 def station():
     """The Wi-Fi station."""
     from .esp32_wlan import Station

@@ -22,6 +22,7 @@ _ENTRY = const(400)  # bytes of one file's object in the manifest, with a name o
 _ABOUT = const(1536)  # of all that is no file
 _LARGEST = const(1 << 25)
 _MARK = b'"files":['
+_IMAGE = "firmware.bin"
 _FIELDS = ("method", "name", "offset", "packed", "sha256", "size")
 _MARKS = const(6)  # bytes by which a name is remembered
 _RAW = const(1)  # deflate.RAW
@@ -176,6 +177,8 @@ class Checked:
         self.files = 0
         # blocks of flash that the files take
         self.blocks = 0
+        # the entry of a bundle that is one firmware image for an ESP32, and no application
+        self.image = None
 
     def feed(self, data):
         """BadBundle."""
@@ -221,6 +224,7 @@ class Checked:
         if name.lower() in (MANIFEST, SEAL) or self._find(mark) >= 0:
             raise BadBundle("manifest: two files are called %s" % name)
         self._marks.extend(mark)
+        self.image = entry if name == _IMAGE and self.files == 1 else None
         self._end += header_size(entry)
         if entry["offset"] != self._end:
             raise BadBundle("manifest: %s is not where it should be" % name)

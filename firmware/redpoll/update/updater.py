@@ -7,6 +7,9 @@
 #   trial   the slot is complete and boot.py is told to try it. After a restart, either this code runs in it and the cloud confirms it,
 #           or another slot runs and it was rolled back, or boot.py was never told, and the phase is `fetch` again.
 #
+# A firmware image ("image" is the label of its partition) has the chip's bootloader in place of boot.py, which cannot be asked what it
+# did. So it has two phases more: `switch` until the bootloader is told, and `kept` from just before it is told to keep the image.
+#
 # Written in the order: record, then boot state when something begins; boot state, then record when it went well. So at each power cut
 # the two tell what happened.
 import gc
@@ -93,14 +96,16 @@ class Updater:
         slots = self._slots
         if slots.on_trial():
             self._trial_end = self._clock.ms() + self._world.trial_ms
-        if job and job["phase"] == "trial":
-            if slots.running() == job["slot"]:
-                if slots.on_trial():
+        if job and job["phase"] != "fetch":
+            image = "image" in job
+            if self._runs(job):
+                if job["phase"] != "kept" if image else slots.on_trial():
+                    self._trial_end = self._clock.ms() + self._world.trial_ms
                     self._step("Rebooting", 100)
                 else:
                     self._end("Success", "", "")
                 return
-            if slots.rolled_back():
+            if job["phase"] != "switch" if image else slots.rolled_back():
                 self._end("Failure", "SystemRollback", "version %s did not prove itself; %s runs again" % (job["to"], self._world.version))
                 job = None
         if slots.rolled_back() and not self._unsaved:
@@ -108,12 +113,21 @@ class Updater:
             slots.clear()
         if job:
             job["phase"] = "fetch"
+            job.pop("image", None)
             job["starts"] = job.get("starts", 0) + 1
             self._save()
             if job["starts"] > _STARTS:
                 self._end("Failure", "InternalError", "the device restarted %d times during the update" % _STARTS)
             else:
                 self._steps = self._run()
+
+    def _runs(self, job):
+        # does run what the job has put in place?
+        if "image" in job:
+            from . import image
+
+            return image.running() == job["image"]
+        return self._slots.running() == job["slot"]
 
     # requests
 
@@ -207,8 +221,16 @@ class Updater:
         """The cloud has acknowledged a message: what is on trial has proved itself."""
         if self._trial_end is None:
             return
+        job = self.job
         try:
-            self._slots.confirm()
+            if job and "image" in job:
+                from . import image
+
+                job["phase"] = "kept"
+                self._save()
+                image.confirm()
+            else:
+                self._slots.confirm()
         except OSError as error:
             log.warning("update: it cannot be confirmed: %s", describe(error))
             return
@@ -268,7 +290,8 @@ class Updater:
         self.job = None
         self._trial_end = None
         if job["kind"] == NOTICE:
-            self.failed = job["want"] if status == "Failure" else None
+            # also where an image leaves the application as it is: else it would be offered for ever
+            self.failed = job["want"] if status == "Failure" or version.newer(job["want"], self._world.version) else None
         self._finish(job["kind"], job["id"], status, code, message)
 
     def _finish(self, kind, uuid, status, code, message):
@@ -389,7 +412,7 @@ class Updater:
         self._tell(_STEPS[step[0]], step[1])
 
     def _fill(self):
-        # the idle slot becomes what the bundle says -> its name
+        # the idle slot becomes what the bundle says -> its name; or the idle partition -> its image.Image
         slots = self._slots
         download = self._download
         try:
@@ -404,6 +427,9 @@ class Updater:
         # 4 KB that are not needed any more
         port.unload("redpoll.rsa")
         self._judge(about)
+        if checked.image:
+            yield 0
+            return (yield from self._fill_image(checked.image, about, head.size))
         self._make_room(checked, folder)
         yield 0
         slots.unseal(slot)
@@ -432,6 +458,35 @@ class Updater:
         self.job["to"] = about["version"]
         slots.seal(slot, signature)
         return slot
+
+    def _fill_image(self, entry, about, base):
+        from .image import Image
+
+        try:
+            image = Image(entry, about["window"])
+        except ValueError as error:
+            raise Failed("IOError", "too little flash: " + str(error))
+        self.job["name"] = about["name"]
+        self.job["to"] = about["version"]
+        self.job["size"] = size = entry["packed"]
+        there = yield from image.same(_nobody)
+        if not there:
+            end = base + entry["offset"] + size
+            for ms in self._get(base, end, lambda data: _flash(image.take, data)):
+                self._progress("Downloading", min(99, 100 * image.done // (size or 1)))
+                yield ms
+            if image.done < size:
+                yield from self._short()
+            _flash(image.end)
+        self._progress("Downloading", 100)
+        self._download.close()
+        yield 0
+        self._deploying = True
+        self._step("Deploying", 0)
+        there = there or (yield from image.same(lambda percent: self._progress("Deploying", min(99, percent))))
+        if not there:
+            raise Failed("IOError", "flash: the image cannot be read as it was written")
+        return image
 
     def _take_head(self, head):
         download = self._download
@@ -513,13 +568,24 @@ class Updater:
             yield 0
 
     def _switch(self, slot):
-        self.job["phase"] = "trial"
-        self.job["slot"] = slot
+        job = self.job
+        image = None if isinstance(slot, str) else slot
+        if image:
+            job["phase"] = "switch"
+            job["image"] = image.label
+        else:
+            job["phase"] = "trial"
+            job["slot"] = slot
         self._save()
         if self._unsaved:
             # nobody would know after the restart what it was for
             raise Failed("IOError", "flash: the update's record cannot be saved")
-        self._slots.switch(slot)
+        if image:
+            image.switch()
+            job["phase"] = "trial"
+            self._save()
+        else:
+            self._slots.switch(slot)
 
 
 class _Files:
@@ -629,6 +695,10 @@ class _Files:
             self._file.close()
             self._file = None
         self._entries = self._entry = self._unpacked = None
+
+
+def _nobody(percent):
+    pass
 
 
 def _flash(call, *values):
