@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from esp_images import esp_image
 from interpreters import INTERPRETERS, run
 
 from tools import keys
@@ -335,3 +336,45 @@ def test_verify_says_yes_to_the_key_that_signed_and_no_to_another(packed: bytes,
     path.write_bytes(struct.pack("<4s", b"PK\5\6"))
     assert redpoll(["bundle", "verify", str(path), "--key", f"{key_file}.pub"]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+# ---- a firmware image
+
+
+def test_a_bundle_of_a_firmware_image_has_that_one_file(key_file: Path, tmp_path: Path, capsys: Shown) -> None:
+    data = esp_image(0, 20_000, app=True)
+    (tmp_path / "app.bin").write_bytes(data)
+    out = tmp_path / "image.zip"
+    command = ["bundle", "build", "--image", str(tmp_path / "app.bin"), "--board", "esp32", "--key", str(key_file)]
+    assert redpoll([*command, "--version", "1.3.0", "--out", str(out)]) == 0
+    bundle = archive.read(out.read_bytes())
+    archive.verify(bundle, keys.load_private(key_file).public_key())
+    assert bundle.manifest.is_image and bundle.content(archive.IMAGE) == data
+    assert (bundle.manifest.boards, bundle.manifest.mpy) == (["esp32"], 0)
+    capsys.readouterr()
+    assert redpoll(["bundle", "show", str(out)]) == 0
+    assert "application partition that does not run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("board", "data", "reason"),
+    [
+        ("esp32s3", esp_image(9, app=True), "esp32s3 has no second application partition"),
+        ("rpi_pico_w", esp_image(0, app=True), "rpi_pico_w has no second application partition"),
+        ("esp32", esp_image(9, app=True), "is for the chip esp32s3, esp32 has esp32"),
+        ("esp32", esp_image(0), "a whole firmware begins with its bootloader"),
+        ("esp32", b"UF2\n" * 100, "does not begin with 0xE9"),
+        ("esp32", esp_image(0, app=True)[:-40], "damaged"),
+        ("esp32", esp_image(0, app=True).ljust(0x180001, b"\xff"), "an application partition of esp32 1,572,864"),
+    ],
+    ids=["one-slot", "rp2", "other-chip", "whole-firmware", "uf2", "cut-off", "too-large"],
+)
+def test_an_image_that_a_board_cannot_be_updated_to_is_refused(
+    board: str, data: bytes, reason: str, key_file: Path, tmp_path: Path, capsys: Shown
+) -> None:
+    path = tmp_path / "app.bin"
+    path.write_bytes(data)
+    command = ["bundle", "build", "--image", str(path), "--board", board, "--key", str(key_file)]
+    assert redpoll([*command, "--version", "1.3.0", "--out", str(tmp_path / "x.zip")]) == 1
+    assert f"{path}: " in (shown := capsys.readouterr().err) and reason in shown
+    assert not (tmp_path / "x.zip").exists()

@@ -1,16 +1,14 @@
 """`redpoll flash`: which files are taken for which board, what esptool is called with, and the boot drive of an RP2."""
 
-import hashlib
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from functools import reduce
-from operator import xor
 from pathlib import Path
 
 import pytest
+from esp_images import esp_image
 from waiting import wait_for
 
 from tools.board.firmware import is_foreign_port
@@ -23,15 +21,6 @@ from tools.paths import FIRMWARE
 Shown = pytest.CaptureFixture[str]
 
 
-def image(chip_id: int, size: int = 2000) -> bytes:
-    """An ESP image of one segment, with checksum and digest."""
-    segment = bytes(n * 7 & 255 for n in range(size))
-    extended = struct.pack("<B3sHBHH4xB", 0xEE, b"\0\0\0", chip_id, 0, 0, 0xFFFF, 1)
-    data = struct.pack("<BBBBI", 0xE9, 1, 2, 0x20, 0x40080000) + extended + struct.pack("<II", 0x3FFB0000, size) + segment
-    data += bytes(15 - len(data) % 16) + bytes([reduce(xor, segment, 0xEF)])
-    return data + hashlib.sha256(data).digest()
-
-
 def esp_firmware(name: str, **other: int) -> bytes:
     """What MicroPython's download for this board looks like; `other`: chip (id), or a partition with another size."""
     profile = Profile.load(name)
@@ -42,8 +31,8 @@ def esp_firmware(name: str, **other: int) -> bytes:
         for one in profile.partitions
     )
     app = next(one for one in profile.partitions if one.type == 0)
-    data = image(chip).ljust(0x8000 - offset, b"\xff") + table
-    return data.ljust(app.offset - offset, b"\xff") + image(chip, 50_000)
+    data = esp_image(chip).ljust(0x8000 - offset, b"\xff") + table
+    return data.ljust(app.offset - offset, b"\xff") + esp_image(chip, 50_000, app=True)
 
 
 def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: int | None = None) -> bytes:
@@ -58,7 +47,7 @@ def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: i
 def test_a_whole_firmware_for_the_board_is_taken_and_esptool_reads_it_the_same(name: str, tmp_path: Path) -> None:
     data = esp_firmware(name)
     esp.check(data, Profile.load(name))
-    (tmp_path / "app.bin").write_bytes(image(Profile.load(name).firmware["image_chip_id"]))
+    (tmp_path / "app.bin").write_bytes(esp_image(Profile.load(name).firmware["image_chip_id"]))
     ran = subprocess.run(
         [sys.executable, "-m", "esptool", "image-info", str(tmp_path / "app.bin")], capture_output=True, text=True, check=False
     )
