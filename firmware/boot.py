@@ -54,6 +54,13 @@ def _boot():
         if load().get("trial"):
             machine.reset()
 
+    def guard():
+        # it must feed this within 8 s
+        try:
+            machine.WDT(timeout=8388)
+        except (AttributeError, ValueError, OSError) as error:
+            print("boot: trial without a watchdog:", error)
+
     state = load()
     trial = state.get("trial")
     slot = state.get("slot", "a")
@@ -69,11 +76,8 @@ def _boot():
         # without a count a trial would have no end
         if save():
             slot = trial
-            # it must feed this within 8 s, and be confirmed before the timer ends
-            try:
-                machine.WDT(timeout=8388)
-            except (AttributeError, ValueError, OSError) as error:
-                print("boot: trial without a watchdog:", error)
+            guard()
+            # and be confirmed before the timer ends
             for number in (-1, 3):
                 try:
                     machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
@@ -83,7 +87,10 @@ def _boot():
     elif getattr(machine, "reset_cause", int)() != getattr(machine, "SOFT_RESET", -1):
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1
-        save()
+        image = state.pop("image", 0)
+        # the chip's bootloader tries a firmware image: after a reset it goes back
+        if save() and image:
+            guard()
     folder = "/slot_" + slot if slot else "/"
     if slot:
         sys.path[1:1] = [folder, folder + "/lib"]

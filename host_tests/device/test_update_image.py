@@ -4,6 +4,7 @@ import sys
 import bundle_maker as maker
 import chip_fakes
 from partition_fakes import BLOCK, Flash, Power
+from redpoll.flash.record import Record
 from redpoll.update import image
 from redpoll.update.updater import EDGEHOG, NOTICE
 from update_bench import OTHER, URL, UUID, Bench
@@ -45,6 +46,8 @@ def test_an_image_goes_into_the_idle_partition_and_is_confirmed_after_the_round_
     assert board.world.restarts == 1
     assert board.flash.image("ota_1", len(board.content)) == board.content
     assert board.flash.image("ota_1", 4 * BLOCK)[len(board.content) :] == b"\xff" * (BLOCK - 777)
+    # boot.py is to watch the next start
+    assert Record("boot.state").load() == {"slot": "", "boots": 0, "image": 1}
     assert board.statuses() == ["Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting"]
     assert [p for s, p, _ in board.said() if s == "Downloading"] == list(range(0, 101, 10))
     assert board.restart() == "ota_1"

@@ -99,6 +99,16 @@ def a_trial_whose_slot_is_not_complete_is_not_started(board):
     assert board.power_on() == "/slot_a"
 
 
+def a_firmware_image_is_watched_for_one_start(board):
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: Slots().guard())
+    assert board.power_on() == "/slot_a"
+    assert board.machine.watchdog == 8388 and board.machine.timer is None
+    assert board.mounted(state) == {"slot": "a", "boots": 1}
+    assert board.power_on() == "/slot_a"
+    assert board.machine.watchdog is None
+
+
 def ten_starts_that_were_not_good_lead_to_safe_mode(board):
     board.mounted(lambda: fill("a").switch("a", 0))
     for _ in range(10):

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from esp_images import esp_image
 
 from tools import keys
+from tools.board.partitions import Partitions
 from tools.board.process import Board
 from tools.bundle.command import build
 from tools.hub.process import HubProcess
@@ -48,6 +50,12 @@ class Bundles:
     def make(self, version: str, more: str = "", **about: Any) -> bytes:
         """A bundle of it with the whole firmware."""
         return build(self.main(version, more).parent, self._key, version, **about)
+
+    def make_image(self, image: bytes, version: str) -> bytes:
+        """A bundle of an ESP32's firmware image."""
+        path = self._folder / "app.bin"
+        path.write_bytes(image)
+        return build(self._folder, self._key, version, board="esp32", image=path)
 
 
 @pytest.fixture
@@ -144,3 +152,24 @@ def test_an_ota_request_is_answered_with_every_step_by_both_reporters(
     for status in ("Downloading", "Deploying"):
         assert [progress for name, progress in events if name == status] == list(range(0, 101, 10))
     assert not any("warning: link" in line for line in board.lines)
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["confirmed", "rolled-back"])
+def test_a_firmware_image_goes_into_the_other_partition_and_stays_once_the_cloud_was_reached(
+    works: bool, bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    told = {"entry": hub.entry_url, "sn": "S1", "transport": "mqtt", "update_key": bundles.public} | QUICK
+    # an image's application is not what a virtual board runs: it has the same files in either partition
+    more = "" if works else "import esp32\nif esp32.Partition(1).info()[4] == 'ota_1':\n    raise ValueError('broken')"
+    board = make_stopped_board(told, main=bundles.main("1.0.0", more), heap=HEAP, board="esp32").start()
+    device = registered(hub, eventually)
+    image = esp_image(0, 100_000, app=True)
+    command = ordered(hub, device, bundles.make_image(image, "1.1.0"), "1.1.0")
+    result = eventually(lambda: ended(hub, device, command), 90, "the command's end")
+    if works:
+        assert (result["status"], result["message"]) == ("done", "version 1.0.0 runs")
+    else:
+        assert result["status"] in ("error", "failed") and "SystemRollback" in result["message"], result
+    partitions = Partitions(board.image.path.with_suffix(".partitions"), board.profile)
+    assert partitions.read("ota_1")[: len(image)] == image
+    assert partitions.boot() == ("ota_1" if works else "ota_0")

@@ -9,6 +9,7 @@
 # started; "boots" counts starts since one was good (update.good). boot.py takes one off "left" before it starts the trial; when none is
 # left (or it cannot be counted, or the slot is not sealed) the confirmed one runs, and that "trial" is still there says that it was
 # rolled back.
+# "image" is there for one start, in which boot.py has the watchdog look after a new firmware image (update.image).
 # With ten starts in a row that were not good, boot.py goes into safe mode: the agent without main.py.
 #
 # To put files into place by another way than an update (redpoll deploy):
@@ -107,6 +108,10 @@ class Slots:
             self._save({"slot": self._state.get("slot", ""), "trial": slot, "left": trials, "boots": 0})
         else:
             self._save({"slot": slot, "boots": 0})
+
+    def guard(self):
+        """A firmware image is tried at the next start. OSError when the flash fails."""
+        self._save({"slot": self._state.get("slot", ""), "boots": 0, "image": 1})
 
     def confirm(self):
         """What runs has proved itself: from now on it is the one that boots. OSError when the flash fails; then nothing has changed."""

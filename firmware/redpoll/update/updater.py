@@ -581,6 +581,7 @@ class Updater:
             # nobody would know after the restart what it was for
             raise Failed("IOError", "flash: the update's record cannot be saved")
         if image:
+            self._slots.guard()
             image.switch()
             job["phase"] = "trial"
             self._save()
