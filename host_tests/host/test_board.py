@@ -216,7 +216,7 @@ def test_an_exception_in_boot_does_not_keep_main_from_running(make):
 def test_the_heap_is_limited(make):
     source = "import gc\nprint('free', gc.mem_free())\nbytearray(%d)\nprint('had it')\n"
     with make(source % 400000) as board:
-        assert int(board.wait_for(r"^free (\d+)$")[1]) < 192 * 1024
+        assert int(board.wait_for(r"^free (\d+)$")[1]) < 256 * 1024
         board.wait_for("MemoryError")
     with make(source % 400000, folder="b", heap="1M") as board:
         board.wait_for("had it")

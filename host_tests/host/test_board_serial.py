@@ -15,7 +15,7 @@ from tools.board.process import Board
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
 PROFILES = ["esp32", "esp32s3", "rpi_pico_w", "rpi_pico2_w"] if LONG else ["esp32"]
-COUNTING = b"import time\nprint('main runs')\nn = 0\nwhile True:\n    n += 1\n    time.sleep_ms(5)\n"
+COUNTING = b"import time\nn = 1\nprint('main runs')\nwhile True:\n    n += 1\n    time.sleep_ms(5)\n"
 
 
 @pytest.fixture(params=PROFILES)
