@@ -65,6 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--board", metavar="PORT", help="run the tests of the firmware on the board on this serial port instead")
     group.addoption("--board-setup", metavar="CODE", default="", help="what the board runs after each soft reset, in MicroPython")
     group.addoption("--board-modules", metavar="FOLDERS", default="", help="folders on the board that hold all modules already")
+    group.addoption("--board-patience", metavar="N", type=float, default=1, help="times the deadline of each test, on a slow board")
     group.addoption("--board-part", metavar="N", type=int, default=1, help="one test in so many")
     group.addoption("--board-title", metavar="WORD", default="board", help="what the results are named by")
 
@@ -93,6 +94,7 @@ class DeviceFile(pytest.File):
             if node.args.args or node.args.kwonlyargs or node.decorator_list:
                 raise self.CollectError(f"{self.path.name}:{node.lineno}: {node.name} may have no parameters and no decorators")
             for kind in self.interpreters(node.name):
+                patience = self.config.getoption("--board-patience") if kind is OnBoard else 1
                 where = self.config.getoption("--board-title") if kind is OnBoard else kind.interpreter
                 yield kind.from_parent(
                     self,
@@ -100,7 +102,7 @@ class DeviceFile(pytest.File):
                     test=node.name,
                     line=node.lineno,
                     heap=str(constants.get("HEAP", DEFAULT_HEAP)),
-                    deadline=float(constants.get("TIMEOUT", DEFAULT_TIMEOUT)),
+                    deadline=float(constants.get("TIMEOUT", DEFAULT_TIMEOUT)) * patience,
                 )
 
     def interpreters(self, test: str) -> "list[type[DeviceItem]]":

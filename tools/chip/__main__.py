@@ -11,6 +11,7 @@ from tools.chip.emulator import SETUP, Chip
 from tools.paths import ROOT
 
 _UNAVAILABLE = 3
+_PATIENCE = "8"  # the emulated chip takes that much longer for an RSA signature than the VM
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
     try:
         with Chip(firmware()) as chip:
             command = [sys.executable, "-m", "pytest", "host_tests/device", "-n", "0", "--board", chip.terminal]
-            command += ["--board-setup", SETUP.read_text(), "--board-title", "cortex-m3"]
+            command += ["--board-setup", SETUP.read_text(), "--board-title", "cortex-m3", "--board-patience", _PATIENCE]
             return subprocess.run([*command, *sys.argv[1:]], cwd=ROOT, check=False).returncode
     except NoChip as error:
         print(error, file=sys.stderr)

@@ -41,11 +41,13 @@ class Chip:
         except OSError as error:
             raise NoChip(f"no emulated chip: qemu-system-arm does not run: {error}") from error
         said: list[str] = []
-        threading.Thread(target=self._listen, args=(self._process, said), daemon=True).start()
+        listener = threading.Thread(target=self._listen, args=(self._process, said), daemon=True)
+        listener.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self.terminal:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
+                listener.join(5)  # for its last words
                 raise NoChip(f"no emulated chip: qemu-system-arm did not start: {' '.join(said).strip()}")
             time.sleep(0.02)
         return self
