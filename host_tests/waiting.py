@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,6 +20,12 @@ def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: f
             return value
         assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
         time.sleep(0.02)
+
+
+def wait_for_write(path: Path) -> None:
+    """Wait until something writes to the file, from this call on."""
+    before = path.stat().st_mtime_ns
+    wait_for(lambda: path.stat().st_mtime_ns != before, f"a write to {path}", 2 * DEADLINE)
 
 
 def wait_for_port(port: int) -> None:

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from serial_client import Session, mpremote
+from waiting import wait_for
 
 from tools.board.boards import VirtualBoard, known_boards
 from tools.board.errors import BoardError
@@ -78,10 +78,7 @@ def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
             assert board.ask("pins") == {"2": 1}
         board.ask("power-cut", at_write=2)
         mpremote(port, "exec", "--no-follow", "with open('file', 'w') as file: file.write('x' * 5000)")
-        deadline = time.monotonic() + 20
-        while "cause: power on" not in (board.folder / "console.log").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: "cause: power on" in (board.folder / "console.log").read_text(), "the cut", 20)
         redpoll("power-cut", "one")
         redpoll("reset", "one")
         redpoll("network", "one", "--delay", "0.1")
@@ -112,10 +109,7 @@ def test_a_board_whose_process_was_killed_can_be_started_again():
     board = VirtualBoard("one")
     board.up("esp32")
     os.kill(json.loads((board.folder / "control.json").read_text())["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while board.is_up():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: not board.is_up(), "the end of its process")
     assert mpremote(board.up(), "exec", "print('again')").endswith("again\n")
 
 

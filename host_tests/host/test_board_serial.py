@@ -10,6 +10,7 @@ import time
 
 import pytest
 from serial_client import BIN, Session, Wire, ampy, mpremote
+from waiting import wait_for, wait_for_write
 
 from tools.board.process import Board
 
@@ -184,10 +185,7 @@ def test_a_client_that_does_not_read_does_not_stop_the_board(board):
         wire.type(b"\r\r")
         before = board.line_count
         wire.type(b"while True: print('x' * 100)\r\r")
-        deadline = time.monotonic() + 30
-        while board.line_count < before + 2000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: board.line_count >= before + 2000, "2000 lines", 30)
         wire.type(b"\x03")
         board.wait_for("KeyboardInterrupt", 20)
 
@@ -330,7 +328,7 @@ def test_a_client_that_is_killed_in_the_middle_of_a_copy_does_not_harm_the_board
         )
         before = board.line_count
         board.wait_for("soft reset", 30, since=before)
-        time.sleep(0.2)
+        wait_for_write(board.image.path)
         client.send_signal(signal.SIGKILL)
         client.wait()
         assert mpremote(board.port, "exec", "print('alive')").endswith("alive\n")

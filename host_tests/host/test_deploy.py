@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_for, wait_for_write
 
 from tools.board.process import Board
 from tools.bundle.archive import Manifest, manifest_of
@@ -210,8 +211,8 @@ def test_a_deployment_that_is_killed_leaves_a_board_that_starts_by_itself(make: 
     command = [sys.executable, "-m", "tools.cli", "deploy", "--port", str(board.port), str(lamp)]
     client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        board.wait_for("raw REPL", 20, since)
-        time.sleep(1)  # somewhere in the middle
+        wait_for(lambda: sum("raw REPL" in line for line in board.lines[since:]) == 2, "the soft reset, after which it is written", 20)
+        wait_for_write(board.image.path)
     finally:
         client.kill()
         client.wait()
