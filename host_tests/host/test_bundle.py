@@ -250,6 +250,15 @@ def test_a_product_comes_with_the_firmware_under_it_as_a_board_has_it(product: P
     assert (bundle.manifest.mpy, bundle.manifest.boards) == (6, ["unix"])
 
 
+def test_every_board_gets_its_board_py_and_what_the_chips_share_also_one_that_is_wired_as_another(product: Path) -> None:
+    for profile in map(Profile.load, Profile.names()):
+        for sources, ending in ((False, "mpy"), (True, "py")):
+            files = contents.collect(product, profile, sources=sources)
+            assert f"board.{ending}" in files and (f"parts.{ending}" in files) == profile.is_chip, profile.name
+    one, other = (contents.collect(product, Profile.load(name)) for name in ("rpi_pico_w", "rpi_pico2_w"))
+    assert one["board.mpy"] == other["board.mpy"]
+
+
 def test_a_product_may_bring_its_own_firmware_and_board(product: Path, key_file: Path, tmp_path: Path) -> None:
     (product / "redpoll" / "port").mkdir(parents=True)
     (product / "redpoll" / "__init__.py").write_text("mine = 1\n")

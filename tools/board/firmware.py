@@ -32,7 +32,7 @@ def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path
 
 def board_folders(profile: Profile) -> list[Path]:
     """Where a board's own modules are: board.py, and for a chip what it shares with the others."""
-    return [profile.folder, *([BOARDS / "common"] if profile.is_chip else [])]
+    return [profile.modules, *([BOARDS / "common"] if profile.is_chip else [])]
 
 
 def is_foreign_port(name: str, profile: Profile) -> bool:

@@ -33,7 +33,8 @@ class Profile:
     """One board. Sizes in bytes; `flash_*` is the part of the flash that is the file system's.
 
     `watchdog_max_ms` is 0 where a watchdog may wait as long as one likes. `firmware` is the table of that name: how MicroPython gets
-    onto the board (`file`, `page`, `how`, and what that way needs); `buy` the board and what is wired to it.
+    onto the board (`file`, `page`, `how`, and what that way needs); `buy` the board and what is wired to it. `modules` is the folder with
+    its board.py: its own, or that of the board which `wired_as` names.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Profile:
     flash_block: int
     flash_program: int
     folder: Path
+    modules: Path
     flash_offset: int = 0
     chip_size: int = 0
     watchdog_max_ms: int = 0
@@ -93,6 +95,7 @@ class Profile:
                 flash_offset=int(flash.get("offset", 0)),
                 chip_size=int(flash.get("chip_size", 0)),
                 folder=path.parent,
+                modules=BOARDS / str(data.get("wired_as", path.parent.name)),
                 watchdog_max_ms=int(data.get("watchdog_max_ms", 0)),
                 network=bool(data.get("network", False)),
                 epoch=int(data.get("epoch", 1970)),
