@@ -21,7 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 
-from tools.bench.results import save
+from tools.bench.processes import cpu_of, known, memory_of
+from tools.bench.results import Results
 from tools.hub import migrations, tables
 from tools.hub.database import make_engine
 from tools.hub.domain.devices import hash_key
@@ -45,8 +46,6 @@ _POLL = 0.02  # seconds between two looks at what is stored
 _CONNECT_SECONDS = 300.0
 _DRAIN_SECONDS = 60.0
 _GAP_SECONDS = 10.0  # how long a number that is not there may still come, when several hubs store
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
     if find_postgres() is None and "postgresql" in databases:
         databases.remove("postgresql")
         print("redpoll bench hub: PostgreSQL is not installed (apt install postgresql); without it", file=sys.stderr)
-    if find_mosquitto() is None or not Path("/proc/self/stat").exists():
+    if find_mosquitto() is None or not known():
         print("redpoll bench hub: it needs Mosquitto (apt install mosquitto), and Linux's /proc for CPU and memory", file=sys.stderr)
         return 2
+    results = Results("hub")
     found = []
     for database in databases:
         for hubs in args.hubs:
@@ -78,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=max(150, Console().width))
     for table in tables_of(found):
         console.print(table)
-    save("hub", {f"{item.database}, {item.hubs} hubs, {item.devices} devices": asdict(item) for item in found})
+    for item in found:
+        item.keep(results)
+    results.save()
     return 1 if any(one.lost or one.twice for item in found for one in (item.steady, item.flood)) else 0
 
 
@@ -112,9 +114,26 @@ class Case:
     steady: Run = field(default_factory=lambda: Run(0, 0, 0, 0, 0, 0, 0, {}, 0))
     flood: Run = field(default_factory=lambda: Run(0, 0, 0, 0, 0, 0, 0, {}, 0))
 
+    @property
+    def title(self) -> str:
+        return f"{self.devices:,} devices, {self.database}, {self.hubs} {'hub' if self.hubs == 1 else 'hubs'}"
+
+    def keep(self, results: Results) -> None:
+        steady, flood = self.steady, self.flood
+        at = f"at {steady.offered:,.0f} messages/s"
+        results.add(self.title, "messages stored, at most", "messages/s", flood.rate)
+        for name, value in (("median", steady.p50), ("99 %", steady.p99), ("worst", steady.worst)):
+            results.add(self.title, f"until stored, {name}", "ms", value * 1000, note=at)
+        for name, value in steady.cpu_us.items():
+            results.add(self.title, f"CPU of a message, {name}", "us", value, note=at)
+        results.add(self.title, "memory of a device in the hub", "KB", self.memory_kb)
+        results.add(self.title, "memory of a hub in the end", "MB", self.hub_mb)
+        results.add(self.title, "lost", "messages", steady.lost + flood.lost)
+        results.add(self.title, "stored twice", "messages", steady.twice + flood.twice)
+
     def line(self) -> str:
         return (
-            f"{self.database}, {self.hubs} hub(s), {self.devices} devices: {self.steady.rate:,.0f}/s at {self.steady.offered:,.0f}/s, "
+            f"{self.title}: {self.steady.rate:,.0f}/s at {self.steady.offered:,.0f}/s, "
             f"p50 {self.steady.p50 * 1000:,.0f} ms, p99 {self.steady.p99 * 1000:,.0f} ms; at most {self.flood.rate:,.0f}/s; "
             f"hub {self.steady.cpu_us['hub']:,.0f} us/message; lost {self.steady.lost + self.flood.lost}"
         )
@@ -321,27 +340,3 @@ class Load:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of CPU of a process, and of the children that it has and had, unless it is this one."""
-    if pid == os.getpid():
-        return time.process_time()
-    total = 0.0
-    for one in [pid, *children_of(pid)]:
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15] if one == pid else fields[11:13])) / _TICK
-    return total
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that this one started and that are there."""
-    with contextlib.suppress(OSError):
-        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
-    return []
-
-
-def memory_of(pid: int) -> int:
-    """Bytes that the process holds in memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

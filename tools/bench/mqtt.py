@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +25,62 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench import peers
-from tools.bench.results import save
+from tools.bench.results import Results
 from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
 from tools.vm import find_vm
 
 HEAP = "512K"
 LARGE_HEAP = "8M"  # while what a client allocates is counted, nothing is collected
-# name: (what it is, messages of a rate at QoS 1, the same at QoS 0, whether it is one of ours, modules on the board)
-CLIENTS: dict[str, tuple[str, int, tuple[str, ...]]] = {
-    "umqtt": ("umqtt.simple 1.3.4", 30, ("lib/umqtt/simple",)),
-    "umqtt-nodelay": ("umqtt.simple, TCP_NODELAY", 4000, ("lib/umqtt/simple",)),
-    "chumicro": ("chumicro-mqtt 0.30.3", 4000, ("peers/chumicro_mqtt/*", "peers/chumicro_sockets/*", "peers/chumicro_timing/*")),
-    "chumicro-nodelay": ("chumicro-mqtt, TCP_NODELAY", 4000, ()),
-    "redpoll-1": ("Redpoll, stop and wait", 8000, ()),
-    "redpoll": (
-        "Redpoll, window of 16",
-        20000,
-        ("lib/umqtt/simple", "firmware/redpoll/net/mqtt", "firmware/redpoll/net/mqtt5", "firmware/redpoll/net/stream"),
-    ),
-    "redpoll-311": (
-        "Redpoll, 3.1.1, window of 16",
-        20000,
-        ("lib/umqtt/simple", "firmware/redpoll/net/mqtt", "firmware/redpoll/net/stream"),
-    ),
-    "bare-1": ("bare loop, stop and wait", 8000, ()),
-    "bare": ("bare loop, window of 16", 20000, ()),
+
+
+@dataclass(frozen=True)
+class Client:
+    """One side of the comparison, by its name in vm_side/mqtt_bench."""
+
+    title: str
+    messages: int  # of one rate at QoS 1
+    modules: tuple[str, ...] = ()  # what it takes on the board, below build/bench
+
+
+_UMQTT = "lib/umqtt/simple"
+_CHUMICRO = ("peers/chumicro_mqtt/*", "peers/chumicro_sockets/*", "peers/chumicro_timing/*")
+_ARDUINO = ("peers/arduino_iot_cloud/*", "peers/senml/*", "vm_side/peers/*")
+_REDPOLL = (_UMQTT, "firmware/redpoll/net/mqtt", "firmware/redpoll/net/stream")
+CLIENTS = {
+    "umqtt": Client("umqtt.simple 1.3.4", 30, (_UMQTT,)),
+    "umqtt-nodelay": Client("umqtt.simple, TCP_NODELAY", 4000, (_UMQTT,)),
+    "arduino": Client("arduino-iot-cloud 1.4.1", 30),
+    "arduino-nodelay": Client("arduino-iot-cloud, TCP_NODELAY", 4000, _ARDUINO),
+    "chumicro": Client("chumicro-mqtt 0.30.3", 4000, _CHUMICRO),
+    "chumicro-nodelay": Client("chumicro-mqtt, TCP_NODELAY", 4000),
+    "redpoll-1": Client("Redpoll, stop and wait", 8000),
+    "redpoll": Client("Redpoll, window of 16", 20000, (*_REDPOLL, "firmware/redpoll/net/mqtt5")),
+    "redpoll-311": Client("Redpoll, 3.1.1, window of 16", 20000, _REDPOLL),
+    "bare-1": Client("bare loop, stop and wait", 8000),
+    "bare": Client("bare loop, window of 16", 20000),
 }
+# those whose small writes wait for each other: seconds for a few messages
+_SLOW = ("umqtt", "arduino")
 # whose smallest heap is looked for, and the vm_side/smallest module that does it: nothing but the client, with a window of 4
-SMALLEST = {"umqtt-nodelay": "umqtt", "chumicro": "chumicro", "redpoll-311": "redpoll_311", "redpoll": "redpoll"}
+SMALLEST = {
+    "umqtt-nodelay": "umqtt",
+    "arduino-nodelay": "arduino",
+    "chumicro": "chumicro",
+    "redpoll-311": "redpoll_311",
+    "redpoll": "redpoll",
+}
 # whose memory is looked at: how a socket is set does not change it
-MEMORY = ("umqtt-nodelay", "chumicro", "redpoll-1", "redpoll", "redpoll-311")
+MEMORY = ("umqtt-nodelay", "arduino-nodelay", "chumicro", "redpoll-1", "redpoll", "redpoll-311")
+# figure: (key in what the VM tells, its heading)
+MEMORY_FIGURES = {
+    "allocated by a publish": ("allocated", "allocated per\npublish"),
+    "heap after import": ("imported", "heap after\nimport"),
+    "heap after 100 messages": ("after_100", "after 100\nmessages"),
+    "heap after 10,000 messages": ("after", "after 10,000\nmessages"),
+    "on the wire, a message": ("wire", "on the wire\nper message"),
+    "bytecode": ("mpy", ".mpy"),
+}
+_MESSAGES = 10_000  # of a look at memory
 _PROTOCOL_5 = ("redpoll-1", "redpoll", "bare", "bare-1")
 _TLS_SLOWER = 2  # fewer messages, so that a run stays short
 
@@ -66,81 +93,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables, write build/bench.json. Returns 0."""
-    if find_mosquitto() is None:
-        print("redpoll bench mqtt: mosquitto is not installed (apt install mosquitto)", file=sys.stderr)
-        return 2
     bench = Bench(peers.bytecode())
     console = Console(width=max(150, Console().width))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        ca, listener = certificates(folder)
-        plain = stack.enter_context(MosquittoProcess())
-        secure = stack.enter_context(MosquittoProcess(listener=listener))
+        places: dict[str, Callable[[str], tuple[int, str]]] = {}
+        if find_mosquitto() is None:
+            print("redpoll bench mqtt: mosquitto is not installed (apt install mosquitto); the embedded broker alone", file=sys.stderr)
+        else:
+            ca, listener = certificates(folder)
+            plain = stack.enter_context(MosquittoProcess())
+            secure = stack.enter_context(MosquittoProcess(listener=listener))
+            places = {"Mosquitto": lambda _: (plain.port, ""), "Mosquitto, TLS": lambda _: (secure.port, str(ca))}
         embedded = stack.enter_context(EmbeddedProcess(folder))
-        ports = {
-            "Mosquitto": lambda _: (plain.port, ""),
-            "Mosquitto, TLS": lambda _: (secure.port, str(ca)),
-            "embedded rumqttd": lambda name: (embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311, ""),
-        }
+        places["embedded rumqttd"] = lambda name: (embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311, "")
+        place = next(iter(places.values()))
         if args.only in (None, "rates"):
             for qos in (1, 0):
-                for broker, place in ports.items():
-                    bench.rates(broker, place, qos, args.repeats)
-                console.print(bench.table_of_rates(qos, tuple(ports)))
+                for broker in places:
+                    bench.rates(broker, places[broker], qos, args.repeats)
+                console.print(bench.table_of_rates(qos, tuple(places)))
         if args.only in (None, "memory"):
-            bench.memory(plain.port)
+            bench.memory(place)
         if args.only in (None, "heap"):
-            bench.smallest(plain.port)
+            bench.smallest(place)
         if args.only != "rates":
             console.print(bench.table_of_memory())
-    bench.save()
+    bench.results.save()
     return 0
 
 
 class Bench:
-    """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: value}}."""
+    """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: value}}, and in `results`."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self.found: dict[str, dict[str, Any]] = {name: {} for name in CLIENTS}
+        self.results = Results("mqtt")
 
     def rates(self, broker: str, place: Callable[[str], tuple[int, str]], qos: int, repeats: int) -> None:
         """Messages/s of each client at this broker, the clients by turns; and the CPU time of a message."""
-        all_rates: dict[str, list[float]] = {name: [] for name in CLIENTS}
+        rates: dict[str, list[float]] = {name: [] for name in CLIENTS}
         cpu: dict[str, list[float]] = {name: [] for name in CLIENTS}
         for _ in range(repeats):
-            for name in CLIENTS:
-                port, ca = place(name)
-                n = CLIENTS[name][1]
-                n = CLIENTS["bare"][1] if qos == 0 else n if name == "umqtt" else n // (_TLS_SLOWER if ca else 1)
+            for name, client in CLIENTS.items():
                 for _ in range(2):
+                    port, ca = place(name)
+                    n = CLIENTS["bare"].messages if qos == 0 else client.messages
+                    n = n if name in _SLOW else n // (_TLS_SLOWER if ca else 1)
                     # rumqttd may have panicked over the last client that left (see tools/hub/rumqttd.py)
                     with contextlib.suppress(subprocess.CalledProcessError):
                         done, seconds = self._measure(name, port, ca, "rate", n, qos)
-                        all_rates[name].append(done["rate"])
+                        rates[name].append(done["rate"])
                         cpu[name].append(seconds * 1e6 / n)
                         break
-                    port, ca = place(name)
-        for name, values in all_rates.items():
+        key = f"{broker}, QoS {qos}"
+        for name, values in rates.items():
+            title = CLIENTS[name].title
+            self.results.add(title, f"rate, {key}", "messages/s", *values, note="" if values else "fails")
             if values:
-                key = f"{broker}, QoS {qos}"
                 spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
                 self.found[name][key] = spread | {"cpu_us": statistics.median(cpu[name])}
+            if name not in _SLOW:  # of those it is mostly their start
+                self.results.add(title, f"CPU of a message, {key}", "us", *cpu[name])
 
-    def memory(self, port: int) -> None:
+    def memory(self, place: Callable[[str], tuple[int, str]]) -> None:
         """Bytes allocated by a publish, the heap after import, connection and 10,000 messages; bytes on the wire."""
-        for name in CLIENTS:
-            if name not in MEMORY:
-                continue
-            n = 10000
-            figures = self._measure(name, port, "", "memory", n, 1)[0]
+        for name in MEMORY:
+            client = CLIENTS[name]
+            port = place(name)[0]
+            figures = self._measure(name, port, "", "memory", _MESSAGES, 1)[0]
             few, more = 100, 400
             figures["wire"] = (self._wire(name, port, more) - self._wire(name, port, few)) / (more - few)
-            figures["mpy"] = sum(file.stat().st_size for module in CLIENTS[name][2] for file in peers.target("").glob(f"{module}.mpy"))
-            figures["messages"] = n
+            if client.modules:
+                figures["mpy"] = sum(file.stat().st_size for module in client.modules for file in peers.target("").glob(f"{module}.mpy"))
             self.found[name]["memory"] = figures
+            for title, (key, _) in MEMORY_FIGURES.items():
+                if key in figures:
+                    self.results.add(client.title, title, "bytes", figures[key])
 
-    def smallest(self, port: int) -> None:
+    def smallest(self, place: Callable[[str], tuple[int, str]]) -> None:
         """KB of the smallest heap in which connect, subscribe and 500 messages at QoS 1 pass."""
         for name, module in SMALLEST.items():
             low, high = 4, 256
@@ -148,11 +180,13 @@ class Bench:
                 middle = (low + high) // 2
                 try:
                     # collecting often keeps a small heap in one piece; a board that is short of memory does the same
-                    self._run(f"import gc; gc.threshold(4096); import small_{module}; small_{module}.run({port})", f"{middle}K")
+                    code = f"import gc; gc.threshold(4096); import small_{module}; small_{module}.run({place(name)[0]})"
+                    self._run(code, f"{middle}K")
                     high = middle
                 except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                     low = middle
             self.found[name]["smallest_kb"] = high
+            self.results.add(CLIENTS[name].title, "smallest heap", "KB", high)
 
     def _wire(self, name: str, port: int, n: int) -> int:
         with relay(port) as (relayed, count):
@@ -183,7 +217,7 @@ class Bench:
         for broker in brokers:
             table.add_column(broker, justify="right", no_wrap=True)
         table.add_column("CPU us/message", justify="right")
-        for name, (title, *_) in CLIENTS.items():
+        for name, client in CLIENTS.items():
             row = []
             for broker in brokers:
                 figures = self.found[name].get(f"{broker}, QoS {qos}")
@@ -195,30 +229,22 @@ class Bench:
                 row.append(f"{figures['median']:,.0f} {spread:>13} {figures['median'] / bare['median']:>4.0%}")
             cpu = self.found[name].get(f"{brokers[0]}, QoS {qos}", {}).get("cpu_us")
             # of a client that takes seconds for a few messages it is mostly its start
-            table.add_row(title, *row, "" if cpu is None or name == "umqtt" else f"{cpu:,.1f}")
+            table.add_row(client.title, *row, "" if cpu is None or name in _SLOW else f"{cpu:,.1f}")
         return table
 
     def table_of_memory(self) -> Table:
         """Memory, wire and code."""
         table = Table(title="QoS 1 on the 64-bit VM, .mpy: bytes")
-        headings = ("client", "allocated per\npublish", "heap after\nimport", "after 100\nmessages", "after 10,000\nmessages")
-        for heading in (*headings, "on the wire\nper message", ".mpy", "smallest heap\nKB"):
-            table.add_column(heading, justify="left" if heading == "client" else "right")
-        for name, (title, *_) in CLIENTS.items():
+        table.add_column("client")
+        for heading in (*[heading for _, heading in MEMORY_FIGURES.values()], "smallest heap\nKB"):
+            table.add_column(heading, justify="right")
+        for name, client in CLIENTS.items():
             figures = self.found[name].get("memory", {})
             smallest = self.found[name].get("smallest_kb")
-            if not figures and smallest is None:
-                continue
-            keys = ("allocated", "imported", "after_100", "after", "wire", "mpy")
-            row = [f"{figures[key]:,.0f}" if figures.get(key) is not None else "" for key in keys]
-            if not figures.get("mpy"):
-                row[-1] = ""
-            table.add_row(title, *row, "" if smallest is None else str(smallest))
+            if figures or smallest is not None:
+                row = [f"{figures[key]:,.0f}" if key in figures else "" for key, _ in MEMORY_FIGURES.values()]
+                table.add_row(client.title, *row, "" if smallest is None else str(smallest))
         return table
-
-    def save(self) -> None:
-        """Add the figures to build/bench.json."""
-        save("mqtt", self.found)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ PINNED = (
     "chumicro-timing==0.8.4",
     "chumicro-config==0.7.7",
     "chumicro-msgpack==0.2.7",
+    "arduino-iot-cloud==1.4.1",
+    "micropython-senml==0.1.1",
 )
 
 
@@ -25,7 +27,9 @@ def bytecode() -> str:
         subprocess.run([*command, "--upgrade", *PINNED], check=True, stderr=subprocess.DEVNULL)
         stamp.write_text(" ".join(PINNED))
     ours = ROOT / "tools" / "vm_side"
-    folders = {FIRMWARE: "firmware", LIB: "lib", sources: "peers", ours: "vm_side", ours / "smallest": "vm_side/smallest"}
+    folders = {FIRMWARE: "firmware", LIB: "lib", sources: "peers", ours: "vm_side"}
+    # what a peer needs and PyPI does not have, and what looks for the smallest heap
+    folders |= {ours / name: f"vm_side/{name}" for name in ("peers", "smallest")}
     for source, name in folders.items():
         # some of a peer's modules are for another Python
         compile_tree(source, target(name), name, keep_going=True)

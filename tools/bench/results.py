@@ -1,17 +1,78 @@
-"""build/bench.json: the figures of every measurement, by its name."""
+"""build/bench.json: a list of figures, each with the same fields, whichever measurement it is of."""
 
+import contextlib
 import json
-from typing import Any
+import os
+import platform
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from tools.paths import BUILD
 
 RESULTS = BUILD / "bench.json"
 
 
-def save(name: str, figures: dict[str, dict[str, Any]]) -> None:
-    """Add figures, {what was measured: {figure: value}}; those of before that are not among them stay."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    old = kept.get(name, {})
-    kept[name] = old | {key: old.get(key, {}) | found for key, found in figures.items()}
-    RESULTS.write_text(json.dumps(kept, indent=1))
+@dataclass(frozen=True)
+class Figure:
+    """One figure. `median`, `min` and `max` are None where it could not be had, and `note` says why."""
+
+    bench: str  # NAME of the `redpoll bench NAME` that measured it
+    name: str  # what it is of: a client, an agent, a number of devices
+    figure: str
+    unit: str
+    median: float | None
+    min: float | None
+    max: float | None
+    repeats: int
+    note: str
+    machine: str
+    load_before: float  # load average of the machine before the measurement
+
+
+class Results:
+    """The figures of one measurement, in the order in which they are added."""
+
+    def __init__(self, bench: str) -> None:
+        """`bench`: NAME of `redpoll bench NAME`. Make it before the measurement begins: it takes the machine's load."""
+        self._bench = bench
+        self._machine = machine()
+        self._load = round(os.getloadavg()[0], 2)
+        self._found: list[Figure] = []
+
+    def add(self, name: str, figure: str, unit: str, *values: float, note: str = "") -> None:
+        """Keep a figure with all values that were measured of it. Without any it counts as not to be had, and `note` says why."""
+        median, low, high = (statistics.median(values), min(values), max(values)) if values else (None, None, None)
+        self._found.append(Figure(self._bench, name, figure, unit, median, low, high, len(values), note, self._machine, self._load))
+
+    def save(self) -> None:
+        """Put them into build/bench.json in place of those of the same bench, name and figure; what another version wrote there goes."""
+        RESULTS.parent.mkdir(exist_ok=True)
+        kept = {}
+        with contextlib.suppress(ValueError):
+            kept = {_key(figure): figure for figure in read()}
+        kept |= {_key(figure): figure for figure in self._found}
+        RESULTS.write_text(json.dumps([asdict(figure) for figure in kept.values()], indent=1) + "\n")
+
+
+def read() -> list[Figure]:
+    """What build/bench.json holds, nothing when there is none. ValueError for one that another version has written."""
+    if not RESULTS.exists():
+        return []
+    try:
+        return [Figure(**entry) for entry in json.loads(RESULTS.read_text())]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{RESULTS}: another version has written it ({error}); measure again") from error
+
+
+def machine() -> str:
+    """What the figures were measured on: system, processor, cores."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next((line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+    return f"{platform.system()} {platform.machine()}, {model}, {os.cpu_count()} cores"
+
+
+def _key(figure: Figure) -> tuple[str, str, str]:
+    return figure.bench, figure.name, figure.figure

@@ -5,6 +5,7 @@ import json
 import subprocess
 import tempfile
 
+from tools.bench.results import Results
 from tools.paths import FIRMWARE, ROOT
 from tools.vm import find_vm
 
@@ -53,7 +54,10 @@ def years(erases_a_day: float, blocks: int = 1) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table: years with the erases spread evenly, and of the most worn block. Exit 1 when that is below ten years."""
+    """Print the table and add it to build/bench.json: years with the erases spread evenly, and of the most worn block.
+
+    Exit 1 when that is below ten years.
+    """
     blocks, progsize = BOARDS[args.board]
     used = args.used * 1024
     print(
@@ -62,13 +66,19 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{'':24}{'hold':>6} {'erases/day':>11} {'programs/day':>13} {'KiB/day':>9} {'years':>8} {'worst block':>12}")
     worn = False
+    results = Results("wear")
     for name, scenario in SCENARIOS.items():
         for hold in args.hold:
             case = {"blocks": blocks, "progsize": progsize, "used": used, "every": args.every, "size": args.size}
             found = measure(case | {"hold": hold, "days": args.days, "boots": args.boots} | scenario)
             erases = found["erases"] / args.days
-            last = years(found["worst"] / args.days)
+            even, last = years(erases, found["free"]), years(found["worst"] / args.days)
+            title = f"{args.board}, {name}, spool_hold {hold} s"
+            results.add(title, "erases", "blocks/day", erases)
+            results.add(title, "spread evenly", "years", even)
+            results.add(title, "worst block", "years", last)
             worn |= last < 10
             row = f"{name:24}{hold:>4} s {erases:>11,.0f} {found['programs'] / args.days:>13,.0f} "
             print(row + f"{found['programmed'] / args.days / 1024:>9,.0f} {years(erases, found['free']):>8,.0f} {last:>12,.0f}")
+    results.save()
     return 1 if worn else 0

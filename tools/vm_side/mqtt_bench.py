@@ -85,6 +85,39 @@ class UmqttNoDelay(Umqtt):
     NODELAY = True
 
 
+class Arduino:
+    """It always speaks TLS; where there is none to speak, that is taken out of it. Its package loads its agent too."""
+
+    NODELAY = False
+
+    def __init__(self, port, ca):
+        from arduino_iot_cloud import umqtt
+
+        if self.NODELAY:
+            umqtt.socket = NoDelay()
+        self.imported = heap()
+        parameters = {}
+        if ca:
+            import ssl
+
+            with open(ca, "rb") as file:
+                parameters = {"verify_mode": ssl.CERT_REQUIRED, "cadata": file.read(), "server_hostname": "localhost"}
+        else:
+            umqtt.ssl.wrap_socket = lambda sock, _: sock
+        self._client = umqtt.MQTTClient("bench", "localhost", port, parameters, keepalive=60)
+        self._client.connect()
+
+    def publish(self, message, qos):
+        self._client.publish(TOPIC, message, False, qos)
+
+    def flush(self):
+        pass
+
+
+class ArduinoNoDelay(Arduino):
+    NODELAY = True
+
+
 class Chumicro:
     NODELAY = False
 
@@ -256,6 +289,8 @@ TOPIC_TEXT = TOPIC.decode()
 CLIENTS = {
     "umqtt": Umqtt,
     "umqtt-nodelay": UmqttNoDelay,
+    "arduino": Arduino,
+    "arduino-nodelay": ArduinoNoDelay,
     "chumicro": Chumicro,
     "chumicro-nodelay": ChumicroNoDelay,
     "redpoll-1": RedpollStopAndWait,
