@@ -6,13 +6,11 @@ import datetime
 import ipaddress
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench import peers
+from tools.bench.relay import relay
 from tools.bench.results import Results
 from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
 from tools.vm import find_vm
@@ -245,44 +244,6 @@ class Bench:
                 row = [f"{figures[key]:,.0f}" if key in figures else "" for key, _ in MEMORY_FIGURES.values()]
                 table.add_row(client.title, *row, "" if smallest is None else str(smallest))
         return table
-
-
-@contextlib.contextmanager
-def relay(port: int) -> Iterator[tuple[int, Callable[[], int]]]:
-    """A port that passes one connection on, and a function that gives the bytes that went through, both ways."""
-    passed = [0]
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                passed[0] += len(data)
-                target.sendall(data)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            near = server.accept()[0]
-            far = socket.create_connection(("127.0.0.1", port))
-            with near, far:
-                for end in (near, far):
-                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                back = threading.Thread(target=pump, args=(far, near), daemon=True)
-                back.start()
-                pump(near, far)
-                back.join(5)
-
-    def count() -> int:
-        thread.join(10)
-        return passed[0]
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield server.getsockname()[1], count
-    finally:
-        server.close()
 
 
 def certificates(folder: Path) -> tuple[Path, str]:

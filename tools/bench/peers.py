@@ -19,21 +19,28 @@ PINNED = (
 
 
 def bytecode() -> str:
-    """MICROPYPATH with our modules, umqtt.simple, the peers and tools/vm_side, all .mpy. Fetches the peers that are missing."""
+    """MICROPYPATH with our modules, umqtt.simple, tools/vm_side and the peers, all .mpy. Fetches the peers that are missing."""
     sources = BUILD / "peers" / "source"
     stamp = BUILD / "peers" / "pinned"
     if not stamp.exists() or stamp.read_text() != " ".join(PINNED):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(sources)]
         subprocess.run([*command, "--upgrade", *PINNED], check=True, stderr=subprocess.DEVNULL)
         stamp.write_text(" ".join(PINNED))
-    ours = ROOT / "tools" / "vm_side"
-    folders = {FIRMWARE: "firmware", LIB: "lib", sources: "peers", ours: "vm_side"}
+    sides = ROOT / "tools" / "vm_side"
     # what a peer needs and PyPI does not have, and what looks for the smallest heap
-    folders |= {ours / name: f"vm_side/{name}" for name in ("peers", "smallest")}
+    return _compiled({sources: "peers"} | {sides / name: f"vm_side/{name}" for name in ("peers", "smallest")}) + ":" + ours()
+
+
+def ours() -> str:
+    """MICROPYPATH with our modules, umqtt.simple and tools/vm_side, all .mpy."""
+    return _compiled({FIRMWARE: "firmware", LIB: "lib", ROOT / "tools" / "vm_side": "vm_side"}) + ":.frozen"
+
+
+def _compiled(folders: dict[Path, str]) -> str:
     for source, name in folders.items():
         # some of a peer's modules are for another Python
         compile_tree(source, target(name), name, keep_going=True)
-    return ":".join([*(str(target(name)) for name in folders.values()), ".frozen"])
+    return ":".join(str(target(name)) for name in folders.values())
 
 
 def target(name: str) -> Path:

@@ -8,6 +8,8 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 from tools.paths import BUILD
 
 RESULTS = BUILD / "bench.json"
@@ -45,6 +47,18 @@ class Results:
         median, low, high = (statistics.median(values), min(values), max(values)) if values else (None, None, None)
         self._found.append(Figure(self._bench, name, figure, unit, median, low, high, len(values), note, self._machine, self._load))
 
+    def table(self, title: str, names: tuple[str, ...]) -> Table:
+        """One row a figure, one column each of these names: median, and the spread where there is one."""
+        table = Table(title=f"{title}; load before {self._load:.1f}")
+        table.add_column("")
+        for name in names:
+            table.add_column(name, justify="right")
+        found = {(figure.name, figure.figure): figure for figure in self._found}
+        for kind, unit in dict.fromkeys((figure.figure, figure.unit) for figure in self._found):
+            cells = [found.get((name, kind)) for name in names]
+            table.add_row(f"{kind}, {unit}", *["" if figure is None else shown(figure) for figure in cells])
+        return table
+
     def save(self) -> None:
         """Put them into build/bench.json in place of those of the same bench, name and figure; what another version wrote there goes."""
         RESULTS.parent.mkdir(exist_ok=True)
@@ -63,6 +77,22 @@ def read() -> list[Figure]:
         return [Figure(**entry) for entry in json.loads(RESULTS.read_text())]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{RESULTS}: another version has written it ({error}); measure again") from error
+
+
+def shown(figure: Figure) -> str:
+    """The median, with the spread where there is one; where there is no figure, why."""
+    if figure.median is None or figure.min is None or figure.max is None:
+        return figure.note
+    if figure.repeats == 1:
+        return number(figure.median)
+    return f"{number(figure.median)} ({number(figure.min)}-{number(figure.max)})"
+
+
+def number(value: float) -> str:
+    """With three digits at least, as many as matter: 0.0312, 4.27, 38.1, 1,204."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def machine() -> str:

@@ -42,7 +42,9 @@ class Starts:
         return found
 
     def stages(self, features: FeatureSet) -> dict[str, Any]:
-        """{"stages": {stage: bytes of live heap}, "modules": names that were loaded} of a first start with heap to spare."""
+        """A first start with heap to spare -> {"stages": {stage: bytes of live heap}, "peak": the most of all turns of the loop,
+        "modules": names that were loaded}.
+        """
         with tempfile.TemporaryDirectory(prefix="size-") as name:
             said = self._start(features, Path(name), _AMPLE)
         if said is None:

@@ -1,0 +1,262 @@
+"""The whole agent on the MicroPython VM: start to first acknowledged telemetry, idle CPU, heap, bytes on the wire, a broker that restarts.
+
+Beside it runs the agent of arduino-iot-cloud with the same four readings, without its TLS, its thing id from a retained message and with
+stand-ins for two modules that PyPI does not have (tools/vm_side/peers); and a bare loop, which is what VM and network leave to any agent.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+from rich.console import Console
+
+from tools.bench import peers, processes
+from tools.bench.program import Program, ProgramError
+from tools.bench.relay import relay
+from tools.bench.results import Results
+from tools.hub.process import EmbeddedProcess, HubProcess, MosquittoProcess, find_mosquitto
+from tools.size.sets import feature_sets
+from tools.size.start import MESSAGES, Starts
+from tools.vm import find_vm
+from tools.vm32 import find_vm32
+
+MQTT, HTTP, ARDUINO, BARE = "Redpoll, MQTT 5", "Redpoll, HTTP", "arduino-iot-cloud 1.4.1", "bare loop"
+ASLEEP = "sleep_ms alone"  # which this VM leaves 2,000 times a second; a board does not
+_EVERY = 30  # seconds between readings of an idle agent
+_SETTLE = 3.0  # seconds after its first message until an agent counts as idle
+_OUTAGE = 1.0  # seconds that the broker is away
+_FEW, _MANY = 20, 220  # messages of the two runs whose difference is told of the wire and of CPU
+_MANY_OF_ARDUINO = 70  # which looks 50 ms for what has come before each
+_MESSAGES = 30  # until the heap of an agent is at rest
+_DISCOVERY = b"\x81\xa2\x00\x68thing_id\x03\x65bench"  # what Arduino's cloud tells a new device: SenML in CBOR
+_PARTS = ("start", "idle", "wire", "restart", "heap")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `redpoll bench agent`."""
+    parser.add_argument("--repeats", type=int, default=5, help="of each start and each restart of the broker; the median counts (5)")
+    parser.add_argument("--seconds", type=float, default=20, help="that an idle agent is watched (20)")
+    parser.add_argument("--only", choices=_PARTS, help="one part of it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table, write build/bench.json. Returns 0."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, broker(Path(folder)) as server:
+        with HubProcess(Path(folder, "hub"), broker=f"mqtt://127.0.0.1:{server.port}") as hub:
+            bench = Bench(Path(folder), server, hub, Results("agent"))
+            parts = {
+                "start": lambda: bench.starts(args.repeats),
+                "idle": lambda: bench.idle(args.seconds),
+                "wire": bench.wire,
+                "restart": lambda: bench.restarts(args.repeats),
+                "heap": bench.heaps,
+            }
+            for name, measure in parts.items():
+                if args.only in (None, name):
+                    measure()
+        console = Console(width=max(150, Console().width))
+        console.print(
+            bench.results.table("The whole agent on the MicroPython VM: median (least-most)", (MQTT, HTTP, ARDUINO, BARE, ASLEEP))
+        )
+        bench.results.save()
+    return 0
+
+
+@contextlib.contextmanager
+def broker(folder: Path) -> Iterator[MosquittoProcess | EmbeddedProcess]:
+    """Mosquitto, or without it the embedded broker."""
+    if find_mosquitto() is None:
+        print("redpoll bench agent: mosquitto is not installed (apt install mosquitto); on the embedded broker", file=sys.stderr)
+    with MosquittoProcess() if find_mosquitto() else EmbeddedProcess(folder) as server:
+        yield server
+
+
+class Bench:
+    """Starts agents against a broker and a hub, and keeps what it finds in `results`."""
+
+    def __init__(self, folder: Path, server: MosquittoProcess | EmbeddedProcess, hub: HubProcess, results: Results) -> None:
+        self.results = results
+        self._folder = folder
+        self._server = server
+        self._hub = hub
+        self._path = peers.bytecode()
+        self._port_311 = server.port_311 if isinstance(server, EmbeddedProcess) else server.port
+        self._known: dict[str, Path] = {}  # transport -> folder of an agent that has registered
+
+    def starts(self, repeats: int) -> None:
+        """Milliseconds from the start of the VM's process until the first telemetry is acknowledged."""
+        found: dict[str, list[float]] = {}
+        for _ in range(repeats):
+            for name in (MQTT, HTTP):
+                found.setdefault(f"{name}/first", []).append(self._start(name, self._new(name)))
+                found.setdefault(name, []).append(self._start(name, self._registered(name)))
+            for name in (ARDUINO, BARE):
+                found.setdefault(name, []).append(self._start(name, self._folder))
+        for name in (MQTT, HTTP, ARDUINO, BARE):
+            self.results.add(name, "start until telemetry is acknowledged", "ms", *found[name])
+        for name in (MQTT, HTTP):
+            self.results.add(name, "the same with registration", "ms", *found[f"{name}/first"])
+
+    def idle(self, seconds: float) -> None:
+        """Part of a core that an agent takes whose next reading is not due."""
+        names = (MQTT, HTTP, ARDUINO, BARE, ASLEEP)
+        if not processes.known():
+            for name in names:
+                self.results.add(name, "idle CPU", "% of a core", note="this system does not tell")
+            return
+        with contextlib.ExitStack() as stack:
+            programs = {}
+            for name in names:
+                programs[name] = stack.enter_context(self._program(name, self._place(name), every=_EVERY, messages=0))
+                programs[name].told("acknowledged")
+            time.sleep(_SETTLE)
+            before = {name: processes.exact_cpu_of(program.pid) for name, program in programs.items()}
+            started = time.perf_counter()
+            time.sleep(seconds)
+            took = time.perf_counter() - started
+            for name, program in programs.items():
+                used = processes.exact_cpu_of(program.pid) - before[name]
+                self.results.add(name, "idle CPU", "% of a core", 100 * used / took, note=f"{took:.0f} s")
+
+    def wire(self) -> None:
+        """Bytes that a message of telemetry takes, both ways, and the CPU time of one."""
+        for name in (MQTT, HTTP, ARDUINO):
+            messages = (_FEW, _MANY_OF_ARDUINO if name == ARDUINO else _MANY)
+            few, many = (self._run_of(name, n) for n in messages)
+            count = messages[1] - messages[0]
+            body = many["body"]
+            self.results.add(name, "body of a message", "bytes", body)
+            self.results.add(name, "on the wire, a message", "bytes", (many["wire"] - few["wire"]) / count)
+            self.results.add(name, "the bare packet", "bytes", self._bare(name, body))
+            if processes.known():
+                self.results.add(name, "CPU of a message", "us", (many["cpu"] - few["cpu"]) / count * 1e6)
+
+    def restarts(self, repeats: int) -> None:
+        """Seconds from when a broker that was killed listens again until telemetry is acknowledged again."""
+        found: dict[str, list[float]] = {MQTT: [], ARDUINO: []}
+        for _ in range(repeats):
+            with contextlib.ExitStack() as stack:
+                programs = {name: stack.enter_context(self._program(name, self._place(name), every=0.2, messages=0)) for name in found}
+                for program in programs.values():
+                    program.told("acknowledged")
+                self._server.stop()
+                time.sleep(_OUTAGE)
+                self._server.start()
+                listening = time.perf_counter()
+                self._discover()
+                for name, program in programs.items():
+                    with contextlib.suppress(ProgramError):
+                        found[name].append(program.told("acknowledged", since=listening)[0] - listening)
+        note = f"away for {_OUTAGE:g} s"
+        for name, values in found.items():
+            self.results.add(name, "back after the broker", "s", *values, note=note if values else "does not come back within 30 s")
+        self.results.add(HTTP, "back after the broker", "s", note="needs no broker")
+
+    def heaps(self) -> None:
+        """Live heap at rest and the most of it, and the smallest heap, on both VMs."""
+        control = next(features for features in feature_sets() if features.name == "control")
+        machines = {"64-bit VM": [str(find_vm())]} | ({"32-bit VM": vm32} if (vm32 := find_vm32()) else {})
+        for machine, vm in machines.items():
+            starts = Starts(vm, self._hub)
+            found = starts.stages(control)
+            self.results.add(MQTT, f"heap at rest, {machine}", "bytes", found["stages"]["done"], note=f"after {MESSAGES} messages")
+            self.results.add(MQTT, f"heap at its peak, {machine}", "bytes", found["peak"], note="live, after collection")
+            self.results.add(MQTT, f"smallest heap, {machine}", "KB", starts.smallest(control, registered=False))
+        with self._program(ARDUINO, self._folder, every=0, messages=_MESSAGES, sync=True, heap="4M") as program:
+            _, said = program.told("rest")
+        self.results.add(ARDUINO, "heap at rest, 64-bit VM", "bytes", said["rest"], note=f"after {_MESSAGES} messages")
+        self.results.add(ARDUINO, "heap at its peak, 64-bit VM", "bytes", said["peak"], note="live, after collection")
+        self.results.add(ARDUINO, "smallest heap, 64-bit VM", "KB", self._smallest_of_arduino(said["peak"] // 1024))
+        if "32-bit VM" in machines:
+            for figure, unit in (("heap at rest", "bytes"), ("heap at its peak", "bytes"), ("smallest heap", "KB")):
+                self.results.add(ARDUINO, f"{figure}, 32-bit VM", unit, note="that VM has no module ssl")
+
+    def _smallest_of_arduino(self, live: int) -> int:
+        low, high = live // 2, 2 * live
+        while high - low > 1:
+            middle = (low + high) // 2
+            try:
+                with self._program(ARDUINO, self._folder, every=0, messages=_MESSAGES, sync=True, heap=f"{middle}K") as program:
+                    program.told("rest", 20)
+                high = middle
+            except ProgramError:
+                low = middle
+        return high
+
+    def _run_of(self, name: str, messages: int) -> dict[str, Any]:
+        # what so many messages took: body (bytes), wire (bytes), cpu (s)
+        target = self._hub_port if name == HTTP else self._port_311 if name == ARDUINO else self._server.port
+        with relay(target) as (port, count):
+            through = {"hub_url": f"http://127.0.0.1:{port}/xyte"} if name == HTTP else {"mqtt_hub_url": f"mqtt://127.0.0.1:{port}"}
+            case = {"port": port, "sync": True} if name == ARDUINO else through
+            with self._program(name, self._place(name), every=0 if name == ARDUINO else _EVERY, messages=messages, **case) as program:
+                _, said = program.told("rest")
+                said["cpu"] = processes.exact_cpu_of(program.pid) if processes.known() else 0
+            said["wire"] = count()
+        return said
+
+    @property
+    def _hub_port(self) -> int:
+        return int(self._hub.url.rpartition(":")[2])
+
+    def _bare(self, name: str, body: int) -> int:
+        """Bytes of the smallest packet that brings such a body to the same topic or path, and of its acknowledgement."""
+        if name == HTTP:
+            path = f"/xyte/v1/devices/{uuid.UUID(int=0)}/telemetry"
+            request = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._hub_port}\r\nContent-Length: {body}\r\n\r\n"
+            return len(request) + body + len("HTTP/1.1 204 No Content\r\n\r\n")
+        topic = "/a/t/bench/e/o" if name == ARDUINO else f"v1/device/{uuid.UUID(int=0)}/telemetry"
+        rest = 2 + len(topic) + 2 + body  # MQTT 3.1.1 §3.3: topic, packet identifier, payload
+        return 1 + (1 if rest < 128 else 2) + rest + 4  # §3.4: PUBACK
+
+    def _start(self, name: str, folder: Path) -> float:
+        with self._program(name, folder, every=_EVERY, messages=0) as program:
+            return (program.told("acknowledged")[0] - program.started) * 1000
+
+    def _program(self, name: str, folder: Path, heap: str = "512K", **case: Any) -> Program:
+        kind = {ARDUINO: "arduino", BARE: "bare", ASLEEP: "asleep"}.get(name, "redpoll")
+        if kind != "redpoll":
+            case = {"port": self._port_311 if name == ARDUINO else self._server.port, "sync": False} | case
+        if name == ARDUINO:
+            self._discover()
+        return Program([str(find_vm())], f"import agent_bench; agent_bench.{kind}({case!r})", folder, self._path, heap)
+
+    def _discover(self) -> None:
+        async def retain() -> None:
+            async with aiomqtt.Client("127.0.0.1", self._port_311) as client:
+                await client.publish("/a/d/bench/e/i", _DISCOVERY, qos=1, retain=True)
+
+        asyncio.run(retain())
+
+    def _place(self, name: str) -> Path:
+        return self._registered(name) if name in (MQTT, HTTP) else self._folder
+
+    def _new(self, name: str) -> Path:
+        """A folder with the settings of a device that the hub does not know yet."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        transport = "http" if name == HTTP else "mqtt"
+        settings = {
+            "entry": self._hub.entry_url,
+            "sn": uuid.uuid4().hex,
+            "hardware_key": "bench",
+            "transport": transport,
+            "watchdog": False,
+        }
+        (folder / "settings.json").write_text(json.dumps(settings))
+        return folder
+
+    def _registered(self, name: str) -> Path:
+        """A folder of a device that the hub knows."""
+        if name not in self._known:
+            self._known[name] = self._new(name)
+            self._start(name, self._known[name])
+        return self._known[name]
