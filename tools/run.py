@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tools import keys
+from tools.board.command import add_attach
 from tools.board.errors import BoardError
+from tools.board.firmware import check_main
 from tools.board.process import Board
 from tools.bundle.command import build
 from tools.hub.authority import CA_FILE
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transport", choices=("mqtt", "http"), default="mqtt", help="how the board talks to the hub")
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop then, and say whether all went well")
     parser.add_argument("--until-done", action="store_true", help="stop as soon as all has happened")
-    parser.add_argument("--main", type=Path, metavar="FILE", help="the product, instead of firmware/main.py")
+    parser.add_argument(
+        "--main", type=Path, metavar="FILE|FOLDER", help="the product, instead of firmware/main.py: its main.py or its folder"
+    )
+    add_attach(parser)
     parser.add_argument("--broker", default="embedded:0", help="as `redpoll hub` takes it (default: embedded on a free port)")
     parser.add_argument("--bad-update", action="store_true", help="the update is one that fails when it starts, and is rolled back")
     parser.add_argument("--no-tls", action="store_true", help="plain HTTP and MQTT")
@@ -49,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C, or for --for seconds and then judge: 0 only when everything the demonstration promises has happened."""
     console = Console(highlight=False)
+    if args.main is not None:
+        try:
+            check_main(args.main)
+        except BoardError as error:
+            console.print(Text(str(error), style="red"))
+            return 2
     folder = BUILD / "run" / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True)
     good = True
@@ -92,7 +103,10 @@ def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse
         main = product.main
         # with a terminal it stays on when its program fails, as a board does
         more = {"heap": HEAP, "terminal": folder / "serial"}
-    with Board(folder / "board", settings, main=main, files=files, on_line=view.console_line, **more) as board:
+    board = Board(folder / "board", settings, main=main, files=files, on_line=view.console_line, **more)
+    for part in args.attach or ():
+        board.wired.attach(part)
+    with board:
         for work in (view.follow, demonstration.direct):
             threading.Thread(target=work, daemon=True).start()
         deadline = None if args.seconds is None else time.monotonic() + args.seconds

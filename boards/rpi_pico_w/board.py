@@ -4,11 +4,11 @@ from parts import Parts
 
 
 def _chip_temperature():
-    adc = getattr(machine, "ADC", None)
-    if not adc:
+    channel = getattr(machine.ADC, "CORE_TEMP", None)
+    if channel is None:
         return None  # the virtual board has none
     # a diode on the last channel: 0.706 V at 27 degrees, 1.721 mV less for each degree more
-    volts = adc(adc.CORE_TEMP).read_u16() * 3.3 / 65535
+    volts = machine.ADC(channel).read_u16() * 3.3 / 65535
     return round((27 - (volts - 0.706) / 0.001721) * 10) / 10
 
 

@@ -318,3 +318,14 @@ def test_each_chip_board_has_what_flashing_needs():
         if profile.partitions:
             assert profile.partitions[-1].name == "vfs" and ends == profile.chip_size
             assert (profile.partitions[-1].offset, profile.partitions[-1].size) == (profile.flash_offset, profile.flash_size)
+
+
+def test_timers_and_interrupts_come_while_the_program_waits_for_its_sockets(make):
+    with Session(make().port) as run:
+        run("import machine, select, socket\nn = []\npoll = select.poll()")
+        run("poll.register(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), select.POLLIN)")
+        run("t = machine.Timer(0)\nt.init(mode=machine.Timer.ONE_SHOT, period=20, callback=lambda t: n.append(1))")
+        assert run("for _ in poll.ipoll(100):\n pass\nprint(n)") == "[1]\n"
+        run("t.init(mode=machine.Timer.ONE_SHOT, period=20, callback=lambda t: n.append(2))")
+        run("poll.poll(100)")
+        assert run("print(n)") == "[1, 2]\n"

@@ -125,3 +125,24 @@ def test_the_firmwares_tests_pass_over_the_serial_port(profile, tests, figure):
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     assert ran.returncode == 0, ran.stdout[-8000:]
     figure(f"{profile}: {ran.stdout.strip().splitlines()[-1]}")
+
+
+def test_sensors_and_voltages_are_wired_to_a_board_that_stays_and_change_while_it_runs():
+    port = redpoll("up", "one", "--profile", "esp32", "--attach", "aht20,temperature=25").strip()
+    measure = "bus.writeto(0x38, b'\\xac\\x33\\x00'); time.sleep_ms(100); raw = bus.readfrom(0x38, 7); print(raw[3] & 15, raw[4])"
+    with Session(port) as run:
+        run("import machine, time\nbus = machine.I2C(0)\nadc = machine.ADC(machine.Pin(34), atten=3)")
+        assert run("print(bus.scan())") == "[56]\n"
+        run("bus.writeto(0x38, b'\\xbe\\x08\\x00')")
+        assert run("print(bus.readfrom(0x38, 1)[0] & 8)") == "8\n"
+        assert run(measure) == "6 0\n"  # (25 + 50) / 200 of 20 bits
+        redpoll("attach", "one", "aht20,temperature=-50")
+        assert run(measure) == "0 0\n"
+        assert run("print(adc.read_u16())") == "0\n"
+        redpoll("volts", "one", "34", "1.5")
+        assert run("print(adc.read_uv())") == "1500000\n"
+        redpoll("detach", "one", "aht20")
+        assert "ENODEV" in run("try:\n bus.readfrom(0x38, 1)\nexcept OSError as error:\n print(error)")
+    assert "measures humidity, temperature, not 'rain'" in redpoll("attach", "one", "aht20,rain=1", fails=True)
+    assert "must be a number" in redpoll("attach", "one", "aht20,humidity=wet", fails=True)
+    assert "there is no part 'bmp'" in redpoll("attach", "one", "bmp", fails=True)

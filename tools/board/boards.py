@@ -264,6 +264,12 @@ class Server:
             board.air.delay = float(order.get("delay", 0.0))
         elif what == "button":
             board.press(float(order.get("seconds", 0.2)), order.get("pin"))
+        elif what == "attach":
+            board.wired.attach(str(order["part"]))
+        elif what == "detach":
+            board.wired.detach(str(order["part"]))
+        elif what == "volts":
+            board.wired.apply_volts(int(order["pin"]), float(order["volts"]))
         elif what == "pins":
             return board.pins
         else:

@@ -27,6 +27,7 @@ from tools.board.page import Page
 from tools.board.partitions import Partitions
 from tools.board.profile import Profile
 from tools.board.terminal import Output, Terminal
+from tools.board.wiring import NoAcknowledge, Surroundings
 from tools.vm import find_vm
 
 SOFT_RESET_STATUS = 4  # vm_boot's exit statuses; 0 is a main.py that returned, 1 one that raised
@@ -41,7 +42,7 @@ _CTRL_C = b"\x03"
 _PROTOCOL = b"\x01\x04\x80\x00"  # what the raw REPL says beside text; it has no place in a log
 _EPOCH_OF_CLOCK = {"esp32": 946684800, "rp2": 1609459200}  # what a chip's clock shows when the power comes: the first day of 2000, of 2021
 # what the stand-ins for a chip's modules take of the VM's heap: on a chip they are C and in the flash
-_STAND_INS_BYTES = 44 * 1024
+_STAND_INS_BYTES = 50 * 1024
 # the VM's objects have 64 bits, and what takes 48 KB on a chip takes about 72 there
 _WIDE = 1.5
 
@@ -98,8 +99,9 @@ class Kept:
 class Around:
     """What is around the chip and stays when it resets: flash, pins and network. One for each board."""
 
-    def __init__(self, image: FlashImage, profile: Profile) -> None:
+    def __init__(self, image: FlashImage, profile: Profile, wired: Surroundings) -> None:
         self.image = image
+        self.wired = wired
         self.profile = profile
         self.partitions = Partitions(image.path.with_suffix(".partitions"), profile)
         self.page = Page(image.path.with_suffix(".page"))
@@ -125,6 +127,8 @@ class Chip:
         self._late: float | None = None  # when a Ctrl-C went to the program as a byte
         self.crashed = False
         around.kept.start(cause, around.profile, around.partitions)
+        if cause is ResetCause.POWER_ON:
+            around.wired.power_on()
         mark = "\x1f" + secrets.token_hex(8)
         self._output = Output(mark, around.profile.machine, around.kept.raw_repl, around.profile.is_chip)
         self._starts_raw = around.kept.raw_repl
@@ -396,6 +400,10 @@ class Chip:
         elif word == "resolve":
             host, _, port = rest.rpartition(" ")
             self._around.air.resolve(host, int(port), self._answer)
+        elif word == "i2c":
+            self._answer(_i2c(self._around.wired, *rest.split(" ")))
+        elif word == "microvolts":
+            self._answer(str(round(self._around.wired.volts(int(rest)) * 1e6)))
 
     def _answer(self, text: str) -> None:
         with contextlib.suppress(OSError):  # the chip has been reset meanwhile
@@ -405,6 +413,14 @@ class Chip:
         if self._reset is None:
             self._reset = cause
             self.process.kill()
+
+
+def _i2c(wired: Surroundings, address: str, written: str, count: str) -> str:
+    """One transaction as the chip asks for it: `written` is "-" for nothing, else "=" and hex. "ack" and what was read, or "nack"."""
+    try:
+        return "ack" + wired.transfer(int(address), bytes.fromhex(written[1:]) if written != "-" else None, int(count)).hex()
+    except NoAcknowledge:
+        return "nack"
 
 
 def heap_bytes(text: str) -> int:

@@ -10,12 +10,26 @@ from typing import Any
 
 from tools.board.boards import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.errors import BoardError
+from tools.board.firmware import check_main
 from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
+from tools.board.wiring import PARTS
 from tools.mpy import CompileError
 from tools.paths import BUILD
 from tools.vm import NoMicroPython
+
+_PART = f"{' or '.join(sorted(PARTS))}, or with what it measures: aht20,temperature=21.5,humidity=40"
+# what an action takes beside the board's name
+_OPTIONS = {
+    "power-cut": ("at_write",),
+    "wifi": ("to",),
+    "network": ("silent", "delay", "dribble"),
+    "button": ("seconds", "pin"),
+    "attach": ("part",),
+    "detach": ("part",),
+    "volts": ("pin", "volts"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="erase the flash first")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="becomes settings.json on the flash; else what is there stays")
-    parser.add_argument("--main", type=Path, metavar="FILE", help="instead of firmware/main.py")
+    parser.add_argument(
+        "--main", type=Path, metavar="FILE|FOLDER", help="the product, instead of firmware/main.py: its main.py or its folder"
+    )
+    add_attach(parser)
     parser.add_argument("--board", default="unix", metavar="NAME", help="a folder of boards/ (default: unix)")
     parser.add_argument("--heap", metavar="SIZE", help="such as 192K (default: the board's)")
     _add_actions(parser.add_subparsers(title="boards that stay", metavar="ACTION", dest="action"))
+
+
+def add_attach(parser: argparse.ArgumentParser, default: object = None) -> None:
+    """The option --attach."""
+    parser.add_argument(
+        "--attach", action="append", default=default, metavar="PART", help=f"wire a sensor to its I2C bus: {_PART} (repeatable)"
+    )
 
 
 def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,6 +66,7 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     up.add_argument("--profile", metavar="NAME", help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})")
     up.add_argument("--fresh", action="store_true", default=argparse.SUPPRESS, help="erase its flash first")
     up.add_argument("--heap", metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
+    add_attach(up, argparse.SUPPRESS)
     add("down", "switch it off; its flash stays")
     add("list", "every board, what it is and where its serial port is", named=False)
     add("console", "follow what it says, without disturbing whoever uses its serial port")
@@ -57,6 +82,13 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     button = add("button", "press its button (boards/<profile>/board.toml says the pin)")
     button.add_argument("--seconds", type=float, default=0.2, help="for how long (default: 0.2)")
     button.add_argument("--pin", type=int, help="another input than the button's, pulled low")
+    attach = add("attach", "wire a sensor to its I2C bus, or change what one that is there measures")
+    attach.add_argument("part", metavar="PART", help=_PART)
+    detach = add("detach", "pull a sensor off its I2C bus")
+    detach.add_argument("part", choices=sorted(PARTS))
+    volts = add("volts", "apply a voltage to an analogue input")
+    volts.add_argument("pin", type=int)
+    volts.add_argument("volts", type=float)
 
 
 def _act(args: argparse.Namespace) -> int:
@@ -67,14 +99,15 @@ def _act(args: argparse.Namespace) -> int:
     board = VirtualBoard(args.name)
     if args.action == "up":
         print(board.up(args.profile, fresh=args.fresh, heap=args.heap))
+        for part in args.attach or ():
+            board.ask("attach", part=part)
     elif args.action == "down":
         board.down()
     elif args.action == "console":
         for line in board.console():
             print(line, flush=True)
     else:
-        options = {"power-cut": ("at_write",), "wifi": ("to",), "network": ("silent", "delay", "dribble"), "button": ("seconds", "pin")}
-        board.ask(args.action, **{name: getattr(args, name) for name in options.get(args.action, ())})
+        board.ask(args.action, **{name: getattr(args, name) for name in _OPTIONS.get(args.action, ())})
     return 0
 
 
@@ -84,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
         if args.action:
             return _act(args)
         settings = _read_settings(args.settings)
-        if args.main is not None and not args.main.is_file():
-            raise BoardError(f"--main {args.main}: there is no such file")
+        if args.main is not None:
+            check_main(args.main)
         board = Board(
             args.flash.parent,
             settings,
@@ -95,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
             flash=args.flash,
             on_line=lambda line: print(line, flush=True),
         )
+        for part in args.attach or ():
+            board.wired.attach(part)
         if args.fresh:
             board.image.create(fresh=True)
         changed = board.install()

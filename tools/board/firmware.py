@@ -1,7 +1,9 @@
 """What goes onto a board: which files, under which names."""
 
+import hashlib
 from pathlib import Path
 
+from tools.board.errors import BoardError
 from tools.board.profile import Profile
 from tools.bytecode import compile_tree
 from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT
@@ -12,12 +14,14 @@ MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may
 def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path]:
     """Path on the board -> file of this machine: bytecode, except boot.py and main.py, which a board wants as source.
 
-    `main` stands in for firmware/main.py. Raises tools.mpy.CompileError, and FileNotFoundError without umqtt.simple in build/lib.
+    `main` stands in for firmware/main.py: a file, or the folder of a product with all that it brings. Raises tools.mpy.CompileError, and
+    FileNotFoundError without umqtt.simple in build/lib.
     """
     if not (LIB / "umqtt").is_dir():
         raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")
     built = BUILD / "board"
-    files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": main or FIRMWARE / "main.py"}
+    product = main if main and main.is_dir() else None
+    files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": product / "main.py" if product else main or FIRMWARE / "main.py"}
     for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
         if not is_foreign_port(f"redpoll/{name}", profile):
             files[f"/redpoll/{name}"] = path
@@ -27,6 +31,29 @@ def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path
         for name, path in compile_tree(folder, built / folder.name, folder.relative_to(ROOT).as_posix()).items():
             if name != "manifest.mpy":
                 files[f"/{name}"] = path
+    if product:
+        files.update(_product_files(product))
+    return files
+
+
+def check_main(main: Path) -> None:
+    """Raises BoardError when this is neither a program nor the folder of a product."""
+    if not main.exists():
+        raise BoardError(f"--main {main}: there is no such file or folder")
+    if main.is_dir() and not (main / "main.py").is_file():
+        raise BoardError(f"--main {main}: this folder has no main.py")
+
+
+def _product_files(folder: Path) -> dict[str, Path]:
+    # its modules as bytecode, all else as it is; hidden files stay here
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    compiled = compile_tree(folder, BUILD / "board" / "products" / place, folder.name)
+    files = {f"/{name}": path for name, path in compiled.items() if name not in ("main.mpy", "boot.mpy")}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
+        if path.is_file() and path.suffix != ".py" and not hidden and relative.name != "settings.json":
+            files[f"/{relative.as_posix()}"] = path
     return files
 
 

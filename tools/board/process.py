@@ -25,6 +25,7 @@ from tools.board.flash import FlashImage
 from tools.board.page import BOOTSEL, RADIO
 from tools.board.profile import Profile
 from tools.board.terminal import Terminal
+from tools.board.wiring import Surroundings
 
 _LINES_KEPT = 5000
 _LINES_SHOWN = 30  # in an error
@@ -37,11 +38,11 @@ log = logging.getLogger(__name__)
 class Board:
     """One virtual board. Its flash is `flash`, or folder/flash.img; boards in different folders have nothing in common.
 
-    `settings` becomes settings.json, None leaves what is on the flash; `main` stands in for firmware/main.py; `files` are more files
-    (path on the board: content). All of it is put onto the flash before the first start only, so that a later start finds what
-    the program has made of it; with `bare` nothing is put there, as on a board that has just been flashed. `terminal` is where its
-    serial port appears, for mpremote and others: it has a REPL then, and goes on when main.py has ended. `on_line` is called with each
-    console line, from another thread. ::
+    `settings` becomes settings.json, None leaves what is on the flash; `main` stands in for firmware/main.py, a file or a product's
+    folder; `files` are more files (path on the board: content). All of it is put onto the flash before the first start only, so that
+    a later start finds what the program has made of it; with `bare` nothing is put there, as on a board that has just been flashed.
+    `terminal` is where its serial port appears, for mpremote and others: it has a REPL then, and goes on when main.py has ended.
+    `on_line` is called with each console line, from another thread. ::
 
         with Board(tmp_path, {"entry": hub.entry_url, "sn": "S1"}) as board:
             board.wait_for("connected", 20)
@@ -66,6 +67,8 @@ class Board:
         self.profile = Profile.load(board)
         self.heap = heap or self.profile.heap
         self.image = FlashImage(flash or folder / "flash.img", self.profile)
+        # sensors and voltages at its pins, to be changed at any time
+        self.wired = Surroundings()
         self._around: Around | None = None
         self._link = terminal
         self._terminal: Terminal | None = None
@@ -240,7 +243,7 @@ class Board:
         self.image.create()
         self.image.acquire()
         try:
-            self._around = Around(self.image, self.profile)
+            self._around = Around(self.image, self.profile, self.wired)
             self._around.partitions.create()
             if self._link is not None:
                 self._terminal = Terminal(self._link)

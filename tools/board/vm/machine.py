@@ -1,6 +1,6 @@
 # What a board's `machine` has and the unix port's lacks. It stands before the builtin one on the virtual board.
 import time
-from binascii import unhexlify
+from binascii import hexlify, unhexlify
 
 import vm_clock
 from umachine import *  # noqa: F403
@@ -227,6 +227,88 @@ class Pin(PinBase):  # noqa: F405
 
     def __repr__(self):
         return "Pin(%s)" % self._id
+
+
+class I2C:
+    """The parts that the host has attached; every bus is the same one. Pins and frequency have no effect."""
+
+    def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
+        self._id = id
+
+    def init(self, *, scl=None, sda=None, freq=400000):
+        pass
+
+    def deinit(self):
+        pass
+
+    def scan(self):
+        return [address for address in range(8, 0x78) if _transfer(address, b"", 0) is not None]
+
+    def writeto(self, addr, buf, stop=True):
+        _acknowledged(_transfer(addr, buf, 0))
+        return len(buf)
+
+    def writevto(self, addr, vector, stop=True):
+        return self.writeto(addr, b"".join([bytes(part) for part in vector]), stop)
+
+    def readfrom(self, addr, nbytes, stop=True):
+        return _acknowledged(_transfer(addr, None, nbytes))
+
+    def readfrom_into(self, addr, buf, stop=True):
+        buf[:] = self.readfrom(addr, len(buf))
+
+    def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
+        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big") + bytes(buf))
+
+    def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
+        return _acknowledged(_transfer(addr, memaddr.to_bytes(addrsize // 8, "big"), nbytes))
+
+    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
+        buf[:] = self.readfrom_mem(addr, memaddr, len(buf), addrsize=addrsize)
+
+
+class SoftI2C(I2C):
+    def __init__(self, scl, sda, *, freq=400000, timeout=50000):
+        super().__init__(-1, scl=scl, sda=sda)
+
+
+def _transfer(address, data, count):
+    # one transaction: what was read, None when nobody has acknowledged
+    written = "-" if data is None else "=" + hexlify(data).decode()
+    answer = ask(b"i2c %d %s %d" % (address, written.encode(), count))
+    return unhexlify(answer[3:]) if answer.startswith("ack") else None
+
+
+def _acknowledged(data):
+    if data is None:
+        raise OSError(5 if _PORT == "rp2" else 19)  # EIO, ENODEV: what each chip says
+    return data
+
+
+class ADC:
+    """What the host applies to a pin, in volts; nothing is 0."""
+
+    if _PORT == "esp32":
+        ATTN_0DB = 0
+        ATTN_2_5DB = 1
+        ATTN_6DB = 2
+        ATTN_11DB = 3
+
+    def __init__(self, id, *, sample_ns=0, atten=0):
+        self._pin = id._id if isinstance(id, Pin) else id
+        # ESP32: the reference of 1.1 V behind so much attenuation; RP2: its supply
+        self._scale = (1100000, 1466000, 2193000, 3903000)[atten] if _PORT == "esp32" else 3300000
+
+    def _uv(self):
+        return min(max(int(ask(b"microvolts %s" % str(self._pin).encode())), 0), self._scale)
+
+    def read_u16(self):
+        return self._uv() * 65535 // self._scale
+
+    if _PORT == "esp32":
+
+        def read_uv(self):
+            return self._uv()
 
 
 if _PORT != "unix":

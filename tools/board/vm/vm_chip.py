@@ -2,6 +2,7 @@
 # builtin ones.
 import io
 import os
+import select
 import socket
 import sys
 import time
@@ -18,6 +19,7 @@ else:
     import rp2 as _own
 
 _native_stdout = sys.stdout
+_native_poll = select.poll
 _mark = state["mark"].encode()
 
 
@@ -39,6 +41,26 @@ class _Stdout(io.IOBase):
 
     def flush(self):
         pass
+
+
+class _Poll:
+    # a select.poll during whose waits interrupts and timers are served, as during a sleep
+    def __init__(self):
+        self._poll = native = _native_poll()
+        self.register, self.unregister, self.modify = native.register, native.unregister, native.modify
+
+    def poll(self, timeout=-1):
+        while vm_clock.watched and timeout != 0:
+            vm_clock.look()
+            events = self._poll.poll(vm_clock.STEP if timeout < 0 else min(timeout, vm_clock.STEP))
+            if events:
+                return events
+            if timeout > 0:
+                timeout = max(0, timeout - vm_clock.STEP)
+        return self._poll.poll(timeout)
+
+    def ipoll(self, timeout=-1, flags=0):
+        return iter(self.poll(timeout)) if vm_clock.watched else self._poll.ipoll(timeout, flags)
 
 
 class _Module:
@@ -76,6 +98,7 @@ def install(flash, host):
     board_os.sync = lambda: None
     board_os.dupterm = lambda stream, index=0: None
     _like(vfs, ("VfsPosix",))
+    _like(select, (), poll=_Poll)
     _like(socket, (), getaddrinfo=network._getaddrinfo)
     _like(
         time,

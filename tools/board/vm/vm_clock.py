@@ -4,7 +4,7 @@ import time as _time
 from vm_control import state, tell
 
 _EPOCH = 0 if state["epoch"] == 1970 else 946684800
-_STEP = 10  # ms after which a sleep looks at the pins
+STEP = 10  # ms after which a sleep looks at the pins
 _shift = state["clock_ms"]  # ms between this machine's clock and the chip's
 watched = []  # Pin.irq and Timer: functions that are called during a sleep
 
@@ -71,7 +71,7 @@ def sleep_ms(ms):
         left = ms - _time.ticks_diff(_time.ticks_ms(), start)
         if left <= 0:
             return
-        _time.sleep_ms(min(left, _STEP))
+        _time.sleep_ms(min(left, STEP))
 
 
 def sleep(seconds):
