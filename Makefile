@@ -7,6 +7,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$((2 * $$(getconf
 READY  := $(VENV)/.ready
 UMQTT  := build/lib/umqtt/simple.py
 UMQTT_VERSION := 1.3.4
+# the driver of examples/weather_station
+AHT20  := examples/weather_station/lib/ahtx0.py
+AHT20_VERSION := 0.1.2
 STUBS  := build/stubs/rp2/machine.pyi
 STUBS_VERSION := 1.29.0.post1
 FOR       ?=
@@ -57,10 +60,10 @@ bench: setup  ## measurements; `redpoll bench --help` lists them
 	@$(BIN)/redpoll bench hub
 
 clean:  ## remove everything that make made, .venv included
-	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf build examples/*/lib $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(READY) $(UMQTT) $(STUBS)
+setup: $(READY) $(UMQTT) $(AHT20) $(STUBS)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Redpoll needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
@@ -78,6 +81,12 @@ $(UMQTT): $(READY)
 	@echo "fetching umqtt.simple $(UMQTT_VERSION) into build/lib (once)"
 	@$(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
 	@touch $@
+
+$(AHT20): $(READY)
+	@mkdir -p build $(@D)
+	@echo "fetching ahtx0 $(AHT20_VERSION) into $(@D) (once)"
+	@$(BIN)/pipkin --dir build/drivers install --no-mp-org micropython-ahtx0==$(AHT20_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@cp build/drivers/ahtx0.py $@
 
 # What the boards' modules have, for host_tests/host/test_stubs.py. Both packages have the same file names, so each gets a folder.
 $(STUBS): $(READY)
