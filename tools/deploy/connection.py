@@ -22,6 +22,16 @@ ENTER_SECONDS = 4.0  # for the REPL to answer
 _ENTER_TRIES = 3  # a board that is just starting does not hear the first Ctrl-C
 RUN_SECONDS = 20.0  # of silence, while a piece of code runs
 _QUIET_SECONDS = 0.3
+# an RP2 says "watchdog" after a reset by a program too: where the firmware is, its port/rp2.py reads that it was none
+_RESET = """
+import machine,os,sys
+if sys.platform=='rp2':
+ try:
+  os.stat('/boot.state')
+  with open('/reset.mark','w')as f:f.write('hard_reset')
+ except OSError:pass
+machine.reset()
+""".strip()
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _READ_SECONDS = 5.0
 _BACK_SECONDS = 15.0  # for a port that is made by the chip itself to come back after a reset
@@ -107,7 +117,7 @@ class Connection(ABC):
 
     def reset(self) -> None:
         """Restart the board, as its reset button does."""
-        self.start("import machine\nmachine.reset()")
+        self.start(_RESET)
 
     def lines(self, seconds: float) -> Iterator[str]:
         """What the board says, line by line, for so long; "" whenever it says nothing. A port that goes with the reset is opened again."""

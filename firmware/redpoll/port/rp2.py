@@ -8,7 +8,8 @@ from .chip import reset as _reset
 from .chip import reset_cause as _reset_cause
 
 # the chip says "watchdog" for a reset by the program too, so that one leaves this file
-_MARK = "reset.mark"
+# in the root: the next start may be in another slot
+_MARK = "/reset.mark"
 _SLICE = 4000
 _PIECE = 1024
 
