@@ -1,12 +1,35 @@
-"""Fixtures of the hub's tests: a hub process for all of them, or a hub without one for each module; a fresh device for each test."""
+"""Fixtures of the bench's tests: virtual boards as they come from flashing; for the hub's a hub process for all of them, or a hub without
+one for each module, and a fresh device for each test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hub_support import Board, MqttBoard
 from xyte_bench import NOON, Bench, Device
 
+from tools.board.process import Board as VirtualBoard
 from tools.hub.process import HubProcess, MosquittoProcess
+
+
+@pytest.fixture
+def flashed(tmp_path: Path) -> Iterator[Callable[..., VirtualBoard]]:
+    """flashed(profile, files): a virtual board that is on, as a board is after flashing; its serial port is board.port."""
+    boards: list[VirtualBoard] = []
+
+    def make(profile: str = "rpi_pico_w", files: dict[str, bytes] | None = None) -> VirtualBoard:
+        folder = tmp_path / f"board{len(boards)}"
+        folder.mkdir()
+        board = VirtualBoard(folder, board=profile, bare=True, terminal=folder / "tty")
+        boards.append(board)
+        for name, data in (files or {}).items():
+            board.write_file(name, data)
+        board.start().wait_for("." if "main.py" in (files or {}) else "help")
+        return board
+
+    yield make
+    for board in boards:
+        board.kill()
 
 
 @pytest.fixture(scope="session")

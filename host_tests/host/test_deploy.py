@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +34,8 @@ SETTINGS = b'{"entry": "http://127.0.0.1:1/xyte", "wifi_ssid": "home", "wifi_pas
 MAIN = "import lamp\nprint('lamp', lamp.VERSION)\nwhile True:\n    lamp.rest()\n"
 LAMP = "import time\nVERSION = %r\n\ndef rest():\n    time.sleep_ms(20)\n"
 
-Make = Callable[..., Board]
+Flashed = Callable[..., Board]
 Shown = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """make(profile, ...): a board that is on, as it comes from flashing; its port is board.port."""
-    with contextlib.ExitStack() as stack:
-        count = 0
-
-        def make_board(profile: str = "rpi_pico_w", files: dict[str, bytes] | None = None) -> Board:
-            nonlocal count
-            count += 1
-            folder = tmp_path / f"board{count}"
-            folder.mkdir()
-            board = Board(folder, board=profile, bare=True, terminal=folder / "tty")
-            for name, data in (files or {}).items():
-                board.write_file(name, data)
-            stack.enter_context(board)
-            board.wait_for("." if "main.py" in (files or {}) else "help")
-            return board
-
-        yield make_board
 
 
 def small(version: str = "1", **more: bytes) -> Product:
@@ -103,8 +82,10 @@ def lamp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("profile", CHIPS if LONG else CHIPS[:1])
-def test_a_product_goes_onto_a_fresh_board_and_then_only_what_has_changed(profile: str, make: Make, lamp: Path, capsys: Shown) -> None:
-    board = make(profile)
+def test_a_product_goes_onto_a_fresh_board_and_then_only_what_has_changed(
+    profile: str, flashed: Flashed, lamp: Path, capsys: Shown
+) -> None:
+    board = flashed(profile)
     (lamp / "lamp.py").write_text('"""A docstring that would cost a board memory."""\nVERSION = 1\n')
     deployment = ["deploy", "--port", str(board.port), str(lamp)]
     assert redpoll(deployment) == 0
@@ -141,8 +122,8 @@ def compiled(folder: Path) -> bytes:
     return product.make(folder, product.Profile.load("rpi_pico_w")).files["lamp.mpy"]
 
 
-def test_a_dry_run_says_what_would_be_done_and_changes_nothing(make: Make, lamp: Path, capsys: Shown) -> None:
-    board = make()
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    board = flashed()
     assert redpoll(["deploy", "--port", str(board.port), "--dry-run", "--no-wait", str(lamp)]) == 0
     told = capsys.readouterr().out
     assert "main.py: sent, " in told and "/boot.py: replaced" in told and "Nothing was changed" in told
@@ -150,8 +131,8 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(make: Make, lamp:
     assert board.list_files() == {}
 
 
-def test_ampy_carries_it_as_well(make: Make) -> None:
-    board = make()
+def test_ampy_carries_it_as_well(flashed: Flashed) -> None:
+    board = flashed()
     plan = put(board, small(), via="ampy")
     board.wait_for("^lamp 1$", 20)
     assert sorted(plan.sent) == sorted(small().files)
@@ -159,8 +140,8 @@ def test_ampy_carries_it_as_well(make: Make) -> None:
     assert slot_files(board, "a")["lib/deep/er/data.bin"] == bytes(range(256)) * 5
 
 
-def test_what_is_no_longer_part_of_the_product_goes_and_empty_folders_with_it(make: Make) -> None:
-    board = make()
+def test_what_is_no_longer_part_of_the_product_goes_and_empty_folders_with_it(flashed: Flashed) -> None:
+    board = flashed()
     put(board, small("1", **{"www/old.html": b"x"}))
     put(board, small("2"))
     put(board, small("3", www=b"a file where a folder was"))
@@ -169,9 +150,11 @@ def test_what_is_no_longer_part_of_the_product_goes_and_empty_folders_with_it(ma
     assert set(slot_files(board, "a")) == {*small().files, "www", "manifest.json", "manifest.sig"}
 
 
-def test_a_cut_at_any_write_leaves_a_board_that_boots(make: Make, figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_at_any_write_leaves_a_board_that_boots(
+    flashed: Flashed, figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tools.deploy.connection.RUN_SECONDS", 2.0)  # that a board which has lost its power is waited for
-    board = make()
+    board = flashed()
     put(board, small("0"))
     board.wait_for("^lamp 0$")
     dice = random.Random(20260)
@@ -203,8 +186,8 @@ def test_a_cut_at_any_write_leaves_a_board_that_boots(make: Make, figure: Callab
 
 
 @pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
-def test_a_deployment_that_is_killed_leaves_a_board_that_starts_by_itself(make: Make, lamp: Path) -> None:
-    board = make(files={"/settings.json": SETTINGS})
+def test_a_deployment_that_is_killed_leaves_a_board_that_starts_by_itself(flashed: Flashed, lamp: Path) -> None:
+    board = flashed(files={"/settings.json": SETTINGS})
     put(board, small("1"))
     board.wait_for("^lamp 1$")
     since = board.line_count
@@ -220,8 +203,22 @@ def test_a_deployment_that_is_killed_leaves_a_board_that_starts_by_itself(make: 
     assert redpoll(["deploy", "--port", str(board.port), str(lamp)]) == 0
 
 
-def test_ctrl_c_leaves_the_board_running_what_it_had(make: Make) -> None:
-    board = make()
+HOLD = "held = []\ntry:\n    while True:\n        held.append(bytearray(64))\nexcept MemoryError:\n    pass\n"
+
+
+@pytest.mark.parametrize("where", ["main.py", "hold.py"])
+def test_a_program_that_has_taken_the_whole_heap_is_replaced(where: str, flashed: Flashed) -> None:
+    files = {"hold.py": "", "main.py": "import hold, time\n"}
+    files[where] += HOLD
+    files["main.py"] += "print('full')\nwhile True:\n    time.sleep_ms(20)\n"
+    board = flashed("esp32", {name: text.encode() for name, text in files.items()})
+    board.wait_for("^full$", 20)
+    put(board, small())
+    board.wait_for("^lamp 1$", 20)
+
+
+def test_ctrl_c_leaves_the_board_running_what_it_had(flashed: Flashed) -> None:
+    board = flashed()
     put(board, small("1"))
     since = board.line_count
 
@@ -239,8 +236,8 @@ def test_ctrl_c_leaves_the_board_running_what_it_had(make: Make) -> None:
 # ---- trial
 
 
-def test_on_trial_a_product_that_nobody_confirms_is_rolled_back_and_a_second_one_has_to_wait(make: Make) -> None:
-    board = make()
+def test_on_trial_a_product_that_nobody_confirms_is_rolled_back_and_a_second_one_has_to_wait(flashed: Flashed) -> None:
+    board = flashed()
     put(board, small("1"))
     put(board, small("2"), trial=True)
     board.wait_for("^lamp 2$")
@@ -256,8 +253,8 @@ def test_on_trial_a_product_that_nobody_confirms_is_rolled_back_and_a_second_one
     board.wait_for("^lamp 1$", 10, since)
 
 
-def test_a_trial_is_given_up_with_force(make: Make, lamp: Path, capsys: Shown) -> None:
-    board = make()
+def test_a_trial_is_given_up_with_force(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    board = flashed()
     put(board, small("1"))
     put(board, small("2"), trial=True)
     board.wait_for("^lamp 2$")
@@ -276,36 +273,8 @@ def refused(capsys: Shown, *words: object) -> tuple[int, str]:
     return status, capsys.readouterr().err
 
 
-def test_a_port_that_is_not_there_is_told_with_what_there_is(tmp_path: Path, capsys: Shown) -> None:
-    status, text = refused(capsys, "--port", tmp_path / "ttyUSB0")
-    assert status == Status.NO_PORT and "there is no port" in text and "redpoll board up" in text
-
-
-def test_a_port_that_another_program_has_is_told_with_its_name(make: Make, capsys: Shown) -> None:
-    board = make()
-    with board.port.open("rb") as line, subprocess.Popen(["sleep", "60"], stdin=line) as other:
-        try:
-            status, text = refused(capsys, "--port", board.port)
-        finally:
-            other.kill()
-    assert status == Status.NO_PORT and "in use by" in text and "sleep" in text
-
-
-def test_a_port_on_which_nobody_answers_wants_micropython(capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
-    monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
-    ours, theirs = os.openpty()
-    try:
-        port = os.ttyname(theirs)
-        os.close(theirs)
-        status, text = refused(capsys, "--port", port)
-    finally:
-        os.close(ours)
-    assert status == Status.NO_MICROPYTHON and "redpoll flash" in text
-
-
-def test_another_chip_is_refused_and_the_board_goes_on(make: Make, lamp: Path, capsys: Shown) -> None:
-    board = make(files={"main.py": b"print('as before')\n"})
+def test_another_chip_is_refused_and_the_board_goes_on(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    board = flashed(files={"main.py": b"print('as before')\n"})
     board.wait_for("as before")
     since = board.line_count
     status, text = refused(capsys, "--port", board.port, "--board", "esp32", lamp)
@@ -313,8 +282,8 @@ def test_another_chip_is_refused_and_the_board_goes_on(make: Make, lamp: Path, c
     board.wait_for("as before", 10, since)
 
 
-def test_a_flash_that_is_too_full_is_told_before_anything_is_changed(make: Make, lamp: Path, capsys: Shown) -> None:
-    board = make(files={"main.py": b"print('as before')\n", "big.bin": bytes(750_000)})
+def test_a_flash_that_is_too_full_is_told_before_anything_is_changed(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    board = flashed(files={"main.py": b"print('as before')\n", "big.bin": bytes(750_000)})
     board.wait_for("as before")
     since = board.line_count
     status, text = refused(capsys, "--port", board.port, lamp)
@@ -324,18 +293,20 @@ def test_a_flash_that_is_too_full_is_told_before_anything_is_changed(make: Make,
     assert not slot_files(board, "a")
 
 
-def test_a_flash_that_becomes_full_leaves_what_ran(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flash_that_becomes_full_leaves_what_ran(flashed: Flashed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "check_room", lambda *_: None)
-    board = make(files={"main.py": b"print('as before')\n", "big.bin": bytes(800_000)})
+    board = flashed(files={"main.py": b"print('as before')\n", "big.bin": bytes(800_000)})
     since = board.line_count
     with pytest.raises(DeployError, match="flash was full") as error:
         put(board, small(**{f"{n}.bin": os.urandom(9000) for n in range(8)}))
     assert error.value.status is Status.FULL
     board.wait_for("as before", 10, since)
+    board.kill()
+    assert not slot_files(board, "a")  # what runs has the room that it had
 
 
-def test_a_program_that_ends_is_told_with_what_it_said(make: Make, tmp_path: Path, capsys: Shown) -> None:
-    board = make(files={"settings.json": SETTINGS})
+def test_a_program_that_ends_is_told_with_what_it_said(flashed: Flashed, tmp_path: Path, capsys: Shown) -> None:
+    board = flashed(files={"settings.json": SETTINGS})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "main.py").write_text("import nonesuch\n")
     began = time.monotonic()
@@ -344,13 +315,13 @@ def test_a_program_that_ends_is_told_with_what_it_said(make: Make, tmp_path: Pat
     assert time.monotonic() - began < 25  # it did not wait for the 30 s
 
 
-def test_a_frozen_agent_has_to_be_there(make: Make, lamp: Path, capsys: Shown) -> None:
-    status, text = refused(capsys, "--port", make().port, "--frozen-agent", lamp)
+def test_a_frozen_agent_has_to_be_there(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    status, text = refused(capsys, "--port", flashed().port, "--frozen-agent", lamp)
     assert status == Status.REFUSED and "no frozen agent" in text
 
 
-def test_a_boot_py_of_somebodys_own_is_kept_beside(make: Make) -> None:
-    board = make(files={"boot.py": b"x = 1\n"})
+def test_a_boot_py_of_somebodys_own_is_kept_beside(flashed: Flashed) -> None:
+    board = flashed(files={"boot.py": b"x = 1\n"})
     put(board, small())
     board.wait_for("^lamp 1$")
     board.kill()
@@ -403,8 +374,8 @@ def test_a_port_that_the_chip_makes_itself_is_opened_again_after_the_reset() -> 
 
 
 @pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
-def test_watch_deploys_again_when_a_file_is_saved(make: Make, lamp: Path) -> None:
-    board = make(files={"settings.json": SETTINGS})
+def test_watch_deploys_again_when_a_file_is_saved(flashed: Flashed, lamp: Path) -> None:
+    board = flashed(files={"settings.json": SETTINGS})
     (lamp / "lamp.py").write_text("VERSION = 'first'\n")
     command = [sys.executable, "-m", "tools.cli", "deploy", "--watch", "--port", str(board.port), str(lamp)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,13 +25,9 @@ Shown = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[Board]:
+def board(flashed: Callable[..., Board]) -> Board:
     """One that has just been flashed."""
-    folder = tmp_path / "board"
-    folder.mkdir()
-    with Board(folder, board="esp32", bare=True, terminal=folder / "tty") as board:
-        board.wait_for("help")
-        yield board
+    return flashed("esp32")
 
 
 def run(board: Board, *words: object) -> int:

@@ -183,6 +183,11 @@ def known_boards() -> list[Known]:
     return [VirtualBoard(path.parent.name).state() for path in sorted(folder_of_boards().glob("*/board.json"))]
 
 
+def board_on(port: str) -> Known | None:
+    """The board that is up and has this serial port."""
+    return next((known for known in known_boards() if known.up and os.path.realpath(known.port) == os.path.realpath(port)), None)
+
+
 # --- inside the process
 
 

@@ -108,6 +108,8 @@ def _once(connection: Connection, args: argparse.Namespace, console: Console) ->
         raise DeployError("the firmware on this board has no frozen agent: leave --frozen-agent out, or make one (boards/README.md)")
     console.print(f"{connection.port}: {about.machine or about.platform}, MicroPython {'.'.join(map(str, about.version))}", end="; ")
     console.print(f"{about.flash_free:,} bytes of flash free")
+    if not args.frozen_agent and (lacking := product.lacks_memory(profile)):
+        console.print(Text(f"warning: {lacking}", style="yellow"))
     made = board.while_fed(lambda: product.make(args.folder, profile, args.version, sources=args.sources, frozen=args.frozen_agent))
     deploy.no_trial(board, args.force)
     with _Shown(console) as progress:

@@ -141,14 +141,15 @@ def carry_out(
     board.remove(f"{folder}/{name}" for name in (*plan.removed, *plan.sent))
     if plan.removed:
         board.prune(folder)
-    progress.stage("copying on the board", len(plan.copied))
-    for name, source in plan.copied.items():
-        board.copy(source, f"{folder}/{name}")
-        progress.done(1)
-    progress.stage("sending", plan.sent_bytes(product))
-    for name in plan.sent:
-        board.write(f"{folder}/{name}", product.files[name], progress.done)
-    board.write(f"{folder}/{MANIFEST}", product.manifest)
+    with board.withdrawn_when_full(f"{folder}/{name}" for name in (*plan.copied, *plan.sent, MANIFEST)):
+        progress.stage("copying on the board", len(plan.copied))
+        for name, source in plan.copied.items():
+            board.copy(source, f"{folder}/{name}")
+            progress.done(1)
+        progress.stage("sending", plan.sent_bytes(product))
+        for name in plan.sent:
+            board.write(f"{folder}/{name}", product.files[name], progress.done)
+        board.write(f"{folder}/{MANIFEST}", product.manifest)
     _verify(board, folder, product, progress)
     if plan.boot:
         _take_over_boot(board, product.boot)

@@ -9,6 +9,7 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
+from tools.board.boards import known_boards
 from tools.deploy.errors import DeployError, Status
 
 _MOMENT = 0.3
@@ -64,6 +65,7 @@ def _only() -> str:
 
 def _there_are() -> str:
     found = _boards()
+    found += [str(known.port) for known in known_boards() if known.up]
     if found:
         return f"There are: {', '.join(found)}"
     return "No board is plugged in: is its cable one that carries data? A virtual board: `redpoll board up NAME` prints its port"

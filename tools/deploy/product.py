@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.board.chip import heap_bytes
 from tools.board.profile import Profile
 from tools.bundle import archive, contents
 from tools.bundle.command import MICROPYTHON
@@ -14,6 +15,7 @@ from tools.deploy.remote import About
 from tools.device_code import firmware
 from tools.mpy import compile_module
 from tools.paths import FIRMWARE
+from tools.size.sets import budgets
 
 _FROZEN = ("redpoll/", "lib/umqtt/")  # what a firmware made with boards/<name>/manifest.py has already
 
@@ -75,6 +77,18 @@ def check(about: About, profile: Profile, *, sources: bool = False) -> None:
             "or deploy with --sources, which takes more of the board's memory",
             Status.NO_MICROPYTHON,
         )
+
+
+def lacks_memory(profile: Profile) -> str | None:
+    """Why the agent, deployed as files, will not find the memory that it needs on such a board; None when it will."""
+    needed = budgets()["heap32"]["control"]
+    have = heap_bytes(profile.heap) >> 10
+    if not profile.is_chip or have >= needed:
+        return None
+    return (
+        f"{profile.name} has {have} KB of memory for Python, the agent as files wants {needed} at its first start and will run out of it. "
+        "Freeze it into the firmware and deploy with --frozen-agent: boards/README.md tells how"
+    )
 
 
 def profile_of(about: About, name: str | None) -> Profile:

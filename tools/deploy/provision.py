@@ -108,14 +108,15 @@ def write(board: RemoteBoard, values: Mapping[str, Any], kept: tuple[str, ...], 
     for key, content in files.items():
         board.replace(FILES[key], content)
     new = f"{SETTINGS}.new"
-    board.write(new, json.dumps(values, ensure_ascii=False).encode())
     code = (
         f"import json\nwith open({new!r})as f:_n=json.load(f)\n"
         f"if {kept!r}:\n with open({SETTINGS!r})as f:_j=json.load(f)\n for k in {kept!r}:_n[k]=_j[k]\n"
         f" with open({new!r},'w')as f:json.dump(_n,f)\n"
         f"os.rename({new!r},{SETTINGS!r})\n_n=_j=None"
     )
-    board.connection.run(code)
+    with board.withdrawn_when_full([new]):
+        board.write(new, json.dumps(values, ensure_ascii=False).encode())
+        board.on_flash(code, SETTINGS)
     after = read(board)
     wanted = tuple(key for key in values if is_secret(key))
     if (

@@ -1,9 +1,10 @@
 """The board at the other end of a connection: what it is, and its files."""
 
 import base64
+import contextlib
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -76,6 +77,16 @@ _PRELUDE = textwrap.dedent("""
      if not list(os.ilistdir(d)):os.rmdir(d)
 """).strip()
 
+# What was ended still holds the heap of a small board. Its modules are loaded again by the restart, which comes in any case.
+_LET_GO = textwrap.dedent("""
+    import gc,sys
+    for _n in list(sys.modules):
+     if _n.split('.')[0]=='redpoll':del sys.modules[_n]
+    for _n in dir():
+     if _n[0]!='_':globals().pop(_n)
+    __import__('gc').collect()
+""").strip()
+
 
 @dataclass(frozen=True)
 class About:
@@ -104,9 +115,16 @@ class RemoteBoard:
         self.connection = connection
 
     def begin(self, fresh: bool = True) -> None:
-        """End its program, with a soft reset when `fresh`. Raises LinkError."""
+        """End its program, with a soft reset when `fresh` or when what it left on the heap is too much to work beside. Raises LinkError."""
         self.connection.enter(fresh)
-        self.connection.run(_PRELUDE)
+        try:
+            if not fresh:
+                self.connection.run(_LET_GO)
+            self.connection.run(_PRELUDE)
+        except BoardRaised as error:
+            if fresh or "MemoryError" not in error.trace:
+                raise
+            self.begin()
 
     def about(self) -> About:
         """Raises LinkError."""
@@ -177,33 +195,46 @@ class RemoteBoard:
             code += f"\n_a('{base64.b64encode(piece).decode()}')"
             if at + len(piece) == len(data):
                 code += "\n_f.close()"
-            self._on_flash(code, path)
+            self.on_flash(code, path)
             done(len(piece))
             code = ""
 
     def replace(self, path: str, data: bytes) -> None:
-        """Write a file in one step: a power cut leaves the old one or the new one."""
-        self.write(f"{path}.new", data)
-        self._on_flash(f"os.rename({path + '.new'!r},{path!r})", path)
+        """Write a file in one step: a power cut or a full flash (DeployError) leaves the old one, or the new one is there."""
+        with self.withdrawn_when_full([f"{path}.new"]):
+            self.write(f"{path}.new", data)
+            self.on_flash(f"os.rename({path + '.new'!r},{path!r})", path)
+
+    @contextlib.contextmanager
+    def withdrawn_when_full(self, paths: Iterable[str]) -> Iterator[None]:
+        """These files are removed when the flash becomes full on the way, so that the board's program has the room that it had."""
+        try:
+            yield
+        except DeployError as error:
+            if error.status is Status.FULL:
+                self.connection.run("try:_f.close()\nexcept OSError:pass")
+                self.remove(paths)
+            raise
 
     def copy(self, source: str, target: str) -> None:
         """Copy a file on the board."""
-        self._on_flash(f"_c({source!r},{target!r})", target)
+        self.on_flash(f"_c({source!r},{target!r})", target)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files; what is not there is no error."""
         for part in _parts(paths):
-            self._on_flash(f"for p in {part!r}:_r(p)", part[0])
+            self.on_flash(f"for p in {part!r}:_r(p)", part[0])
 
     def prune(self, folder: str) -> None:
         """Remove empty folders, this one included."""
-        self._on_flash(f"_e({folder!r})", folder)
+        self.on_flash(f"_e({folder!r})", folder)
 
     def restart(self) -> None:
         """It starts as after power-on, with its program."""
         self.connection.reset()
 
-    def _on_flash(self, code: str, path: str) -> None:
+    def on_flash(self, code: str, path: str) -> None:
+        """Run code that writes to this file. Raises DeployError when the flash is full."""
         try:
             self.connection.run(code)
         except BoardRaised as error:

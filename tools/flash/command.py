@@ -12,6 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.text import Text
 
+from tools.board.boards import board_on
 from tools.board.profile import Profile, ProfileError
 from tools.deploy import ports
 from tools.deploy.command import add_port
@@ -41,6 +42,11 @@ def run(args: argparse.Namespace) -> int:
         profile = Profile.load(args.board)
         data = args.firmware.read_bytes()
         how = profile.firmware["how"]
+        if args.port and not args.dry_run and (virtual := board_on(args.port)):
+            raise DeployError(
+                f"{args.port} is the virtual board {virtual.name!r}: it runs this computer's MicroPython, which is not flashed. It is as a "
+                f"board is after flashing: go on with `redpoll provision --port {args.port}`"
+            )
         if how == "esptool":
             _flash_esp(profile, data, args, console)
         elif how == "uf2":

@@ -1,0 +1,125 @@
+"""What `redpoll flash`, `provision` and `deploy` say when a board cannot be reached or has no room: what was wrong, and what to do."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_flash_command import esp_firmware
+
+from tools.board.boards import VirtualBoard
+from tools.board.process import Board
+from tools.cli import main as redpoll
+from tools.deploy.errors import Status
+
+Flashed = Callable[..., Board]
+Shown = pytest.CaptureFixture[str]
+
+ENTRY = "http://hub.example/xyte"
+
+
+@pytest.fixture(params=["flash", "provision", "deploy"])
+def command(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """Each command that talks to a board, but for its --port."""
+    firmware = tmp_path / "firmware.bin"
+    firmware.write_bytes(esp_firmware("esp32"))
+    options = {"flash": ["--board", "esp32", "--firmware", str(firmware)], "provision": ["--entry", ENTRY], "deploy": []}
+    return [request.param, *options[request.param]]
+
+
+def failed(command: list[str], port: object, capsys: Shown) -> tuple[int, str]:
+    """-> (exit status, what was said of it)."""
+    return redpoll([*command, "--port", str(port)]), capsys.readouterr().err
+
+
+def test_a_port_that_is_not_there_is_told_with_what_there_is(command: list[str], tmp_path: Path, capsys: Shown) -> None:
+    status, text = failed(command, tmp_path / "ttyUSB0", capsys)
+    assert status == Status.NO_PORT and "there is no port" in text and "redpoll board up" in text
+
+
+def test_without_a_port_the_virtual_boards_that_are_up_are_named(tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDPOLL_BOARDS", str(tmp_path / "boards"))
+    port = VirtualBoard("desk").up("esp32")
+    try:
+        assert redpoll(["deploy"]) == Status.NO_PORT
+        assert f"no --port was given. There are: {port}" in capsys.readouterr().err
+    finally:
+        VirtualBoard("desk").down()
+
+
+def test_a_port_that_another_program_has_is_told_with_its_name(command: list[str], flashed: Flashed, capsys: Shown) -> None:
+    board = flashed()
+    with board.port.open("rb") as line, subprocess.Popen(["sleep", "60"], stdin=line) as other:
+        try:
+            status, text = failed(command, board.port, capsys)
+        finally:
+            other.kill()
+    assert status == Status.NO_PORT and "in use by" in text and "sleep" in text
+
+
+def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(command: list[str], capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
+    monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
+    ours, theirs = os.openpty()
+    try:
+        port = os.ttyname(theirs)
+        os.close(theirs)
+        status, text = failed(command, port, capsys)
+    finally:
+        os.close(ours)
+    if command[0] == "flash":
+        assert status == Status.NO_PORT and "does not answer. Hold its BOOT button" in text
+    else:
+        assert status == Status.NO_MICROPYTHON and "redpoll flash" in text
+
+
+def test_a_virtual_board_is_not_flashed_and_what_comes_next_is_said(tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDPOLL_BOARDS", str(tmp_path / "boards"))
+    (tmp_path / "firmware.bin").write_bytes(esp_firmware("esp32"))
+    port = VirtualBoard("desk").up("esp32")
+    try:
+        status, text = failed(["flash", "--board", "esp32", "--firmware", str(tmp_path / "firmware.bin")], port, capsys)
+    finally:
+        VirtualBoard("desk").down()
+    assert status == Status.REFUSED and "is the virtual board 'desk'" in text and f"redpoll provision --port {port}" in text
+
+
+FILL = b"""
+import os
+count = 0
+for size in 65536, 4096, 300:
+    try:
+        while True:
+            with open("fill%d" % count, "wb") as file:
+                file.write(bytes(size))
+            count += 1
+    except OSError:
+        os.remove("fill%d" % count)
+print("full")
+import time
+while True:
+    time.sleep_ms(10)
+"""
+
+
+def test_settings_that_find_the_flash_full_leave_those_that_were_there(flashed: Flashed, capsys: Shown, tmp_path: Path) -> None:
+    board = flashed()
+    assert redpoll(["provision", "--port", str(board.port), "--entry", ENTRY]) == 0
+    board.kill()
+    before = board.read_file("/settings.json")
+    board.write_file("/main.py", FILL)
+    board.start().wait_for("full", 20)
+    (tmp_path / "long.json").write_text(json.dumps({"details": {"room": "x" * 5000}}))
+    capsys.readouterr()
+    status, text = failed(["provision", "--settings", str(tmp_path / "long.json")], board.port, capsys)
+    assert status == Status.FULL and "flash was full at /settings.json" in text and "mpremote fs rm" in text
+    board.kill()
+    assert board.read_file("/settings.json") == before and "/settings.json.new" not in board.list_files()
+
+
+def test_a_board_whose_heap_the_agent_does_not_fit_is_told_before(flashed: Flashed, capsys: Shown) -> None:
+    for profile, fits in (("esp32", False), ("rpi_pico_w", True)):
+        assert redpoll(["deploy", "--port", str(flashed(profile).port), "--dry-run", "--no-wait"]) == 0
+        assert ("Freeze it into the firmware" not in capsys.readouterr().out) == fits
