@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
+from tools.hub.broker.mosquitto import find_mosquitto
+from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 
 needs_mosquitto = pytest.mark.skipif(not find_mosquitto(), reason="mosquitto is not installed")
 BROKERS = ("embedded", pytest.param("mosquitto", marks=needs_mosquitto))

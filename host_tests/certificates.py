@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tools.hub.authority import Authority
+from tools.hub.security.authority import Authority
 
 
 def make_certificates(folder: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.hub.postgres import PostgresProcess
 from tools.hub.process import HubProcess, ProcessError
+from tools.hub.store.postgres import PostgresProcess
 
 DATABASES = ("sqlite", "postgresql")
 EVERYWHERE = os.environ.get("REDPOLL_DATABASE") == "postgresql"

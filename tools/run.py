@@ -20,9 +20,9 @@ from tools.board.errors import BoardError
 from tools.board.firmware import check_main
 from tools.board.process import Board
 from tools.bundle.command import build
-from tools.hub.authority import CA_FILE
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess, ProcessError
+from tools.hub.security.authority import CA_FILE
 from tools.live_view import View
 from tools.paths import BUILD, FIRMWARE, ROOT
 from tools.vm import NoMicroPython

@@ -25,8 +25,8 @@ from certificates import make_certificates
 from interpreters import INTERPRETERS, Script
 from waiting import wait_for_port
 
-from tools.hub.broker import free_port
-from tools.hub.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.broker.ports import free_port
+from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 
 HERE = Path(__file__).resolve().parent
 LONG = bool(os.environ.get("REDPOLL_LONG"))

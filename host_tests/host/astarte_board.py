@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 from waiting import DEADLINE, wait_for
 
 from tools.hub.astarte_ids import device_id
-from tools.hub.facets.astarte_interfaces import OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.astarte.interfaces import OTA_EVENT, OTA_REQUEST
 
 NOON = datetime(2026, 9, 21, 12, 0, 0, 123_000, tzinfo=UTC)
 EVENT, REQUEST = OTA_EVENT.name, OTA_REQUEST.name

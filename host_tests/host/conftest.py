@@ -9,7 +9,8 @@ from hub_support import Board, MqttBoard
 from xyte_bench import NOON, Bench, Device
 
 from tools.board.process import Board as VirtualBoard
-from tools.hub.process import HubProcess, MosquittoProcess
+from tools.hub.broker.process import MosquittoProcess
+from tools.hub.process import HubProcess
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ from tools.bundle import archive
 from tools.hub.astarte_ids import device_id, hub_id
 from tools.hub.client import HubError
 from tools.hub.errors import Invalid, Malformed
-from tools.hub.facets import astarte_bson, astarte_mqtt
-from tools.hub.facets.astarte_interfaces import OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.astarte import bson as astarte_bson
+from tools.hub.facets.astarte import mqtt as astarte_mqtt
+from tools.hub.facets.astarte.interfaces import OTA_EVENT, OTA_REQUEST
 from tools.hub.process import HubProcess
 
 EVENT, REQUEST = OTA_EVENT.name, OTA_REQUEST.name

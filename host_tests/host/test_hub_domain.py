@@ -9,13 +9,14 @@ import pytest
 from databases import url_in
 
 from tools.hub import times
-from tools.hub.broker import BrokerAddress, BrokerChoice, BrokerError, parse_broker
+from tools.hub.broker.address import BrokerAddress, BrokerChoice, BrokerError, parse_broker
+from tools.hub.broker.rumqttd import Sessions
+from tools.hub.broker.sessions import read
 from tools.hub.domain import commands, devices, firmware, presence
 from tools.hub.domain.model import Device, get_device
 from tools.hub.errors import NotAuthorized, Refused, TooMany
-from tools.hub.rumqttd import Sessions
-from tools.hub.sessions import read
-from tools.hub.store import Store, Unit
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Unit
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""Files that devices fetch, from the operator's upload to the bytes, and dumps as forms (reference xyte §2; facets/xyte_files.py)."""
+"""Files that devices fetch, from the operator's upload to the bytes, and dumps as forms (reference xyte §2; facets/xyte/files_api.py)."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from hub_support import Board, MqttBoard, body_of, forget_revisions
 from xyte_bench import DEVICES, HOST, KEY, OPERATOR, Bench, Device
 
 from tools.hub.domain import dumps, files
-from tools.hub.links import LINK_SECONDS
+from tools.hub.security.links import LINK_SECONDS
 
 BYTES = bytes(range(256)) * 300
 SUM = hashlib.sha256(BYTES).hexdigest()

@@ -20,12 +20,13 @@ from paho.mqtt.properties import Properties
 from waiting import DEADLINE, wait_for
 from xyte_bench import DEVICES, KEY, OPERATOR, Bench, Device
 
-from tools.hub import astarte_ids, facets, tables
+from tools.hub import astarte_ids, facets
 from tools.hub.domain.operations import number_of
-from tools.hub.facets import xyte_mqtt
-from tools.hub.facets.astarte_interfaces import OTA_REQUEST
+from tools.hub.facets.astarte.interfaces import OTA_REQUEST
+from tools.hub.facets.xyte import mqtt as xyte_mqtt
 from tools.hub.process import HubProcess
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 Figure = Callable[[str], None]
 
@@ -309,8 +310,8 @@ def hub_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def taken_topics() -> list[str]:
     """What the hub takes messages from: each facet of MQTT has a function `subscriptions`."""
     found: list[str] = []
-    for module in pkgutil.iter_modules(facets.__path__):
-        subscriptions = getattr(importlib.import_module(f"{facets.__name__}.{module.name}"), "subscriptions", None)
+    for module in pkgutil.walk_packages(facets.__path__, f"{facets.__name__}."):
+        subscriptions = getattr(importlib.import_module(module.name), "subscriptions", None)
         if subscriptions is not None:
             found += subscriptions(None, True) if subscriptions.__code__.co_argcount > 1 else subscriptions(None)
     return found

@@ -24,16 +24,18 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from waiting import wait_for
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.app import make_app
 from tools.hub.domain import commands, devices, operations
 from tools.hub.domain.model import Device, get_device
 from tools.hub.errors import Invalid
-from tools.hub.facets import kapua_shapes as shapes
+from tools.hub.facets.kapua import shapes
 from tools.hub.hub import Hub, Settings
 from tools.hub.process import HubProcess
-from tools.hub.signer import Signer
-from tools.hub.store import Store, Unit
+from tools.hub.security.signer import Signer
+from tools.hub.store import tables
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Unit
 from tools.paths import ROOT
 
 KEY = "the-operator-key"

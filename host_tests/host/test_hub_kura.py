@@ -18,14 +18,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from waiting import DEADLINE, wait_for
 
+from tools.hub.broker.publish import Published
 from tools.hub.domain.operations import number_of
 from tools.hub.errors import Malformed
-from tools.hub.facets import kapua_shapes as shapes
-from tools.hub.facets import kura_mqtt
-from tools.hub.facets.kura_payload import METRICS_MAX, SIZE_MAX, Metric, Payload, Type, decode
+from tools.hub.facets.kapua import kura_mqtt, shapes
+from tools.hub.facets.kapua.kura_payload import METRICS_MAX, SIZE_MAX, Metric, Payload, Type, decode
 from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.process import HubProcess
-from tools.hub.publish import Published
 
 NOON = 1_573_817_245_267  # 2019-11-15T11:27:25.267Z, in milliseconds
 

@@ -26,8 +26,9 @@ from tools.hub.client import HubError
 from tools.hub.domain import devices, licenses
 from tools.hub.domain.model import Device, get_device
 from tools.hub.process import HubProcess, ProcessError
-from tools.hub.signer import Signer
-from tools.hub.store import Store, Unit
+from tools.hub.security.signer import Signer
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Unit
 from tools.paths import FIRMWARE, ROOT
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

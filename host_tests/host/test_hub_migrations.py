@@ -18,12 +18,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import JSON, Boolean, Connection, Float, MetaData, NullPool, String, Table, insert, inspect, select
 
-from tools.hub import migrations, tables
-from tools.hub.database import make_engine
 from tools.hub.domain import commands, devices, telemetry
 from tools.hub.domain.model import get_device
-from tools.hub.migrations import SchemaError
-from tools.hub.store import Store
+from tools.hub.store import migrations, tables
+from tools.hub.store.database import make_engine
+from tools.hub.store.migrations import SchemaError
+from tools.hub.store.store import Store
 from tools.paths import ROOT
 
 OLD = ROOT / "host_tests" / "host" / "databases"  # as `sqlite3 hub.sqlite .dump` gives them
@@ -269,5 +269,5 @@ def test_an_installed_redpoll_has_its_revisions(tmp_path: Path) -> None:
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    ours = [path for path in (ROOT / "tools/hub/migrations").rglob("*") if path.suffix in (".py", ".mako")]
+    ours = [path for path in (ROOT / "tools/hub/store/migrations").rglob("*") if path.suffix in (".py", ".mako")]
     assert {str(path.relative_to(ROOT)) for path in ours} <= names

@@ -22,9 +22,10 @@ from hub_support import Board, MqttBoard, registration
 from waiting import wait_for
 
 from tools.cli import main
-from tools.hub import dynsec, mosquitto
-from tools.hub.broker import BrokerError
-from tools.hub.process import HubProcess, MosquittoProcess
+from tools.hub.broker import dynsec, mosquitto
+from tools.hub.broker.address import BrokerError
+from tools.hub.broker.process import MosquittoProcess
+from tools.hub.process import HubProcess
 
 pytestmark = needs_mosquitto
 

@@ -16,8 +16,9 @@ from brokers import BROKERS, needs_mosquitto
 from hub_support import Board, MqttBoard, body_of
 from waiting import wait_for
 
-from tools.hub.process import HubProcess, MosquittoProcess
-from tools.hub.rumqttd import PANICKED
+from tools.hub.broker.process import MosquittoProcess
+from tools.hub.broker.rumqttd import PANICKED
+from tools.hub.process import HubProcess
 from tools.paths import ROOT
 
 
@@ -383,7 +384,7 @@ def test_the_embedded_broker_is_started_again_when_it_dies(tmp_path: Path) -> No
 def test_a_panic_of_the_embedded_broker_ends_it_and_is_shown() -> None:
     code = """
 import os, threading
-from tools.hub.rumqttd import exit_on_panic
+from tools.hub.broker.rumqttd import exit_on_panic
 exit_on_panic()
 os.write(2, b"all is well\\nthread 'v5' (1) panicked at broker.rs:544:40:\\n")
 threading.Event().wait()

@@ -23,11 +23,16 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 from xyte_bench import Bench
 
-from tools.hub import docs, openapi
+from tools.hub import docs
 from tools.hub.astarte_ids import device_id
 from tools.hub.client import HubError
-from tools.hub.facets import astarte_docs, kapua_docs, span_docs, xyte_docs
-from tools.hub.facets.astarte_interfaces import OTA_EVENT, OTA_REQUEST
+from tools.hub.facets import openapi
+from tools.hub.facets.astarte import docs as astarte_docs
+from tools.hub.facets.astarte.interfaces import OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.kapua import docs as kapua_docs
+from tools.hub.facets.openapi import OPERATOR_KEY
+from tools.hub.facets.span import docs as span_docs
+from tools.hub.facets.xyte.docs.common import DEVICE_KEY
 from tools.hub.process import HubProcess
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
@@ -100,7 +105,7 @@ def test_a_route_that_nobody_describes_is_named(tmp_path: Path) -> None:
     less = {key: call for key, call in docs.CALLS.items() if key != ("GET", "/health")}
     more = {**docs.CALLS, ("GET", "/nowhere"): docs.CALLS["GET", "/health"]}
     bench = Bench(tmp_path)
-    for calls, words in ((less, r"no facets/\*_docs.py describes GET /health"), (more, "no route: GET /nowhere")):
+    for calls, words in ((less, r"no docs of a facet describe GET /health"), (more, "no route: GET /nowhere")):
         with pytest.raises(LookupError, match=words):
             openapi.describe(bench.app, calls, docs.SCHEMES, docs.PATH_PARAMETERS)
     bench.close()
@@ -168,8 +173,8 @@ class World:
         # a command of these that a body may name, and who else
         self.in_bodies = {"id": [command, self.ids["license_id"][0]], "file_id": [file], "parent_id": [board.id], "child": [child]}
         self.keys = {
-            xyte_docs.DEVICE_KEY: {"Authorization": board.key},
-            xyte_docs.OPERATOR_KEY: {"Authorization": self.hub.operator_key},
+            DEVICE_KEY: {"Authorization": board.key},
+            OPERATOR_KEY: {"Authorization": self.hub.operator_key},
             span_docs.TOKEN: {"X-API-Token": self.hub.operator_key},
             astarte_docs.TOKEN: {"Authorization": f"Bearer {self.hub.operator_key}"},
             kapua_docs.BEARER: {"Authorization": f"Bearer {self.kapua.token}"},

@@ -12,8 +12,8 @@ from databases import EVERYWHERE
 from sqlalchemy import text
 from waiting import wait_for
 
-from tools.hub.database import make_engine
-from tools.hub.postgres import PostgresProcess
+from tools.hub.store.database import make_engine
+from tools.hub.store.postgres import PostgresProcess
 from tools.paths import ROOT
 
 OWN = ("test_hub_migrations.py", "test_hub_postgres.py", "test_hub_retention.py", "test_hub_store.py")  # they try both by themselves
@@ -22,7 +22,7 @@ OWN = ("test_hub_migrations.py", "test_hub_postgres.py", "test_hub_retention.py"
 def test_a_server_goes_with_the_process_that_started_it(postgres: PostgresProcess) -> None:
     """`postgres` shows that there can be one here."""
     script = (
-        "import sys, time; from tools.hub.postgres import PostgresProcess; "
+        "import sys, time; from tools.hub.store.postgres import PostgresProcess; "
         "print(PostgresProcess().start().server_pid, flush=True); time.sleep(60)"
     )
     starter = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)

@@ -8,7 +8,7 @@ from test_hub_process import run_hub
 from xyte_bench import DEVICES, NOON, Bench
 
 from tools.hub.errors import TooMany
-from tools.hub.rates import Rates
+from tools.hub.security.rates import Rates
 
 LIMIT = 5
 
@@ -107,7 +107,7 @@ def test_without_the_option_there_is_no_limit(tmp_path: Path) -> None:
 
 
 def test_the_count_remembers_a_bounded_number_of_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.hub.rates._KEYS_MAX", 3)
+    monkeypatch.setattr("tools.hub.security.rates._KEYS_MAX", 3)
     rates = Rates(1)
     for n in range(10):
         rates.count(f"n{n}", NOON)

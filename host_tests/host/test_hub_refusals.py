@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from xyte_bench import KEY, Bench, Device
 
-from tools.hub import docs, wire
+from tools.hub import docs
 from tools.hub.domain import children, dumps, telemetry
-from tools.hub.facets import kapua_docs, span_docs, xyte_docs
-from tools.hub.openapi import JSON, Call
+from tools.hub.facets import wire
+from tools.hub.facets.kapua import docs as kapua_docs
+from tools.hub.facets.openapi import JSON, OPERATOR_KEY, Call
+from tools.hub.facets.span import docs as span_docs
+from tools.hub.facets.xyte.docs.common import DEVICE_KEY
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 PATHS = {
@@ -54,7 +57,7 @@ def refused(answer: Any, status: int) -> str:
     return str(answer.json()["error"])
 
 
-@pytest.mark.parametrize(("method", "path"), calls_of(xyte_docs.DEVICE_KEY))
+@pytest.mark.parametrize(("method", "path"), calls_of(DEVICE_KEY))
 def test_a_device_call_without_the_devices_key_is_401(bench: Bench, device: Device, method: str, path: str) -> None:
     for key in (None, "", "wrong", KEY, f"Bearer {device.key}"):
         assert refused(bench.call(method, filled(path, device), key, {}), 401) == "Not authorized"
@@ -63,14 +66,14 @@ def test_a_device_call_without_the_devices_key_is_401(bench: Bench, device: Devi
     assert set(device.refusals()) == {"Not authorized"}
 
 
-@pytest.mark.parametrize(("method", "path"), calls_of(xyte_docs.DEVICE_KEY, body=True))
+@pytest.mark.parametrize(("method", "path"), calls_of(DEVICE_KEY, body=True))
 def test_a_body_that_is_no_json_object_is_400(bench: Bench, device: Device, method: str, path: str) -> None:
     for raw in (b"{", b"[]", b"5", b'{"a": NaN}', b'{"a": "\\ud800"}', b"\xff", b"[" * 100, b""):
         assert refused(bench.call(method, filled(path, device), device.key, raw), 400)
     assert len(device.refusals()) == 8
 
 
-@pytest.mark.parametrize(("method", "path"), calls_of(xyte_docs.DEVICE_KEY, body=True))
+@pytest.mark.parametrize(("method", "path"), calls_of(DEVICE_KEY, body=True))
 def test_a_body_that_is_too_large_is_422(bench: Bench, device: Device, method: str, path: str) -> None:
     limit = next((size for end, size in LIMITS.items() if path.endswith(end)), wire.BODY_MAX)
     assert refused(bench.call(method, filled(path, device), device.key, b" " * (limit + 1)), 422)
@@ -84,7 +87,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made.close()
 
 
-@pytest.mark.parametrize(("method", "path"), calls_of(xyte_docs.DEVICE_KEY))
+@pytest.mark.parametrize(("method", "path"), calls_of(DEVICE_KEY))
 def test_a_call_beyond_the_rate_is_429(limited: Bench, method: str, path: str) -> None:
     limited.now += 1000
     device = limited.device()
@@ -93,7 +96,7 @@ def test_a_call_beyond_the_rate_is_429(limited: Bench, method: str, path: str) -
     assert refused(limited.call(method, filled(path, device), device.key, {}), 429).startswith("Too many requests")
 
 
-@pytest.mark.parametrize(("method", "path"), calls_of(xyte_docs.OPERATOR_KEY))
+@pytest.mark.parametrize(("method", "path"), calls_of(OPERATOR_KEY))
 def test_an_operators_call_without_the_operator_key_is_401(bench: Bench, device: Device, method: str, path: str) -> None:
     for key in (None, "", "wrong", device.key):
         answer = bench.call(method, filled(path, device), key, {})
@@ -101,7 +104,7 @@ def test_an_operators_call_without_the_operator_key_is_401(bench: Bench, device:
         assert said(answer, path).lower().startswith(("not authorized", "unauthorized", "forbidden"))
 
 
-@pytest.mark.parametrize(("method", "path"), [case for case in calls_of(xyte_docs.OPERATOR_KEY) if "{device_id}" in case.values[1]])
+@pytest.mark.parametrize(("method", "path"), [case for case in calls_of(OPERATOR_KEY) if "{device_id}" in case.values[1]])
 def test_an_operators_call_about_nobody_is_404(bench: Bench, method: str, path: str) -> None:
     bodies = {"commands": {"name": "x"}, "licenses": {"name": "x"}, "incidents": {"title": "t", "priority": "low"}}
     body = bodies.get(path.rpartition("/")[2], {"name": "x"}) if method in ("POST", "PUT", "PATCH") else None

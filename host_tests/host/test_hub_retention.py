@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tools.hub import tables
 from tools.hub.domain import commands, devices, events, incidents, operations, retention, telemetry, updates
 from tools.hub.domain.model import Device, get_device
 from tools.hub.domain.retention import Keep
-from tools.hub.store import Store, Unit
+from tools.hub.store import tables
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Unit
 
 DAY = 86_400.0
 DEVICE = {"mac": "aa:bb", "hardware_key": "k", "firmware_version": "1.0.0"}

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from xyte_bench import DEVICES, OPERATOR, Bench, Device
 
-from tools.hub.facets import mqtt_sender, xyte_mqtt
+from tools.hub.facets import mqtt_sender
 from tools.hub.facets.mqtt_sender import Incoming
-from tools.hub.store import Push
+from tools.hub.facets.xyte import mqtt as xyte_mqtt
+from tools.hub.store.unit import Push
 
 FILE_ID = "f62e0c28-5ce2-4590-a6cf-2f255a338544"
 LAST_UPDATED = "2021-08-04T07:45:44.122Z"

@@ -24,14 +24,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection as SyncConnection
 from websockets.sync.client import connect
 
-from tools.hub import tables
 from tools.hub.activity import EVENTS, QUEUE, ActivityFeed
-from tools.hub.command import _config, _Server
-from tools.hub.facets import span
+from tools.hub.facets.span import activity_socket
 from tools.hub.hub import Hub, Settings
 from tools.hub.process import HubProcess
-from tools.hub.signer import Signer
-from tools.hub.tokens import Tokens
+from tools.hub.security.signer import Signer
+from tools.hub.security.tokens import Tokens
+from tools.hub.server.web import Server, config
+from tools.hub.store import tables
 
 KEY = "the-operator-key"
 COLLECTION, DEVICE = "17dj5j4ce8bkci", "17kl14hm46h4c2"
@@ -104,7 +104,7 @@ async def serving(folder: Path, keepalive: float = 15.0, feed: ActivityFeed | No
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = _Server(_config(hub, None))
+    server = Server(config(hub, None))
     task = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started)
     try:
@@ -320,7 +320,7 @@ def test_a_first_message_that_is_no_valid_jwt_ends_the_connection(tmp_path: Path
 
 
 def test_who_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(span, "JWT_SECONDS", 0.05)
+    monkeypatch.setattr(activity_socket, "JWT_SECONDS", 0.05)
 
     async def scenario() -> None:
         async with serving(tmp_path) as hub, hub.subscribe(token=None) as client:
@@ -330,7 +330,7 @@ def test_who_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_strangers_take_no_more_than_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(span, "STRANGERS_MAX", 1)
+    monkeypatch.setattr(activity_socket, "STRANGERS_MAX", 1)
 
     async def scenario() -> None:
         async with serving(tmp_path) as hub, hub.subscribe(token=None) as first:
@@ -415,7 +415,7 @@ def test_a_slow_subscriber_loses_the_oldest_is_told_and_costs_no_more_than_its_q
 
 
 def test_who_takes_nothing_at_all_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(span, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(activity_socket, "SEND_SECONDS", 0.1)
 
     async def scenario() -> None:
         async with serving(tmp_path, send_buffer=4096) as hub, hub.subscribe(sock=hub.narrow_socket(), max_queue=1, close_timeout=0.1):

@@ -17,15 +17,17 @@ from paho.mqtt.properties import Properties
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from tools.hub import database, tables
+from tools.hub.broker.publish import Published, Undecodable, decode
 from tools.hub.domain import devices, presence, telemetry
 from tools.hub.domain.model import find_device, get_device, prepare_devices
 from tools.hub.errors import Malformed, NotFound, Refused
 from tools.hub.facets.mqtt_intake import WINDOW, Intake
 from tools.hub.facets.mqtt_sender import Incoming
-from tools.hub.postgres import PostgresProcess
-from tools.hub.publish import Published, Undecodable, decode
-from tools.hub.store import Job, Store, Unit, is_outage
+from tools.hub.store import database, tables
+from tools.hub.store.outage import is_outage
+from tools.hub.store.postgres import PostgresProcess
+from tools.hub.store.store import Job, Store
+from tools.hub.store.unit import Unit
 
 DEADLINE = 20.0
 

@@ -23,9 +23,10 @@ from hub_support import registration
 from waiting import DEADLINE, wait_for
 
 from tools.cli import main
-from tools.hub import certificates, terminator
-from tools.hub.authority import Authority, own_hosts, server_context
+from tools.hub.broker import terminator
 from tools.hub.process import HubProcess
+from tools.hub.security import certificates
+from tools.hub.security.authority import Authority, own_hosts, server_context
 from tools.paths import ROOT
 
 

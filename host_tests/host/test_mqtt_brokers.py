@@ -14,7 +14,7 @@ from brokers import BROKERS
 from interpreters import INTERPRETERS, run
 from waiting import wait_for_port
 
-from tools.hub.broker import free_port
+from tools.hub.broker.ports import free_port
 
 WALK = Path(__file__).with_name("mqtt_walk.py")
 LONG = bool(os.environ.get("REDPOLL_LONG"))

@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.unknown_fields import UnknownFieldSet
 from interpreters import INTERPRETERS, run
 
-from tools.hub.facets.astarte_interfaces import OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.astarte.interfaces import OTA_EVENT, OTA_REQUEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:Callback API version 1:DeprecationWarning")  # the SDK's own use of paho
 

@@ -12,8 +12,9 @@ from hub_support import registration
 
 from tools.hub.app import make_app
 from tools.hub.hub import Hub, Settings
-from tools.hub.signer import Signer
-from tools.hub.store import Store, Unit
+from tools.hub.security.signer import Signer
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Unit
 
 NOON = 1_795_262_400.0  # 2026-11-21T12:00:00Z
 KEY = "planted-operator-key-77aa"

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from tools.board.process import Board
-from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.broker.mosquitto import find_mosquitto
+from tools.hub.broker.process import MosquittoProcess
+from tools.hub.process import HubProcess
 
 PRODUCT = Path(__file__).parent / "product.py"
 LINKS = ("mqtt-embedded", "mqtt-mosquitto", "http")

@@ -20,8 +20,9 @@ from paho.mqtt.properties import Properties
 from waiting import wait_for
 
 from tools.board.process import Board
+from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.client import HubError, OperatorClient
-from tools.hub.process import HubProcess, find_mosquitto
+from tools.hub.process import HubProcess
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
 KILLS = 50 if LONG else 3

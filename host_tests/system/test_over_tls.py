@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tools.board.process import Board
-from tools.hub.authority import Authority
 from tools.hub.process import HubProcess
+from tools.hub.security.authority import Authority
 
 Eventually = Callable[..., Any]
 

@@ -23,7 +23,9 @@ from tools.bench import peers, processes
 from tools.bench.program import Program, ProgramError
 from tools.bench.relay import relay
 from tools.bench.results import Results
-from tools.hub.process import EmbeddedProcess, HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.broker.mosquitto import find_mosquitto
+from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.process import HubProcess
 from tools.size.sets import feature_sets
 from tools.size.start import MESSAGES, Starts
 from tools.vm import find_vm

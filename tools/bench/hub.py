@@ -32,12 +32,14 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 
 from tools.bench.processes import cpu_of, known, memory_of
 from tools.bench.results import Results
-from tools.hub import migrations, tables
-from tools.hub.database import make_engine
+from tools.hub.broker.mosquitto import find_mosquitto
+from tools.hub.broker.process import MosquittoProcess
 from tools.hub.domain.devices import hash_key
 from tools.hub.domain.model import home_collection
-from tools.hub.postgres import PostgresProcess, find_postgres
-from tools.hub.process import HubProcess, MosquittoProcess, find_mosquitto
+from tools.hub.process import HubProcess
+from tools.hub.store import migrations, tables
+from tools.hub.store.database import make_engine
+from tools.hub.store.postgres import PostgresProcess, find_postgres
 from tools.paths import ROOT
 
 _NEW = select(tables.telemetry.c.seq, tables.telemetry.c.timestamp).where(tables.telemetry.c.seq > bindparam("last"))

@@ -25,7 +25,8 @@ from rich.table import Table
 from tools.bench import peers
 from tools.bench.relay import relay
 from tools.bench.results import Results
-from tools.hub.process import EmbeddedProcess, MosquittoProcess, find_mosquitto
+from tools.hub.broker.mosquitto import find_mosquitto
+from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.vm import find_vm
 
 HEAP = "512K"
@@ -140,7 +141,7 @@ class Bench:
                     port, ca = place(name)
                     n = CLIENTS["bare"].messages if qos == 0 else client.messages
                     n = n if name in _SLOW else n // (_TLS_SLOWER if ca else 1)
-                    # rumqttd may have panicked over the last client that left (see tools/hub/rumqttd.py)
+                    # rumqttd may have panicked over the last client that left (see tools/hub/broker/rumqttd.py)
                     with contextlib.suppress(subprocess.CalledProcessError):
                         done, seconds = self._measure(name, port, ca, "rate", n, qos)
                         rates[name].append(done["rate"])

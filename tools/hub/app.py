@@ -9,10 +9,17 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from tools.hub import docs, openapi, wire
+from tools.hub import docs
 from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, NotFound, Refused
-from tools.hub.facets import astarte, kapua, kapua_shapes, span, span_shapes, xyte, xyte_operator
+from tools.hub.facets import openapi, wire
+from tools.hub.facets.astarte import api as astarte
+from tools.hub.facets.kapua import api as kapua
+from tools.hub.facets.kapua import shapes as kapua_shapes
+from tools.hub.facets.span import api as span
+from tools.hub.facets.span import shapes as span_shapes
+from tools.hub.facets.xyte import device_api as xyte
+from tools.hub.facets.xyte import operator_api as xyte_operator
 from tools.hub.hub import Hub
 
 log = logging.getLogger("redpoll.hub.http")

@@ -3,9 +3,12 @@
 from pydantic import BaseModel, ConfigDict
 
 from tools.hub.activity import EVENTS
-from tools.hub.facets import astarte_docs, kapua_docs, span_docs, xyte_docs
-from tools.hub.facets.xyte_docs import OPERATOR_KEY, refusals
-from tools.hub.openapi import Answer, Call, Calls, Content, given, query
+from tools.hub.facets.astarte import docs as astarte_docs
+from tools.hub.facets.kapua import docs as kapua_docs
+from tools.hub.facets.openapi import OPERATOR_KEY, Answer, Call, Calls, Content, given, query
+from tools.hub.facets.span import docs as span_docs
+from tools.hub.facets.xyte import docs as xyte_docs
+from tools.hub.facets.xyte.docs.common import refusals
 
 
 class Health(BaseModel):

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from tools.hub.activity import ActivityFeed
+from tools.hub.broker.logins import LoginKeeper
 from tools.hub.domain import presence, retention
 from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import home_collection, prepare_devices
 from tools.hub.domain.retention import Keep
 from tools.hub.errors import NotAuthorized
-from tools.hub.links import Links
-from tools.hub.logins import LoginKeeper
-from tools.hub.rates import Rates
-from tools.hub.signer import Signer
-from tools.hub.store import Push, Store, Unit
-from tools.hub.tokens import Tokens
+from tools.hub.security.links import Links
+from tools.hub.security.rates import Rates
+from tools.hub.security.signer import Signer
+from tools.hub.security.tokens import Tokens
+from tools.hub.store.store import Store
+from tools.hub.store.unit import Push, Unit
 
 log = logging.getLogger("redpoll.hub")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from tools.hub import tables
 from tools.hub.errors import NotAuthorized
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 TOKEN_SECONDS = 30 * 60  # reference kapua-kura §1
 REFRESH_SECONDS = 5 * 3600

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from tools.hub import tables
 from tools.hub.domain.model import Device, change_device, tell, to_device
 from tools.hub.errors import Invalid
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 _DIGITS = re.compile(r"[0-9]{5,16}")  # 3GPP TS 23.003: an IMSI has up to 15 digits, an IMEI 15 or, with its software version, 16
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tools.hub import tables
 from tools.hub.domain import commands, gateways, presence, problems, telemetry
 from tools.hub.domain.model import Device, find_device, mapping, tell, to_device
 from tools.hub.errors import Invalid, NotFound, Refused
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 TELEMETRIES_MAX = 100  # in one call
 MESSAGE_MAX = 1024 * 1024  # bytes of one call: our own bound

@@ -4,7 +4,7 @@ pending -> in_progress -> done | failed. A device may skip in_progress; a finish
 HTTP reference says `failed`: both are taken, `failed` is kept. pending -> cancelled is the operator's.
 
 The parameters of a command with a file are what the operator gave, and of the file `version`, `checksum` and `signature`; its `url` comes
-when the command is handed out, as it is good for a while only (links.py).
+when the command is handed out, as it is good for a while only (security/links.py).
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from tools.hub import tables
 from tools.hub.domain import files, operations, problems, updates
 from tools.hub.domain.model import Device, is_uuid, mapping, push, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 QUEUE_MAX = 100  # unfinished commands of one device: our own bound
 MESSAGE_MAX = 1024  # characters kept of a device's message

@@ -11,7 +11,7 @@ from typing import Any
 from tools.hub.domain import problems
 from tools.hub.domain.model import Device, change_device, get_device, push, tell
 from tools.hub.errors import Invalid
-from tools.hub.store import Unit
+from tools.hub.store.unit import Unit
 
 SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
 RESERVED = ("version", "last_updated", "config")  # the flat form of seed 001 keeps these names for itself

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from tools.hub import dynsec, tables
+from tools.hub.broker import dynsec
 from tools.hub.domain import cellular, dumps, firmware, gateways, operations, updates
 from tools.hub.domain.model import (
     Device,
@@ -31,7 +31,8 @@ from tools.hub.domain.model import (
     whole,
 )
 from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refused, TooMany
-from tools.hub.store import Login, Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Login, Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
 CHILDREN_MAX = 1000  # of one gateway: our own bound

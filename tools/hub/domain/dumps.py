@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.domain.model import Device, is_uuid, tell
 from tools.hub.errors import Invalid, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 SIZE_MAX = 1024 * 1024  # bytes of one dump
 DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device

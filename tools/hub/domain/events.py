@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.domain.model import Device, instant, text
 from tools.hub.errors import Invalid
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 EVENTS_MAX = 10_000  # kept of each device; beyond it the oldest go
 STRING_MAX = 255  # characters

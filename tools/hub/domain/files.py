@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from tools.bundle import archive
-from tools.hub import tables
 from tools.hub.domain.model import Device, is_uuid, text
 from tools.hub.errors import Invalid, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 SIZE_MAX = 32 * 1024 * 1024  # bytes of one file: twice the largest flash of a board
 FILES_MAX = 1000

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from tools.hub import tables
 from tools.hub.domain import files
 from tools.hub.domain.model import Device, get_device, push, tell, text, to_device
 from tools.hub.errors import Invalid, Refused
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 _SEMVER = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from tools.hub import tables
-from tools.hub.store import Happening, Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Happening, Unit
 
 if TYPE_CHECKING:
     from tools.hub.domain.model import Device

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from tools.hub import tables
 from tools.hub.domain.model import Device, is_uuid, text
 from tools.hub.errors import Invalid, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 OPEN_MAX = 100  # open incidents of one device: our own bound
 CLOSED_MAX = 1000  # closed ones kept of each device

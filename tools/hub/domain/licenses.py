@@ -26,11 +26,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.domain import problems
 from tools.hub.domain.model import Device, instant, is_pushed_to, mapping, push, tell, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 STATES = ("inuse", "removed", "error")
 LICENSES_MAX = 100  # of one device, beside those removed: our own bound

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.domain import gateways
 from tools.hub.errors import Invalid, NotFound
-from tools.hub.gathered import gathered_of
-from tools.hub.store import Happening, Push, Unit
+from tools.hub.store import tables
+from tools.hub.store.gathered import gathered_of
+from tools.hub.store.unit import Happening, Push, Unit
 
 NAME_MAX = 255  # characters in a name, a serial number, a version
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -120,7 +121,7 @@ def find_device(db: Connection, device_id: str) -> Device | None:
 
 
 def prepare_devices(db: Connection, device_ids: list[str]) -> None:
-    """Read these devices with one query, for a transaction that will ask for each (store.py, Need)."""
+    """Read these devices with one query, for a transaction that will ask for each (store/store.py, Need)."""
     gathered = gathered_of(db)
     if gathered is None:
         return

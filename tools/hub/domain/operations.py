@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, case, delete, func, insert, select, update
 
-from tools.hub import tables
 from tools.hub.domain.model import Device
 from tools.hub.errors import Invalid
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 if TYPE_CHECKING:
     from tools.hub.domain.commands import Command

@@ -8,18 +8,18 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tools.hub import tables
 from tools.hub.domain import gateways, problems
 from tools.hub.domain.model import Device, change_device, find_device, tell, to_device
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 # how a device said who it is, the `id` of clientConnected (seed 003 shows "certificate")
 KEY = "access_key"
 NAME = "client_id"  # only its name, in the MQTT session or topic
 PARENT = "parent"  # its gateway said so, with the gateway's key
-LINK = "link"  # a link that it was given (links.py)
+LINK = "link"  # a link that it was given (security/links.py)
 
-_CLEAN = "disconnected"  # the session ended with DISCONNECT (broker.py, sessions.py)
+_CLEAN = "disconnected"  # the session ended with DISCONNECT (broker/embedded.py, broker/sessions.py)
 
 
 def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, alive: bool = True, proof: str = KEY) -> Device:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from tools.hub import times
 from tools.hub.domain.model import Device, change_device, find_device
-from tools.hub.store import Unit
+from tools.hub.store.unit import Unit
 
 STATUS, MESSAGE, CONFIGURATION, COMMAND, LICENSE, CONNECTION = "status", "message", "configuration", "command", "license", "connection"
 UPDATE = "update"

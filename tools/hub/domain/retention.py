@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, select, update
 
-from tools.hub import tables
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 DAYS = 90.0
 MESSAGES = 100_000  # of each device

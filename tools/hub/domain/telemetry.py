@@ -19,12 +19,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_
 
-from tools.hub import tables, times
+from tools.hub import times
 from tools.hub.domain import commands, firmware, licenses, problems, state
 from tools.hub.domain.model import Device, change_device, instant
 from tools.hub.errors import Invalid
-from tools.hub.gathered import gathered_of
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.gathered import gathered_of
+from tools.hub.store.unit import Unit
 
 MESSAGE_MAX = 128 * 1024  # bytes in one telemetry message
 STRING_MAX = 1000  # bytes in one value
@@ -101,7 +102,7 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
 
 
 def prepare_numbers(db: Connection, messages: list[tuple[str, int | None]]) -> None:
-    """Read which of these devices' numbers have been used, with one query for all of them (store.py, Need)."""
+    """Read which of these devices' numbers have been used, with one query for all of them (store/store.py, Need)."""
     gathered = gathered_of(db)
     wanted = sorted({(device_id, number) for device_id, number in messages if number is not None})
     if gathered is None or not wanted:

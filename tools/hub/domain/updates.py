@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from tools.hub import tables
 from tools.hub.domain import files, operations, problems
 from tools.hub.domain.model import Device, is_pushed_to, is_uuid, push, tell, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
-from tools.hub.store import Unit
+from tools.hub.store import tables
+from tools.hub.store.unit import Unit
 
 UPDATES_MAX = 100  # of one device; beyond it the oldest goes, with its events
 EVENTS_MAX = 2_000  # of one device; beyond it the oldest goes

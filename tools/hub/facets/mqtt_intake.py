@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from tools.hub.broker.client import Client
+from tools.hub.broker.publish import Published
 from tools.hub.errors import Refused
 from tools.hub.facets.mqtt_sender import Incoming
-from tools.hub.mqtt_client import Client
-from tools.hub.publish import Published
-from tools.hub.store import Job, Need, Store, Unit, is_outage
+from tools.hub.store.outage import is_outage
+from tools.hub.store.store import Job, Need, Store
+from tools.hub.store.unit import Unit
 
 log = logging.getLogger("redpoll.hub.mqtt")
 

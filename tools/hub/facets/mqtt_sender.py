@@ -12,7 +12,7 @@ from tools.hub.domain import devices, presence, problems
 from tools.hub.domain.model import Device, find_device, tell
 from tools.hub.errors import NotAuthorized, Refused
 from tools.hub.hub import Hub
-from tools.hub.store import Happening, Unit
+from tools.hub.store.unit import Happening, Unit
 
 
 @dataclass(frozen=True)

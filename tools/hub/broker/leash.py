@@ -1,0 +1,35 @@
+"""A program that goes when its starter goes: `python -m tools.hub.broker.leash PROGRAM ARGUMENTS...`.
+
+Standard input is held by the starter; when it closes, whatever happened to the starter, the program is asked to end (SIGTERM, so that it
+can save what it has) and after some seconds made to. Ends with the program's exit status.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+
+_SECONDS = 8.0
+
+
+def main() -> int:
+    """Until the program has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the starter, which closes our standard input when it has finished
+    # in a session of its own: nobody else's signals
+    program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def end() -> None:
+        sys.stdin.buffer.read()
+        program.terminate()
+        try:
+            program.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            program.kill()
+
+    threading.Thread(target=end, daemon=True).start()
+    return program.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""TCP ports: which are free, and whether something answers there."""
+
+import asyncio
+import contextlib
+import socket
+
+from tools.hub.broker.address import BrokerError
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nothing listened on a moment ago."""
+    with socket.create_server((host, 0), family=_family(host)) as server:
+        return int(server.getsockname()[1])
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether something could listen there."""
+    try:
+        with socket.create_server((host, port), family=_family(host)):
+            return True
+    except OSError:
+        return False
+
+
+def check_port_is_free(kind: str, host: str, port: int) -> None:
+    """Raises BrokerError, which says what to do. Port 0 always is."""
+    if not is_free(host, port):
+        raise BrokerError(
+            f"--broker {kind}:{port}: port {port} is in use on {host}; stop what uses it, or take another port ({kind}:0 finds a free one)"
+        )
+
+
+async def answers(host: str, port: int) -> bool:
+    """Whether something takes connections there."""
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

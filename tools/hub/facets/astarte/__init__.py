@@ -1,0 +1,1 @@
+"""The Astarte facet, under /astarte: seed 002, reference edgehog-astarte."""

@@ -1,1 +1,0 @@
-"""One file a revision; see tools/hub/migrations/__init__.py."""

@@ -1,0 +1,1 @@
+"""Keys, certificates and tokens: who may, and how that is shown."""

@@ -1,0 +1,58 @@
+"""The broker that the hub was told to use: started where it is the hub's own, and what is to be known of it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.hub.broker.address import BrokerAddress, BrokerChoice, Listener
+from tools.hub.broker.embedded import EmbeddedBroker
+from tools.hub.broker.mosquitto import MosquittoBroker
+from tools.hub.domain import devices, presence
+from tools.hub.hub import Hub
+
+
+@dataclass(frozen=True)
+class RunningBroker:
+    """A broker that is up."""
+
+    address: BrokerAddress  # where the hub's own clients find it
+    listeners: list[Listener]  # where devices do
+    certificate_changed: Callable[[], None] = lambda: None
+    tells: bool = False  # of sessions, by itself; it does not take `$EDC` either
+    keeps_logins: bool = False
+
+
+async def start_broker(
+    choice: BrokerChoice, hub: Hub, host: str, certificate: Path | None, stack: contextlib.AsyncExitStack
+) -> RunningBroker:
+    """Start it, if it is the hub's own, until the stack ends; with a certificate devices reach it over TLS. Raises BrokerError."""
+    if choice.address is not None:
+        return RunningBroker(choice.address, [Listener("MQTT", choice.address)])
+    await _all_sessions_down(hub, "the hub was restarted")
+    if choice.kind == "mosquitto":
+        return await _start_mosquitto(choice.port, hub, host, certificate, stack)
+    embedded = EmbeddedBroker(host, choice.port, hub.settings.data, hub.on_session, certificate)
+    stack.push_async_callback(embedded.stop)
+    await embedded.start()
+    return RunningBroker(embedded.address, embedded.listeners, tells=True)
+
+
+async def _start_mosquitto(
+    port: int | None, hub: Hub, host: str, certificate: Path | None, stack: contextlib.AsyncExitStack
+) -> RunningBroker:
+    mosquitto = MosquittoBroker(
+        host,
+        port,
+        hub.settings.data,
+        logins=lambda: hub.store.read(devices.broker_logins),
+        on_end=lambda: _all_sessions_down(hub, "the broker ended"),
+        certificate=certificate,
+    )
+    stack.push_async_callback(mosquitto.stop)
+    await mosquitto.start()
+    return RunningBroker(mosquitto.address, mosquitto.listeners, mosquitto.certificate_changed, keeps_logins=True)
+
+
+async def _all_sessions_down(hub: Hub, why: str) -> None:
+    await hub.do(lambda unit: presence.all_sessions_down(unit, why))

@@ -1,0 +1,59 @@
+"""The data directory: one hub's at a time, and what is kept there."""
+
+import contextlib
+import fcntl
+import secrets
+from pathlib import Path
+from typing import IO
+
+from tools.private import write_private
+
+LOCK_FILE = "hub.lock"
+LICENSE_KEY_FILE = "license.key"
+SESSION_FILE = "mqtt.session"
+_held: list[IO[str]] = []  # lock files, open until the process ends
+
+
+class StartError(Exception):
+    """The hub cannot start; the text says what is wrong and what to do."""
+
+
+def make_folder(data: Path) -> None:
+    """Raises StartError when there can be none."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
+
+
+def lock(path: Path) -> None:
+    """Hold the directory for as long as this process lives. Raises StartError when another hub has it."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StartError(f"--data {path.parent}: another hub is running on this directory; stop it, or give another directory") from None
+    _held.append(file)
+
+
+def kept_key(path: Path) -> str:
+    """The operator key of this data directory; made, readable by its owner only, when there is none yet. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        kept = path.read_text().strip()
+        if kept:
+            return kept
+    made = secrets.token_urlsafe(24)
+    write_private(path, made.encode())
+    return made
+
+
+def session(data: Path, share_group: str | None) -> str:
+    """The client id under which a broker keeps this hub's session: one of this directory, and of what it subscribes to."""
+    path = data / SESSION_FILE
+    try:
+        name = path.read_text().strip()
+    except FileNotFoundError:
+        name = f"redpoll-hub-{secrets.token_hex(6)}"
+        path.write_text(name)
+    return f"{name}-{share_group or 'all'}"

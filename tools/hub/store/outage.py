@@ -1,0 +1,27 @@
+"""Which errors of a database are not the work's: an outage, a lost connection, a collision with another hub."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+
+_COLLISIONS = ("40P01", "40001")  # PostgreSQL's deadlock_detected and serialization_failure
+_READ_ONLY = "25006"  # its read_only_sql_transaction: another server is the one to write to now
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database is to blame and not the work: the same work may succeed later."""
+    if isinstance(error, DBAPIError):
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # it was asked for something that cannot be
+            return False
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            return True
+    return isinstance(error, OperationalError | InterfaceError | TimeoutError) or is_lost(error)
+
+
+def is_lost(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_collision(error: Exception) -> bool:
+    """Whether PostgreSQL has ended the transaction in favour of another (deadlock, serialization failure)."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _COLLISIONS
