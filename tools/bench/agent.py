@@ -20,6 +20,7 @@ import aiomqtt
 from rich.console import Console
 
 from tools.bench import peers, processes
+from tools.bench.arguments import at_least
 from tools.bench.program import Program, ProgramError
 from tools.bench.relay import relay
 from tools.bench.results import Results
@@ -45,7 +46,9 @@ _PARTS = ("start", "idle", "wire", "restart", "heap")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll bench agent`."""
-    parser.add_argument("--repeats", type=int, default=5, help="of each start and each restart of the broker; the median counts (5)")
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=5, help="of each start and each restart of the broker; the median counts (5)"
+    )
     parser.add_argument("--seconds", type=float, default=20, help="that an idle agent is watched (20)")
     parser.add_argument("--only", choices=_PARTS, help="one part of it")
 

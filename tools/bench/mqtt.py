@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench import peers
+from tools.bench.arguments import at_least
 from tools.bench.relay import relay
 from tools.bench.results import Results
 from tools.hub.broker.mosquitto import find_mosquitto
@@ -87,7 +88,7 @@ _TLS_SLOWER = 2  # fewer messages, so that a run stays short
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll bench mqtt`."""
-    parser.add_argument("--repeats", type=int, default=5, help="of each rate; the median counts (5)")
+    parser.add_argument("--repeats", type=at_least(1), default=5, help="of each rate; the median counts (5)")
     parser.add_argument("--only", choices=("rates", "memory", "heap"), help="one part of it")
 
 

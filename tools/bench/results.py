@@ -59,6 +59,19 @@ class Results:
             table.add_row(f"{kind}, {unit}", *["" if figure is None else shown(figure) for figure in cells])
         return table
 
+    def rows(self, title: str, names: list[str]) -> Table:
+        """The same with one row each of these names and one column a figure."""
+        table = Table(title=f"{title}; load before {self._load:.1f}")
+        table.add_column("")
+        mine = [figure for figure in self._found if figure.name in names]
+        kinds = dict.fromkeys((figure.figure, figure.unit) for figure in mine)
+        for kind, unit in kinds:
+            table.add_column(f"{kind}, {unit}", justify="right")
+        found = {(figure.name, figure.figure): figure for figure in mine}
+        for name in names:
+            table.add_row(name, *[shown(found[name, kind]) if (name, kind) in found else "" for kind, _ in kinds])
+        return table
+
     def save(self) -> None:
         """Put them into build/bench.json in place of those of the same bench, name and figure; what another version wrote there goes."""
         RESULTS.parent.mkdir(exist_ok=True)

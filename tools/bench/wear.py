@@ -5,6 +5,7 @@ import json
 import subprocess
 import tempfile
 
+from tools.bench.arguments import at_least
 from tools.bench.results import Results
 from tools.paths import FIRMWARE, ROOT
 from tools.vm import find_vm
@@ -21,18 +22,12 @@ SCENARIOS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll bench wear`."""
     parser.add_argument("--board", choices=sorted(BOARDS), default="rp2040", help="whose file system (default: rp2040, the smallest)")
-    parser.add_argument("--every", type=_positive, default=30, metavar="SECONDS", help="a message every so many seconds (30)")
-    parser.add_argument("--size", type=_positive, default=250, metavar="BYTES", help="of a message (250)")
+    parser.add_argument("--every", type=at_least(1), default=30, metavar="SECONDS", help="a message every so many seconds (30)")
+    parser.add_argument("--size", type=at_least(1), default=250, metavar="BYTES", help="of a message (250)")
     parser.add_argument("--used", type=int, default=400, metavar="KIB", help="taken by files that never change (400)")
-    parser.add_argument("--days", type=_positive, default=20, help="days that are simulated (20)")
-    parser.add_argument("--boots", type=_positive, default=2, help="restarts a day (2)")
+    parser.add_argument("--days", type=at_least(1), default=20, help="days that are simulated (20)")
+    parser.add_argument("--boots", type=at_least(1), default=2, help="restarts a day (2)")
     parser.add_argument("--hold", type=int, nargs="+", default=[300, 60, 0], metavar="SECONDS", help="spool_hold settings (300 60 0)")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a whole number of 1 or more, not {text!r}")
-    return int(text)
 
 
 def measure(case: dict[str, int]) -> dict[str, int]:
