@@ -18,13 +18,16 @@ BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test deploy test-board test-chip test-long lint size bench clean setup vm32
+.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench clean setup vm32
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: setup  ## hub, one board and a live view; FOR=seconds ends it, TRANSPORT=http polls, BAD_UPDATE=1 has an update rolled back
 	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR)) $(if $(BAD_UPDATE),--bad-update)
+
+docs/run.svg: setup  ## what `make run` shows, as the picture in README
+	@$(BIN)/redpoll run --for 90 --until-done --svg $@
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(PYTEST) $(ARGS)

@@ -23,6 +23,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the subcommand named in argv. Returns its exit status; 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    args = parser_of(words).parse_args(words)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line that begins with these words: of the subcommands it knows the options of the one that is named."""
     parser = argparse.ArgumentParser(prog="redpoll", description="MicroPython device firmware and the bench it is built on.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module_name, summary) in COMMANDS.items():
@@ -31,11 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(words)
-    try:
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        return 130
+    return parser
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from tools.hub.client import HubError, OperatorClient
 _FRESH_SECONDS = 5.0
 _BAR = 24  # characters
 _PERCENT = re.compile(r"\b(\d{1,3}) ?%")
+# what tells a step of an update beside firmwareStateChange: Edgehog's and Kura's messages, and a line of the console
+_STEP_MESSAGES = ("ota", "notify")
+_STEP_LINE = re.compile(r"update: [A-Z]\w+ \d+ %")
 _STYLES = {
     "upstreamMessage": "cyan",
     "downstreamMessage": "magenta",
@@ -34,9 +37,13 @@ _STYLES = {
 
 
 class View:
-    """Prints each activity of the hub, and each line of a board's console, as one line."""
+    """Prints each activity of the hub, and each line of a board's console, as one line.
 
-    def __init__(self, console: Console, operator: OperatorClient) -> None:
+    `brief`: each step of an update is one line, its state change; the messages and console lines that tell it too are left out.
+    """
+
+    def __init__(self, console: Console, operator: OperatorClient, *, brief: bool = False) -> None:
+        self._brief = brief
         self._console = console
         self._operator = operator
         self._names: dict[str, str] = {}
@@ -66,6 +73,8 @@ class View:
         if event in ("clientConnected", "gatewayConnected"):
             data.pop("id", None)  # how it said who it is: every board does it in the same way
         kind = data.pop("kind", None)
+        if self._brief and event == "upstreamMessage" and kind in _STEP_MESSAGES:
+            return
         words = [kind] if kind else []
         words += [f"{size} bytes"] if size else []
         words += [update_step(data)] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
@@ -83,7 +92,9 @@ class View:
     def console_line(self, line: str) -> None:
         """One line of the board's own console."""
         # the log's own time is that of the first column
-        self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", re.sub(r"^\[ *[\d.]+\] ", "", line), "dim")
+        line = re.sub(r"^\[ *[\d.]+\] ", "", line)
+        if not (self._brief and _STEP_LINE.fullmatch(line)):
+            self._print(time.strftime("%H:%M:%S", time.gmtime()), "", "console", "", line, "dim")
 
     def _readings(self, device_id: str) -> list[str]:
         # an activity tells that a message came, not what it said; this is the newest one

@@ -34,6 +34,7 @@ OLD, NEW = "1.0.0", "1.1.0"  # versions of the product
 UPDATER = FIRMWARE / "redpoll" / "update" / "service.py"
 HEAP = "384K"  # for an update: objects of the 64-bit VM take twice what a board's take, and an RP2040 has 192 KB
 SPACE = "demo-hall"
+PICTURE_WIDTH = 120  # characters
 COMMANDS: list[tuple[str, dict[str, Any]]] = [("blink", {"times": 3}), ("ping", {})]
 
 
@@ -49,11 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", default="embedded:0", help="as `redpoll hub` takes it (default: embedded on a free port)")
     parser.add_argument("--bad-update", action="store_true", help="the update is one that fails when it starts, and is rolled back")
     parser.add_argument("--no-tls", action="store_true", help="plain HTTP and MQTT")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also save what was shown as a picture")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C, or for --for seconds and then judge: 0 only when everything the demonstration promises has happened."""
-    console = Console(highlight=False)
+    console = _console(args.svg)
     if args.main is not None:
         try:
             check_main(args.main)
@@ -74,9 +76,17 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if good:
             shutil.rmtree(folder, ignore_errors=True)
+    if args.svg is not None:
+        console.save_svg(str(args.svg), title="make run")
     if not good:
         console.print(f"\nwhat the hub and the board left is in {folder.relative_to(ROOT)}")
     return 0 if good else 1
+
+
+def _console(picture: Path | None) -> Console:
+    if picture is None:
+        return Console(highlight=False)
+    return Console(highlight=False, record=True, force_terminal=True, color_system="truecolor", width=PICTURE_WIDTH)
 
 
 def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse.Namespace) -> bool:
@@ -93,7 +103,7 @@ def _demonstrate(console: Console, hub: HubProcess, folder: Path, args: argparse
     if hub.ca is not None:
         settings["ca"] = CA_FILE
         files[CA_FILE] = hub.ca.read_bytes()
-    view = View(console, hub.operator)
+    view = View(console, hub.operator, brief=True)
     demonstration = Demonstration(hub.operator, serial, product, args.transport)
     _say_hello(console, hub, args, ENOUGH if product is None else ENOUGH_TO_ROLL_BACK if product.bad else ENOUGH_TO_UPDATE)
     view.header()

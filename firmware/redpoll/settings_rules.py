@@ -45,9 +45,7 @@ def read(path):
         with open(path, "rb") as file:
             data = file.read()
     except OSError:
-        raise SettingsError(
-            '%s: missing. Write one such as {"entry": "https://...", "sn": "A1"}; README, "Settings", lists the keys' % path
-        )
+        raise SettingsError('%s: missing. Write one such as {"entry": "https://...", "sn": "A1"}; docs/settings.md lists the keys' % path)
     try:
         values = jsonin.loads_object(data)
     except ValueError as error:

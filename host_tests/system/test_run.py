@@ -71,11 +71,13 @@ def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rol
     assert "1.0.0 runs" in output and "this version does not start" in output
 
 
-def test_another_product_is_judged_by_what_it_has(tmp_path: Path) -> None:
+def test_another_product_is_judged_by_what_it_has_and_all_of_it_can_be_a_picture(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(OTHER_PRODUCT)
-    run = start("--for", 15, "--main", tmp_path / "main.py")
-    output = run.communicate(timeout=100)[0]
+    run = start("--for", 15, "--main", tmp_path, "--svg", tmp_path / "run.svg")
+    output = re.sub(r"\x1b\[[\d;]*m", "", run.communicate(timeout=100)[0])
     assert run.returncode == 0, output
+    drawn = (tmp_path / "run.svg").read_text().replace("&#160;", " ")
+    assert drawn.startswith("<svg") and "level=5" in drawn and "at least 3 telemetry messages were acknowledged" in drawn
     assert "level=5" in output and "blink" not in output.rpartition("yes  the board registered")[2]
     assert "20 s are enough" in output
 
