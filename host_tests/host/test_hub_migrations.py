@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import JSON, Boolean, Connection, Float, MetaData, NullPool, String, Table, insert, inspect, select
+from sqlalchemy import JSON, Boolean, Connection, Float, MetaData, NullPool, String, Table, func, insert, inspect, select
 
 from tools.hub.domain import commands, devices, telemetry
 from tools.hub.domain.model import get_device
@@ -69,6 +69,30 @@ def test_a_database_that_is_new_enough_is_left_as_it_is(tmp_path: Path) -> None:
     before = look(url, lambda db: db.exec_driver_sql("PRAGMA schema_version").scalar_one())
     migrations.upgrade(url)
     assert look(url, lambda db: db.exec_driver_sql("PRAGMA schema_version").scalar_one()) == before
+
+
+def test_every_counter_has_room_for_more_than_two_thousand_million_rows(database_url: str) -> None:
+    migrations.upgrade(database_url)
+    counted = look(database_url, count_on_from_the_largest_of_32_bits)
+    assert len(counted) == 8
+    assert set(counted.values()) == {2**31}
+
+
+def count_on_from_the_largest_of_32_bits(db: Connection) -> dict[str, int]:
+    """Two rows in each table, of which the second counts on; the numbers of those."""
+    found = {}
+    for table in tables.metadata.sorted_tables:
+        first, second = ({column.name: value_for(column, n) for column in table.columns} for n in (1, 2))
+        if "seq" in table.columns:
+            first["seq"] = 2**31 - 1
+            del second["seq"]
+            if db.dialect.name == "postgresql":
+                db.exec_driver_sql(f"SELECT setval('{table.name}_seq_seq', {2**31 - 1})")
+        for row in (first, second):
+            db.execute(insert(table).values(row))
+        if "seq" in table.columns:
+            found[table.name] = db.execute(select(func.max(table.c.seq))).scalar_one()
+    return found
 
 
 # ---- from each revision to the newest

@@ -237,7 +237,7 @@ notifications = Table(
 updates = Table(
     "updates",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("uuid", String(36), nullable=False),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("file_id", String(36)),
@@ -256,7 +256,7 @@ updates = Table(
 update_events = Table(
     "update_events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("device_id", ForeignKey("devices.id", ondelete="CASCADE"), nullable=False),
     Column("uuid", String(36), nullable=False),  # of the update
     Column("status", String(16), nullable=False),
