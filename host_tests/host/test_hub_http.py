@@ -253,9 +253,15 @@ def test_an_older_version_is_422(hub: HubProcess, board: Board) -> None:
     assert hub.operator.device(board.id)["configuration"] == {"interval": 8}
 
 
-@pytest.mark.parametrize("version", [-1, 1.5, True, "one", 2**31, [1]])
+@pytest.mark.parametrize("version", [-1, 1.5, True, "one", 2_000_000_001, 2**31, [1]])
 def test_a_bad_config_version_is_422(board: Board, version: Any) -> None:
     assert board.post("/config", {"version": version, "config": {}}).status_code == 422
+
+
+def test_a_device_with_a_large_version_can_be_configured_and_can_confirm(hub: HubProcess, board: Board) -> None:
+    assert board.post("/config", {"version": 2_000_000_000, "config": {"a": 1}}).json()["version"] == 2_000_000_001
+    assert hub.operator.configure(board.id, {"a": 2})["config_version"] == 2_000_000_002
+    assert board.post("/config", {"version": 2_000_000_002, "config": {"a": 2}}).json()["version"] == 2_000_000_002
 
 
 def test_the_operators_same_configuration_again_makes_no_new_version(hub: HubProcess, board: Board) -> None:

@@ -14,6 +14,7 @@ from tools.hub.errors import Invalid
 from tools.hub.store.unit import Unit
 
 SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
+VERSION_MAX = 2_000_000_000  # that a device may come with: the hub counts on from there, in 32 bits
 RESERVED = ("version", "last_updated", "config")  # the flat form of seed 001 keeps these names for itself
 
 
@@ -33,9 +34,11 @@ def set_by_operator(unit: Unit, device: Device, config: object) -> Device:
 
 
 def set_by_device(unit: Unit, device: Device, config: dict[str, Any], version: int | None) -> Device:
-    """Take what the device says its configuration is. Raises Invalid when that is older than the hub's."""
+    """Take what the device says its configuration is. Raises Invalid when that is older than the hub's, or far too large."""
     if version is not None and version < device.config_version:
         raise Invalid(f"Config version {version} is older than the server's {device.config_version}")
+    if version is not None and version > max(VERSION_MAX, device.config_version):
+        raise Invalid(f"Config version {version} is too large: it must be at most {VERSION_MAX}")
     changed = _store(unit, device, config, max(device.config_version, version or 0))
     change_device(unit.db, device.id, {"device_config_version": changed.config_version})
     if changed.config_version != device.config_version and changed.config != device.config:
