@@ -439,6 +439,7 @@ def test_a_request_that_no_event_has_answered_is_sent_again_in_the_next_session(
     first = board.hub.operator.request_update(board.id, url="http://192.168.4.1/a.zip")["uuid"]
     board.hub.operator.cancel_update(board.id, first)
     second = board.hub.operator.request_update(board.id, url="http://192.168.4.1/b.zip")["uuid"]
+    wait_for(lambda: len(board.activities("downstreamMessage")) == 3, "what the board is sent while it does not listen")
     astarte.listen()
     assert astarte.request() == {"operation": "Cancel", "uuid": first}
     assert astarte.request() == {"operation": "Update", "uuid": second, "url": "http://192.168.4.1/b.zip"}
