@@ -22,10 +22,10 @@ OWN = ("test_hub_migrations.py", "test_hub_postgres.py", "test_hub_retention.py"
 def test_a_server_goes_with_the_process_that_started_it(postgres: PostgresProcess) -> None:
     """`postgres` shows that there can be one here."""
     script = (
-        "import sys, time; from tools.hub.store.postgres import PostgresProcess; "
-        "print(PostgresProcess().start().server_pid, flush=True); time.sleep(60)"
+        "import sys; from tools.hub.store.postgres import PostgresProcess; "
+        "print(PostgresProcess().start().server_pid, flush=True); sys.stdin.read()"
     )
-    starter = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
+    starter = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout is not None
     server = int(starter.stdout.readline())
     starter.kill()

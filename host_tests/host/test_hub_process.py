@@ -72,10 +72,10 @@ def test_a_stop_leaves_no_process_and_a_whole_database(tmp_path: Path, number: s
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_hub_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
-        "import pathlib, sys, time; from tools.hub.process import HubProcess; "
-        "hub = HubProcess(pathlib.Path(sys.argv[1])).start(); print(hub.pid, flush=True); time.sleep(60)"
+        "import pathlib, sys; from tools.hub.process import HubProcess; "
+        "hub = HubProcess(pathlib.Path(sys.argv[1])).start(); print(hub.pid, flush=True); sys.stdin.read()"
     )
-    starter = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    starter = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout is not None
     session = int(starter.stdout.readline())
     assert len(processes_of(session)) == 2
