@@ -122,7 +122,7 @@ def test_the_banner_says_what_is_spoken_where_and_what_to_do_with_the_ca(hub: Hu
     ready = json.loads((hub.data / "hub.json").read_text())
     shown = hub.output()
     assert f"MQTT 5      {ready['mqtt_url']}" in shown and f"MQTT 3.1.1  {ready['mqtt311_url']}" in shown
-    assert f'"entry": "{hub.entry_url}", "ca": "ca.pem"' in shown
+    assert f"--entry {hub.entry_url} --ca {hub.ca}" in shown
     assert Authority.kept(hub.data).fingerprint() in shown
 
 

@@ -15,6 +15,7 @@ at the end. A database made before there were revisions has no mark; the first r
 """
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
 from importlib.resources import as_file, files
@@ -29,6 +30,8 @@ from sqlalchemy import Connection, Engine, NullPool, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tools.hub.store.database import make_engine
+
+log = logging.getLogger("redpoll.hub.store")
 
 _LOCK_SECONDS = 60  # how long another hub may take with the same
 _LOCK = 0x726564706F6C6C  # of PostgreSQL's advisory locks: "redpoll"
@@ -54,6 +57,8 @@ def upgrade(url: str, revision: str = "head") -> None:
                     f"the database is of revision {unknown[0]}, this hub knows up to {known.get_current_head()}: it was made by a newer "
                     "redpoll; start that one, or give another --database"
                 )
+            if found and found[0] != known.get_current_head():
+                log.info("the database is brought from revision %s to %s", found[0], known.get_current_head())
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
             _check_references(connection)
