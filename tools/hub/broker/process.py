@@ -35,6 +35,11 @@ class MosquittoProcess:
         return f"mqtt://127.0.0.1:{self.port}"
 
     @property
+    def port_311(self) -> int:
+        """Where it speaks MQTT 3.1.1: the same port."""
+        return self.port
+
+    @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
@@ -92,6 +97,14 @@ class EmbeddedProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.port_311 = 0
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     def start(self) -> Self:
         """Start it and wait until both listeners answer; again on the same ports after a stop. Raises ProcessError."""
