@@ -578,7 +578,7 @@ class Agent:
 
     def _dump(self):
         # the built-in command: upload the last lines of the log
-        from .cloud.registration import Dump
+        from .cloud.files import Dump
 
         self._task = Dump(self.settings, log.lines(), self._commands.finish)
         return LATER

@@ -105,9 +105,11 @@ class Link:
         self._not_before = self._clock.ms() + self._backoff.next()
 
     def spare(self):
-        """Forget the modules that only registering and uploading need."""
-        if not self._job and self._settings.transport == "mqtt":
-            port.unload("redpoll.cloud.registration", "redpoll.net.http", "redpoll.settings_rules")
+        """Forget the modules that only registering, uploading and updating need."""
+        if not self._job:
+            port.unload("redpoll.cloud.registration", "redpoll.cloud.files", "redpoll.settings_rules")
+            if self._settings.transport == "mqtt":
+                port.unload("redpoll.cloud.https", "redpoll.net.http")
             gc.collect()
 
     def restart(self):

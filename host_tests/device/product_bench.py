@@ -6,10 +6,10 @@ from cloud_fakes import CREDENTIALS, HTTP
 from redpoll import port
 from redpoll.agent import Agent
 from redpoll.clock import Clock
-from redpoll.cloud import registration
+from redpoll.cloud import https
 from scratch import Ticks
 
-registration.HTTPClient = HTTP
+https.HTTPClient = HTTP
 # what is loaded again is not patched
 port_unload = port.unload
 port.unload = lambda *names: None

@@ -640,10 +640,10 @@ def test_what_only_registering_needs_gives_its_memory_back_and_is_loaded_again_w
         port.unload = lambda *names: None
     assert bench.agent.connected()
     assert "redpoll.cloud.registration" not in sys.modules and "redpoll.net.http" not in sys.modules
-    from redpoll.cloud import registration
+    from redpoll.cloud import https, registration
 
     assert "redpoll.net.http" in sys.modules
     # nobody listens there
     bench.agent.settings.credentials["hub_url"] = "http://127.0.0.1:1"
     scratch.text_of(OSError, registration.Check, bench.agent.settings)
-    registration.HTTPClient = HTTP
+    https.HTTPClient = HTTP

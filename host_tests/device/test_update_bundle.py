@@ -5,7 +5,10 @@ import bundle_maker as maker
 import scratch
 from redpoll import rsa
 from redpoll.update import bundle
-from redpoll.update.bundle import BadBundle, Checked, Entries, Head, Unpacked
+from redpoll.update.bundle import Entries
+from redpoll.update.errors import BadBundle
+from redpoll.update.manifest import Checked, Head
+from redpoll.update.unpack import Unpacked
 from support import raises
 
 HEAP = "512K"

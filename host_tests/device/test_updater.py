@@ -3,8 +3,11 @@ import os
 
 import bundle_maker as maker
 import scratch
+from redpoll import log
 from redpoll.flash.record import Record
-from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE, Failed
+from redpoll.update.errors import Failed
+from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE
+from support import raises
 from update_bench import NEW, OLD, OTHER, URL, UUID, Bench
 
 HEAP = "512K"
@@ -400,18 +403,18 @@ def test_a_full_flash_ends_in_an_io_error():
             raise OSError(28, "ENOSPC")
         return open(path, mode)
 
-    from redpoll.update import updater
+    from redpoll.update import fill
 
-    updater.open = full
+    fill.open = full
     try:
         bench.update()
     finally:
-        del updater.open
+        del fill.open
     assert bench.final()[:2] == ("Failure", "IOError")
 
 
 def test_too_little_flash_is_noticed_before_anything_is_written():
-    from redpoll.update import updater
+    from redpoll.update import prepare
 
     class Small:
         def __getattr__(self, name):
@@ -421,11 +424,11 @@ def test_too_little_flash_is_noticed_before_anything_is_written():
             return (4096, 4096, 20, 9, 9, 0, 0, 0, 0, 255)
 
     bench = Bench()
-    updater.os = Small()
+    prepare.os = Small()
     try:
         bench.update()
     finally:
-        updater.os = os
+        prepare.os = os
     assert bench.final()[:2] == ("Failure", "IOError") and "KB" in bench.final()[2]
     assert "slot_a" not in os.listdir()
 
@@ -435,3 +438,28 @@ def test_what_is_told_does_not_name_the_address():
     bench.server.instead = [OSError(111)] * 9
     bench.update()
     assert not any("signature=1" in e["message"] or "files.example" in e["message"] for e in bench.world.events)
+
+
+def test_an_update_that_could_not_even_be_ended_for_want_of_memory_is_ended_later():
+    from redpoll.update import updater
+
+    class NoMemory:
+        def __getattr__(self, name):
+            return getattr(log, name)
+
+        def redact(self, text):
+            raise MemoryError
+
+    bench = Bench()
+    bench.server.instead = [MemoryError()] * 9
+    updater.log = NoMemory()
+    try:
+        assert bench.updater.request(EDGEHOG, UUID, URL) is None
+        with raises(MemoryError):
+            bench.turn()
+    finally:
+        updater.log = log
+    assert bench.updater.job and not bench.updater.finals
+    bench.turn()
+    assert bench.final()[:2] == ("Failure", "InternalError")
+    assert not bench.updater.job

@@ -6,7 +6,7 @@ import bundle_maker as maker
 import scratch
 from redpoll import port, rsa
 from redpoll.clock import Clock
-from redpoll.update import updater
+from redpoll.update import fill, source, updater
 from redpoll.update.slots import Slots
 from redpoll.update.updater import EDGEHOG, Updater
 
@@ -32,7 +32,7 @@ if sys.implementation.name != "micropython":
         # in a process with all of pytest in it a collection takes long
         collect = staticmethod(lambda: None)
 
-    updater.gc = _NoGc
+    fill.gc = source.gc = updater.gc = _NoGc
 
 
 class Response:
@@ -158,6 +158,9 @@ class World:
 
     def find(self, file_id):
         raise OSError("unknown file")
+
+    def spare(self):
+        pass
 
     def restart(self):
         self.restarts += 1

@@ -7,10 +7,10 @@ from cloud_fakes import CREDENTIALS, HTTP, MQTT, Reply
 from redpoll import port
 from redpoll.agent import Agent
 from redpoll.clock import Clock
-from redpoll.cloud import registration, xyte_mqtt
+from redpoll.cloud import https, xyte_mqtt
 from redpoll.commands import RESTART
 
-registration.HTTPClient = HTTP
+https.HTTPClient = HTTP
 # what is loaded again is not patched
 port.unload = lambda *names: None
 xyte_mqtt.MQTTClient = MQTT

@@ -12,7 +12,9 @@ from redpoll.update.updater import EDGEHOG, Updater
 from root_flash import Board, write
 from update_bench import NEW, OLD, URL, UUID, Server, World
 
-# the code under test lies outside of the flash and could not be loaded again
+# the code under test lies outside of the flash and cannot be loaded while that is "/"
+for module in update.MODULES.split():
+    __import__("redpoll.update." + module)
 port.unload = lambda *names: None
 AFTER = [("main.py", b"print('1.2.0')\n"), ("lib/readings.py", maker.TEXT)]
 LATER = "77777777-2222-3333-4444-555555555555"

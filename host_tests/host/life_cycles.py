@@ -47,9 +47,7 @@ def firmware() -> Iterator[None]:
             setattr(fw, name.rpartition(".")[2], importlib.import_module(f"redpoll.{name}"))
         fw.fakes = importlib.import_module("cloud_fakes")
         fw.scratch = importlib.import_module("scratch")
-        for name in ("registration", "xyte_http"):
-            importlib.import_module(f"redpoll.cloud.{name}").HTTPClient = fw.fakes.HTTP
-        importlib.import_module("redpoll.cloud.registration").HTTPClient = fw.fakes.HTTP
+        importlib.import_module("redpoll.cloud.https").HTTPClient = fw.fakes.HTTP
         importlib.import_module("redpoll.cloud.xyte_mqtt").MQTTClient = mqtt_client(fw.fakes.MQTT)
         fw.log.print = lambda *values: None
         fw.port.sync = lambda file: None

@@ -6,7 +6,7 @@ from micropython import const
 from .. import jsonin, log
 from ..net.http import HTTPError
 from . import xyte
-from .registration import explain, https_client, is_of_cloud, learn_time
+from .https import explain, https_client, is_of_cloud, learn_time
 
 _QUEUE = const(16)
 _PAUSE_MS = const(10000)

@@ -8,7 +8,8 @@ from .. import log, port
 from ..flash.record import Record
 
 _SAFE = const(10)  # boot.py knows this number too
-_MODULES = ("service", "updater", "fill", "bundle", "download", "slots", "image")
+# all that is loaded for an update
+MODULES = "service updater source download prepare manifest fill unpack deploy image files bundle slots errors"
 
 
 _boot = Record("/boot.state")
@@ -44,5 +45,5 @@ def pending(path):
 
 def unload():
     """Give the memory back that only an update needs."""
-    port.unload(*[__name__ + "." + name for name in _MODULES])
+    port.unload(*[__name__ + "." + name for name in MODULES.split()])
     gc.collect()

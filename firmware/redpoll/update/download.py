@@ -71,6 +71,11 @@ class Download:
         if self.at < self._end:
             raise OSError("the server sent %d bytes too few" % (self._end - self.at))
 
+    def forget(self):
+        """What was learned of the file does not hold any more."""
+        self.changed = False
+        self.total = self._etag = None
+
     def _ask(self, url):
         scheme, host, port, path = parse_url(url)
         base = "%s://%s:%d" % (scheme, "[%s]" % host if ":" in host else host, port)

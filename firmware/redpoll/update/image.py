@@ -7,7 +7,10 @@ from hashlib import sha256
 from micropython import const
 
 from .. import port
-from .bundle import BadBundle, Unpacked, check_header, header_size
+from .bundle import check_header, header_size
+from .errors import BadBundle, Failed
+from .files import flash
+from .unpack import Unpacked
 
 _BLOCK = const(4096)
 # esp_image_header_t: its first byte, and where two bytes name the chip
@@ -29,11 +32,37 @@ def confirm():
     port.keep_app()
 
 
+def fetch(image, source, base, job, progress):
+    """A generator: bring what the partition does not have yet, from a bundle whose files begin at `base` -> True when it had all;
+    progress("Downloading", percent). BadBundle, Failed, Changed.
+    """
+    job["size"] = size = image.entry["packed"]
+    there = yield from image.same(_quiet)
+    if not there:
+        end = base + image.entry["offset"] + size
+        for ms in source.get(base, end, lambda data: flash(image.take, data)):
+            progress("Downloading", min(99, 100 * image.done // (size or 1)))
+            yield ms
+        if image.done < size:
+            yield from source.short()
+        flash(image.end)
+    progress("Downloading", 100)
+    return there
+
+
+def check(image, there, progress):
+    """A generator: read the partition back, unless it was found `there`; progress("Deploying", percent). Failed, OSError."""
+    progress("Deploying", 0)
+    there = there or (yield from image.same(lambda percent: progress("Deploying", min(99, percent))))
+    if not there:
+        raise Failed("IOError", "flash: the image cannot be read as it was written")
+
+
 class Image:
     """Where the image of this manifest entry goes: take() what comes, end(), look at it with same(), and switch()."""
 
     def __init__(self, entry, window):
-        """BadBundle where there is no place for any, ValueError where it is too small for this one."""
+        """BadBundle where there is no place for any, Failed where it is too small for this one."""
         partitions = getattr(port, "app_partitions", None)
         self._running, self._idle = partitions() if partitions else (None, None)
         if not self._idle:
@@ -42,7 +71,8 @@ class Image:
             raise BadBundle(_NO_IMAGE)
         _, _, _, size, self.label, _ = self._idle.info()
         if entry["size"] > size:
-            raise ValueError("the image has %d KB, partition %s %d KB" % (entry["size"] // 1024 + 1, self.label, size // 1024))
+            have = (entry["size"] // 1024 + 1, self.label, size // 1024)
+            raise Failed("IOError", "too little flash: the image has %d KB, partition %s %d KB" % have)
         self.entry = entry
         # data bytes that have come
         self.done = 0
@@ -129,3 +159,7 @@ class Image:
             self._idle.set_boot()
         except OSError as error:
             raise BadBundle("the image cannot be started: %s" % error)
+
+
+def _quiet(percent):
+    pass

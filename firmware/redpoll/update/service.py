@@ -1,7 +1,8 @@
 # The update as the agent sees it: who asks for it, and who is told. It exists while there is one.
 from .. import log, port
+from .errors import Failed
 from .slots import Slots
-from .updater import COMMAND, EDGEHOG, NOTICE, Failed, Updater
+from .updater import COMMAND, EDGEHOG, NOTICE, Updater
 
 _EVENTS = 24
 # how long an event waits for the clock to be set
@@ -116,19 +117,19 @@ class Update:
 
     def client(self, base_url):
         """An HTTPClient."""
-        from ..cloud.registration import https_client
+        from ..cloud.https import https_client
 
         return https_client(self._settings, base_url)
 
     def heard(self, response):
         """A response came: it may tell the time."""
-        from ..cloud.registration import learn_time
+        from ..cloud.https import learn_time
 
         learn_time(self._agent.clock, response)
 
     def find(self, file_id):
         """What has poll() -> the cloud's description of a file, None while it is coming."""
-        from ..cloud.registration import FileInfo
+        from ..cloud.files import FileInfo
 
         return FileInfo(self._settings, file_id)
 
@@ -146,6 +147,10 @@ class Update:
     def telling(self):
         """True while there is an event that could be told and is not."""
         return bool(self._events) and self._agent.connected()
+
+    def spare(self):
+        """Give back the memory that only the download needed."""
+        self._agent._link.spare()
 
     def restart(self):
         """Restart the board in good order."""

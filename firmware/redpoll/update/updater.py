@@ -12,10 +12,9 @@
 #
 # Written in the order: record, then boot state when something begins; boot state, then record when it went well. So at each power cut
 # the two tell what happened.
+#
+# The work itself is done by prepare, fill and deploy, or by image, each in memory only while it is needed.
 import gc
-import os
-from binascii import hexlify
-from hashlib import sha256
 
 from micropython import const
 
@@ -23,40 +22,20 @@ from .. import log, port, version
 from ..fields import kept
 from ..flash.record import Record
 from ..link import describe
-from ..net.http import HTTPError
-from ..net.url import parse_url
-from .bundle import BadBundle, Checked, Head, Unpacked, check_header, entries, header_size
-from .download import Download
-from .slots import MANIFEST
+from .errors import BadBundle, Changed, Failed
 
-_ATTEMPTS = const(5)
-_FIRST_WAIT = const(2000)
 _STARTS = const(5)
-_FIRST = const(512)  # bytes of the first request: no head is shorter
-_GAP = const(1024)  # bytes that are rather fetched in between than asked for around
-_SPARE = const(6)  # blocks of flash that stay free
-_CHUNK = const(512)
 _FINISHED = const(8)
 _MESSAGE = const(160)
 _FAREWELL = const(5000)
 _SAVE_AGAIN = const(60000)
 _BUSY_MS = const(20)
 _QUIET_MS = const(1000)
-_URL = const(1024)
 
 _STEPS = ("Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting")
 COMMAND = "command"
 EDGEHOG = "edgehog"
 NOTICE = "notice"
-
-
-class Failed(Exception):
-    """The update ends: statusCode and message of its final event."""
-
-
-class _Changed(Exception):
-    # the bundle is another one than a moment ago
-    pass
 
 
 class Updater:
@@ -77,8 +56,7 @@ class Updater:
         self.failed = stored.get("failed")
         self._steps = None
         self._not_before = 0
-        self._attempts = 0
-        self._download = None
+        self._source = None
         # is it too late to cancel?
         self._deploying = False
         # uptime by which the trial must be confirmed; None: there is none
@@ -137,7 +115,9 @@ class Updater:
             return ""
         if self.job or self._slots.on_trial():
             return "UpdateAlreadyInProgress", "another update is under way"
-        problem = _request_problem(url, wanted, file_id)
+        from .source import request_problem
+
+        problem = request_problem(url, wanted, file_id)
         if problem:
             return "InvalidRequest", problem
         self.job = {
@@ -152,7 +132,6 @@ class Updater:
         }
         log.info("update %s: accepted", uuid[:40])
         self._save()
-        self._attempts = 0
         self._deploying = False
         self._steps = self._run()
         return None
@@ -189,6 +168,9 @@ class Updater:
             log.warning("update: the cloud was not reached in time")
             self._world.restart()
         if not self._steps:
+            if self.job and self.job["phase"] == "fetch":
+                # there was no memory left to end it
+                self._end("Failure", "InternalError", "out of memory")
             return _QUIET_MS
         if now < self._not_before:
             return self._not_before - now
@@ -287,7 +269,6 @@ class Updater:
 
     def _end(self, status, code, message):
         job = self.job
-        self.job = None
         self._trial_end = None
         if job["kind"] == NOTICE:
             # also where an image leaves the application as it is: else it would be offered for ever
@@ -299,6 +280,8 @@ class Updater:
         log.info("update %s: %s%s", uuid[:40], status, " " + code + ": " + message if code else "")
         final = [uuid, kind, status, code, message, self._clock.wall_at(self._clock.ms())]
         self.finals.append(final)
+        if self.job and self.job["id"] == uuid:
+            self.job = None
         self._finished.append(uuid)
         self._finished = self._finished[-_FINISHED:]
         self._save()
@@ -323,10 +306,7 @@ class Updater:
     def _stop(self):
         self._steps = None
         self._not_before = 0
-        if self._download:
-            self._download.close()
-            self._download = None
-        gc.collect()
+        self._close_source()
 
     # the work: generators that yield the ms until they want to go on
 
@@ -337,20 +317,17 @@ class Updater:
         self._world.key()
         self._step("Downloading", 0)
         yield 0
-        url = self.job["url"]
-        if not url:
-            url = yield from self._find(self.job["file"])
-        self._download = Download(url, self._world.client, self._world.heard)
+        from .source import Source
+
+        source = self._source = Source(self._world, self._tell_failed, self._tell_resumed)
+        yield from source.find(self.job["url"], self.job["file"])
         while True:
             try:
-                slot = yield from self._fill()
+                target = yield from self._work(source)
                 break
-            except _Changed:
-                self._download.changed = False
-                self._download.total = self._download._etag = None
-        self._download.close()
-        self._download = None
-        self._switch(slot)
+            except Changed:
+                source.forget()
+        self._switch(target)
         self._progress("Deploying", 100)
         for status, progress in (("Deployed", 0), ("Deployed", 100), ("Rebooting", 0)):
             self._step(status, progress)
@@ -361,211 +338,56 @@ class Updater:
             yield _BUSY_MS
         self._world.restart()
 
-    def _find(self, file_id):
-        # the address of a file that the cloud knows by its id
-        while True:
-            call = None
-            try:
-                call = self._world.find(file_id)
-                found = None
-                while found is None:
-                    found = call.poll()
-                    if found is None:
-                        yield _BUSY_MS
-                problem = _request_problem(found.get("url"), None, None)
-                if problem:
-                    raise Failed("InvalidRequest", problem)
-                return found["url"]
-            except (OSError, HTTPError, ValueError) as error:
-                reason = error
-            finally:
-                if call:
-                    call.close()
-            yield from self._again(reason)
+    def _work(self, source):
+        # the idle slot becomes what the bundle says -> its name; or the idle partition -> its image.Image
+        from . import prepare
 
-    def _get(self, first, end, take):
-        # Download.get over as many attempts as are left, each going on where the one before broke
-        download = self._download
-        while True:
-            try:
-                yield from download.get(first, end, take)
-                return
-            except (OSError, HTTPError, ValueError, MemoryError) as error:
-                reason = error
-            download.close()
-            yield from self._again(reason)
-            if download.changed:
-                raise _Changed
-            first = download.at
+        job = self.job
+        slots = self._slots
+        prepared = yield from prepare.run(source, slots, self._world, job)
+        del prepare
+        _forget("prepare", "manifest")
+        job["name"] = prepared.about["name"]
+        job["to"] = prepared.about["version"]
+        if prepared.image:
+            from . import image
 
-    def _again(self, reason):
-        # one attempt has failed
-        gc.collect()
-        code = "InternalError" if isinstance(reason, MemoryError) else "NetworkError"
-        message = describe(reason)
-        self._attempts += 1
-        if self._attempts >= _ATTEMPTS:
-            raise Failed(code, message)
+            target = image.Image(prepared.image, prepared.about["window"])
+            there = yield from image.fetch(target, source, prepared.base, job, self._progress)
+            self._close_source()
+            yield 0
+            self._deploying = True
+            yield from image.check(target, there, self._progress)
+            return target
+        from . import fill
+
+        target = prepared.slot
+        folder = slots.folder(target) + "/"
+        running = slots.folder(slots.running()) + "/"
+        count = yield from fill.run(source, prepared, folder, running, job, self._progress)
+        del fill
+        _forget("fill", "unpack")
+        self._close_source()
+        yield 0
+        self._deploying = True
+        from . import deploy
+
+        yield from deploy.run(folder, running, count, self._progress)
+        slots.seal(target, prepared.signature)
+        return target
+
+    def _tell_failed(self, code, message):
         self._tell("Error", 100, code, message)
-        yield _FIRST_WAIT << (self._attempts - 1)
+
+    def _tell_resumed(self):
         step = self.job["at"]
         self._tell(_STEPS[step[0]], step[1])
 
-    def _fill(self):
-        # the idle slot becomes what the bundle says -> its name; or the idle partition -> its image.Image
-        slots = self._slots
-        download = self._download
-        try:
-            slot = slots.idle()
-        except RuntimeError as error:
-            raise Failed("UpdateAlreadyInProgress", str(error))
-        folder = slots.folder(slot) + "/"
-        checked = Checked(_block(slots))
-        head = Head(checked.feed)
-        yield from self._take_head(head)
-        about = checked.end(self._world.key(), head.signature)
-        # 4 KB that are not needed any more
-        port.unload("redpoll.rsa")
-        self._judge(about)
-        if checked.image:
-            yield 0
-            return (yield from self._fill_image(checked.image, about, head.size))
-        self._make_room(checked, folder)
-        yield 0
-        slots.unseal(slot)
-        yield from _prune(folder[:-1], "", checked)
-        manifest = folder + MANIFEST
-        yield from self._store(manifest, head.size, checked.digest)
-        signature = head.signature
-        checked = head = None
-        self.job["name"] = about["name"]
-        files = _Files(manifest, download, about["window"], folder)
-        running = slots.folder(slots.running()) + "/"
-        yield from files.plan(running)
-        self.job["size"] = files.total
-        gc.collect()
-        try:
-            for first, end in files.runs:
-                yield from self._fetch(files, first, end)
-            yield from self._fetch(files, 0, 0)
-        finally:
-            files.close()
-        self._progress("Downloading", 100)
-        download.close()
-        yield 0
-        self._deploying = True
-        yield from self._deploy(files, running)
-        self.job["to"] = about["version"]
-        slots.seal(slot, signature)
-        return slot
-
-    def _fill_image(self, entry, about, base):
-        from .image import Image
-
-        try:
-            image = Image(entry, about["window"])
-        except ValueError as error:
-            raise Failed("IOError", "too little flash: " + str(error))
-        self.job["name"] = about["name"]
-        self.job["to"] = about["version"]
-        self.job["size"] = size = entry["packed"]
-        there = yield from image.same(_nobody)
-        if not there:
-            end = base + entry["offset"] + size
-            for ms in self._get(base, end, lambda data: _flash(image.take, data)):
-                self._progress("Downloading", min(99, 100 * image.done // (size or 1)))
-                yield ms
-            if image.done < size:
-                yield from self._short()
-            _flash(image.end)
-        self._progress("Downloading", 100)
-        self._download.close()
-        yield 0
-        self._deploying = True
-        self._step("Deploying", 0)
-        there = there or (yield from image.same(lambda percent: self._progress("Deploying", min(99, percent))))
-        if not there:
-            raise Failed("IOError", "flash: the image cannot be read as it was written")
-        return image
-
-    def _take_head(self, head):
-        download = self._download
-        first, end = 0, _FIRST
-        while not head.done:
-            yield from self._get(first, end, head.feed)
-            first = download.at
-            end = first + head.need()
-            if not head.done and download.total is not None and first >= download.total:
-                yield from self._short()
-
-    def _short(self):
-        # the server has less than the bundle must have
-        yield from self._again(OSError("the file ends before the bundle does"))
-        raise _Changed
-
-    def _judge(self, about):
-        if about["boards"] and not any(board in self._world.boards for board in about["boards"]):
-            raise BadBundle("it is for %s, this board is %s" % (", ".join([str(b) for b in about["boards"][:4]]), self._world.boards[0]))
-        wanted = self.job["want"]
-        if wanted and version.parse(wanted) != version.parse(about["version"]):
-            raise BadBundle("it is version %s, %s was asked for" % (about["version"], wanted))
-        if not self.job["downgrade"] and version.newer(self._world.version, about["version"]):
-            raise BadBundle(
-                "it is version %s, %s runs: a downgrade has to be allowed in the request" % (about["version"], self._world.version)
-            )
-
-    def _make_room(self, checked, folder):
-        state = os.statvfs(folder[: folder.rfind("/slot_")] or "/")
-        block = _block(self._slots)
-        free = state[3] * state[1] // block
-        for path in _walk(folder[:-1], ""):
-            free += os.stat(folder + path)[6] // block + 1
-        needed = checked.blocks + 4 + _SPARE  # the slot's own folder, manifest and signature
-        if free < needed:
-            raise Failed("IOError", "too little flash: it needs %d KB, %d KB are free" % (needed * block // 1024, free * block // 1024))
-
-    def _store(self, path, size, digest):
-        # the manifest, taken a second time: it must be the one that was found good
-        hashed = sha256()
-        with open(path, "wb") as file:
-
-            def take(data):
-                hashed.update(data)
-                _flash(file.write, data)
-
-            head = Head(take)
-            yield from self._get(0, size, head.feed)
-        if not head.done or hashed.digest() != digest:
-            raise BadBundle("the manifest is another one than a moment ago")
-
-    def _fetch(self, files, first, end):
-        # one run of files; progress is told at each tenth
-        if end:
-            steps = self._get(first + files.base, end + files.base, files.take)
-        else:
-            # of files that need no data
-            files.take(b"")
-            return
-        for ms in steps:
-            self._progress("Downloading", min(99, 100 * files.done // files.total))
-            yield ms
-        if files.wants(end):
-            yield from self._short()
-
-    def _deploy(self, files, running):
-        # all of it is read back, and what was not fetched is copied from the slot that runs
-        self._step("Deploying", 0)
-        for count, entry in enumerate(entries(files.path), 1):
-            path = files.folder + entry["name"]
-            same = yield from _same(path, entry)
-            if not same:
-                _make_folders(files.folder, entry["name"])
-                yield from _copy(running + entry["name"], path)
-                same = yield from _same(path, entry)
-                if not same:
-                    raise Failed("IOError", "flash: %s cannot be read as it was written" % entry["name"])
-            self._progress("Deploying", min(99, 100 * count // files.count))
-            yield 0
+    def _close_source(self):
+        if self._source:
+            self._source.close()
+            self._source = None
+        self._world.spare()
 
     def _switch(self, slot):
         job = self.job
@@ -589,228 +411,16 @@ class Updater:
             self._slots.switch(slot)
 
 
-class _Files:
-    # what is fetched into the idle slot: planned, then taken from the stream wherever it begins
-
-    def __init__(self, path, download, window, folder):
-        self.path = path
-        self.folder = folder
-        self._window = window
-        self._download = download
-        # where the first entry's header is
-        self.base = download.at
-        # one bit a file: is it fetched?
-        self._needed = bytearray(25)
-        self.count = 0
-        # [begin, end] of what is asked for in one request
-        self.runs = []
-        self.total = 1
-        self.done = 0
-        self._entries = None
-        self._entry = None
-        self._number = 0
-        # where the entry's data begins; what is missing of its header and its data
-        self._start = 0
-        self._header = None
-        self._left = 0
-        self._file = self._unpacked = None
-
-    def plan(self, running):
-        total = 0
-        gap = 1 << 30 if self._download.whole else _GAP
-        for entry in entries(self.path):
-            same = yield from _same(self.folder + entry["name"], entry)
-            if not same:
-                same = yield from _same(running + entry["name"], entry)
-            if not same:
-                self._needed[self.count >> 3] |= 1 << (self.count & 7)
-                total += entry["packed"]
-                begin = entry["offset"] - header_size(entry)
-                end = entry["offset"] + entry["packed"]
-                if self.runs and begin - self.runs[-1][1] <= gap:
-                    self.runs[-1][1] = end
-                else:
-                    self.runs.append([begin, end])
-            self.count += 1
-            yield 0
-        self.total = total or 1
-        self._entries = entries(self.path)
-        self._next()
-
-    def _next(self):
-        # go to the next entry that is fetched
-        self._entry = None
-        for entry in self._entries:
-            number = self._number
-            self._number += 1
-            if self._needed[number >> 3] >> (number & 7) & 1:
-                self._entry = entry
-                self._start = entry["offset"] - header_size(entry)
-                self._header = bytearray()
-                self._left = entry["packed"]
-                return
-
-    def wants(self, end):
-        """True when something up to `end` has not come."""
-        return self._entry is not None and self._start < end
-
-    def take(self, data):
-        """Use what comes at the download's position -> True when it was the last of all."""
-        position = self._download.at - self.base
-        at = 0
-        while self._entry:
-            if position + at < self._start:
-                at = min(len(data), self._start - position)
-            n = min(header_size(self._entry) - len(self._header), len(data) - at)
-            if n:
-                self._header.extend(data[at : at + n])
-                at += n
-            if len(self._header) < header_size(self._entry):
-                return False
-            if not self._file:
-                self._open()
-            n = min(self._left, len(data) - at)
-            if n:
-                _flash(self._unpacked.feed, data[at : at + n])
-                self._left -= n
-                self.done += n
-                at += n
-            if self._left:
-                return False
-            _flash(self._file.close)
-            self._file = None
-            self._unpacked.end()
-            self._unpacked = None
-            self._next()
-        return True
-
-    def _open(self):
-        entry = self._entry
-        check_header(bytes(self._header), entry["name"].encode(), entry["method"], entry["packed"], entry["size"])
-        _flash(_make_folders, self.folder, entry["name"])
-        self._file = _flash(open, self.folder + entry["name"], "wb")
-        self._unpacked = Unpacked(entry, self._window, self._file)
-
-    def close(self):
-        if self._file:
-            self._file.close()
-            self._file = None
-        self._entries = self._entry = self._unpacked = None
-
-
-def _nobody(percent):
-    pass
-
-
-def _flash(call, *values):
-    # within a download the flash's OSError must not be taken for the network's
-    try:
-        return call(*values)
-    except OSError as error:
-        raise Failed("IOError", "flash: " + describe(error))
-
-
-def _same(path, entry):
-    # a generator -> True when the file is what the entry says
-    try:
-        if os.stat(path)[6] != entry["size"]:
-            return False
-        hashed = sha256()
-        buffer = bytearray(_CHUNK)
-        turns = 0
-        with open(path, "rb") as file:
-            while True:
-                n = file.readinto(buffer)
-                if not n:
-                    break
-                hashed.update(memoryview(buffer)[:n])
-                turns += 1
-                if turns % 32 == 0:
-                    yield 0
-    except OSError:
-        return False
-    return hexlify(hashed.digest()).decode() == entry["sha256"]
-
-
-def _copy(source, target):
-    buffer = bytearray(_CHUNK)
-    turns = 0
-    with open(source, "rb") as old, open(target, "wb") as new:
-        while True:
-            n = old.readinto(buffer)
-            if not n:
-                return
-            new.write(memoryview(buffer)[:n])
-            turns += 1
-            if turns % 16 == 0:
-                yield 0
-
-
-def _make_folders(root, name):
-    at = name.find("/")
-    while at >= 0:
-        try:
-            os.mkdir(root + name[:at])
-        except OSError as error:
-            if error.errno != 17:  # EEXIST
-                raise
-        at = name.find("/", at + 1)
-
-
-def _walk(folder, prefix):
-    # the files below a folder; none where it is missing
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            for found in _walk(path, prefix + name + "/"):
-                yield found
-        else:
-            yield prefix + name
-
-
-def _prune(folder, prefix, checked):
-    # remove what the new version does not have
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            yield from _prune(path, prefix + name + "/", checked)
-            try:
-                os.rmdir(path)
-            except OSError:
-                pass  # it is not empty
-        elif not checked.has(prefix + name):
-            os.remove(path)
-        yield 0
-
-
-def _block(slots):
-    return max(512, os.statvfs(slots.folder("") or "/")[0])
+def _forget(*names):
+    # give back the memory of these modules of the package
+    package = __name__[: __name__.rfind(".") + 1]
+    port.unload(*[package + name for name in names])
+    gc.collect()
 
 
 def _event(final):
     uuid, kind, status, code, message, time = final
     return {"uuid": uuid, "kind": kind, "status": status, "progress": 100, "code": code, "message": message, "time": time}
-
-
-def _request_problem(url, wanted, file_id):
-    if not url and file_id:
-        return None if isinstance(file_id, str) and len(file_id) <= 64 and "/" not in file_id else "the file's id is wrong"
-    try:
-        if not isinstance(url, str) or len(url) > _URL or parse_url(url)[0] not in ("http", "https"):
-            raise ValueError('"url" must be an http:// or https:// URL')
-        if wanted is not None:
-            version.parse(wanted)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _sound(stored):

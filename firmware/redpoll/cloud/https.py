@@ -1,0 +1,65 @@
+# Requests to the cloud over HTTPS, beside its adapter or by it.
+from .. import clock, jsonin, log
+from ..net.http import HTTPClient
+from ..net.stream import tls_context
+
+
+def https_client(settings, url, headers=None):
+    """An HTTPClient for this URL, with the CA of settings.json when it is https."""
+    tls = None
+    if url.startswith("https:"):
+        tls = tls_context(settings.ca or None)
+    else:
+        log.once("%s: not encrypted", url)
+    return HTTPClient(url, tls=tls, headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
+
+
+class Call:
+    """One request to the cloud beside its adapter. Making it blocks at most for the connect deadline."""
+
+    def __init__(self, settings, url, headers=None):
+        self._http = https_client(settings, url, headers)
+
+    def wait(self, ms):
+        """Wait for its answer, at most so long."""
+        self._http.wait(ms)
+        return True
+
+    def close(self):
+        """Give the connection back."""
+        self._http.close()
+
+
+class DeviceCall(Call):
+    """The same for a device that is registered."""
+
+    def __init__(self, settings):
+        known = settings.credentials
+        self._id = known["id"]
+        super().__init__(settings, known["hub_url"], {"Authorization": known["access_key"]})
+
+
+def learn_time(own_clock, response):
+    """Set the clock by the Date header of a response, unless somebody else did."""
+    if own_clock.learned or not own_clock.known():
+        at = clock.parse_http_date(response.headers.get("date", ""))
+        if at:
+            own_clock.set(at)
+            own_clock.learned = True
+
+
+def explain(response):
+    """What an error response says, for a person: its status and its "error" text."""
+    try:
+        text = jsonin.loads_object(response.body).get("error", "")
+    except ValueError:
+        text = ""  # behind a proxy the body may be HTML (reference xyte §2)
+    return "%d %s" % (response.status, log.redact(text)[:120] if isinstance(text, str) else "")
+
+
+def is_of_cloud(response):
+    """Did the cloud itself answer? It always does with a JSON object; a proxy or a portal has pages (reference xyte §2)."""
+    try:
+        return jsonin.loads_object(response.body) is not None
+    except ValueError:
+        return False
