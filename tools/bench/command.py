@@ -11,6 +11,7 @@ BENCHES = {
     "hub": ("tools.bench.hub", "the hub under the load of thousands of boards: messages/s until stored, latency, memory, CPU"),
     "mqtt": ("tools.bench.mqtt", "MQTT clients side by side: rate, memory, bytes on the wire"),
     "table": ("tools.bench.table", "what was measured, as Markdown; --write brings it and plots into docs/"),
+    "update": ("tools.bench.update", "an update over the air: time, bytes fetched, heap"),
     "wear": ("tools.bench.wear", "how many years the flash of a board lasts"),
 }
 

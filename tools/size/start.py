@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tools.bytecode import compile_tree
 from tools.hub.process import HubProcess
@@ -17,7 +17,8 @@ from tools.size.sets import FeatureSet
 
 MESSAGES = 30  # acknowledged ones, until a start counts as one that runs
 _PATIENCE = 40.0  # seconds for that
-_AMPLE = "4M"
+_LOG = BUILD / "size.log"
+AMPLE = "4M"  # of heap: nothing runs out of it
 
 
 class Starts:
@@ -33,12 +34,23 @@ class Starts:
         compile_tree(LIB, built / "lib", LIB.relative_to(ROOT).as_posix())
         self._path = ":".join(str(built / part) for part in ("size", "firmware", "lib")) + ":.frozen"
 
+    def begin(self, heap: str, module: str, call: str, log: IO[bytes], *more: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start `call`, of a module in vm_side/size, with this heap; it finds what lies in `more` too, and prints into `log`."""
+        return subprocess.Popen(
+            [*self._vm, "-X", f"heapsize={heap}", "-c", f"import {module}; {call}"],
+            cwd=folder,
+            env={**os.environ, "MICROPYPATH": ":".join([*map(str, more), self._path])},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
     def modules(self, names: tuple[str, ...]) -> dict[str, int]:
         """Bytes of heap that each module leaves when it is imported, each after those that it imports itself."""
-        said = subprocess.run(
-            self._command(_AMPLE, f"size_start.modules({names!r})"), env=self._environment(), capture_output=True, text=True, check=True
-        )
-        found: dict[str, int] = json.loads(said.stdout.splitlines()[-1])
+        with _LOG.open("w+b") as log:
+            if self.begin(AMPLE, "size_start", f"size_start.modules({names!r})", log).wait():
+                raise RuntimeError(f"the modules cannot be imported: {_LOG.read_text(errors='replace')}")
+            found: dict[str, int] = _last_line(log)
         return found
 
     def stages(self, features: FeatureSet) -> dict[str, Any]:
@@ -46,7 +58,7 @@ class Starts:
         "modules": names that were loaded}.
         """
         with tempfile.TemporaryDirectory(prefix="size-") as name:
-            said = self._start(features, Path(name), _AMPLE)
+            said = self._start(features, Path(name), AMPLE)
         if said is None:
             raise RuntimeError(f"{features.name} does not run at all; build/size.log has what it printed")
         return said
@@ -56,7 +68,7 @@ class Starts:
         with tempfile.TemporaryDirectory(prefix="size-") as name:
             before = Path(name, "before")
             before.mkdir()
-            said = self._start(features, before, _AMPLE)
+            said = self._start(features, before, AMPLE)
             if said is None:
                 raise RuntimeError(f"{features.name} does not run at all; build/size.log has what it printed")
             if not registered:
@@ -75,12 +87,6 @@ class Starts:
                 shutil.rmtree(folder)
         return high
 
-    def _command(self, heap: str, call: str) -> list[str]:
-        return [*self._vm, "-X", f"heapsize={heap}", "-c", f"import size_start; {call}"]
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "MICROPYPATH": self._path}
-
     def _start(self, features: FeatureSet, folder: Path, heap: str) -> dict[str, Any] | None:
         # what it said, or None when it failed or did not come to its end
         operator = self._hub.operator
@@ -89,23 +95,16 @@ class Starts:
             values = {"entry": self._hub.entry_url, "sn": uuid.uuid4().hex, "hardware_key": "size", "license_key": operator.license_key()}
             settings.write_text(json.dumps(values))
         serial = json.loads(settings.read_text())["sn"]
-        with (BUILD / "size.log").open("w+b") as log:
-            process = subprocess.Popen(
-                self._command(heap, f"size_start.run({features.wanted!r}, {MESSAGES})"),
-                cwd=folder,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        with _LOG.open("w+b") as log:
+            process = self.begin(heap, "size_start", f"size_start.run({features.wanted!r}, {MESSAGES})", log, folder=folder)
             try:
                 deadline = time.monotonic() + _PATIENCE
                 asked = False
-                while process.poll() is None and time.monotonic() < deadline and not _hopeless(log.name):
+                while process.poll() is None and time.monotonic() < deadline and not hopeless(_LOG):
                     if not asked and features.wanted:
                         device = next((device for device in operator.devices() if device["sn"] == serial), None)
                         if device is not None:
-                            self._ask(features, device["id"])
+                            self.ask(features.wanted, device["id"])
                             asked = True
                     time.sleep(0.05)
             finally:
@@ -113,21 +112,25 @@ class Starts:
                 process.wait()
             if process.returncode:
                 return None
-            log.seek(0)
-            lines = log.read().splitlines()
-            found: dict[str, Any] = json.loads(lines[-1]) if heap == _AMPLE else {}
-            return found
+            return _last_line(log) if heap == AMPLE else {}
 
-    def _ask(self, features: FeatureSet, device_id: str) -> None:
+    def ask(self, wanted: tuple[str, ...], device_id: str) -> None:
+        """Have the operator give the device what is wanted: "config", "command", "license"."""
         operator = self._hub.operator
-        if "config" in features.wanted:
+        if "config" in wanted:
             operator.configure(device_id, {"interval": 10, "label": uuid.uuid4().hex})
-        if "command" in features.wanted:
+        if "command" in wanted:
             operator.command(device_id, "blink", {"times": 3})
-        if "license" in features.wanted and not operator.licenses(device_id):
+        if "license" in wanted and not operator.licenses(device_id):
             operator.add_license(device_id, "size")
 
 
-def _hopeless(path: str) -> bool:
-    # a board that is out of memory again and again goes on for ever, more and more seldom
-    return Path(path).read_bytes().count(b"memory") >= 2
+def hopeless(log: Path) -> bool:
+    """True for a board that is out of memory again and again: it goes on for ever, more and more seldom."""
+    return log.read_bytes().count(b"memory") >= 2
+
+
+def _last_line(log: IO[bytes]) -> Any:
+    # the JSON that a run ends with
+    log.seek(0)
+    return json.loads(log.read().splitlines()[-1])

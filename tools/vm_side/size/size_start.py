@@ -5,7 +5,6 @@ import sys
 
 gc.collect()
 _AT_START = gc.mem_alloc()
-_LONGEST = 50  # ms that a turn of the loop waits, so that a measurement is short
 
 
 def _heap():
@@ -27,60 +26,26 @@ def run(wanted, messages):
     """Run a product that has what is `wanted` ("config", "license") until that and so many messages have passed; print the stages."""
     gc.threshold(4096)  # keeps a small heap in one piece
     stages = {}
-    from redpoll import port, settings
-    from redpoll.agent import Agent
+    import redpoll.agent  # noqa: F401 - what is measured
+    from redpoll import settings
 
     stages["import"] = _heap()
     read = settings.Settings("settings.json")
     stages["settings"] = _heap()
     del read
-    agent = Agent("settings.json", version="1.0.0")
-    sent = [0]
-    done = set()
-    taken = agent.on_sent
+    from size_product import Product
 
-    def on_sent(number, accepted=True):
-        taken(number, accepted)
-        if accepted:
-            sent[0] += 1
-
-    agent.on_sent = on_sent
-
-    @agent.sensor(every=30)
-    def climate():
-        return {"temperature": 21.5, "humidity": 40, "fan": True, "name": "east hall"}
-
-    if "config" in wanted:
-
-        @agent.config(interval=(int, 5, 3600), label=(str, 0, 64))
-        def apply(config):
-            if config:
-                done.add("config")
-
-        @agent.command("blink", times=(int, 1, 20))
-        def blink(times=3):
-            done.add("command")
-            return "blinked %d times" % times
-
+    product = Product(wanted)
     stages["agent"] = peak = _heap()
     ample = gc.mem_free() > 1 << 20  # else it is to show that it runs in a small heap
-    while True:
-        ms = agent.poll()
+    while not product.complete(messages):
+        product.turn()
         if ample:
             peak = max(peak, _heap())
-        if "connect" not in stages and agent.connected():
+        if "connect" not in stages and product.agent.connected():
             stages["connect"] = _heap()
-        if "telemetry" not in stages and sent[0]:
+        if "telemetry" not in stages and product.sent:
             stages["telemetry"] = _heap()
-        if "license" in wanted and sent[0] and agent.licenses.valid("size"):
-            done.add("license")
-        if len(agent.spool) == 0:
-            agent.telemetry.soon("climate")
-            # as often as a laptop can, each message still has its turn of the loop
-            if sent[0] >= messages and all(name in done for name in wanted):
-                break
-        if ms and not agent._link.wait(min(ms, _LONGEST)):
-            port.sleep_ms(min(ms, _LONGEST))
     stages["done"] = _heap()
     if not ample:
         return

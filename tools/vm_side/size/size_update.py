@@ -1,0 +1,91 @@
+# One update over the air of the product that is measured, on a LittleFS of its own; tools/size/update.py starts it.
+import gc
+import json
+import os
+import sys
+import time
+
+import vm_flash
+
+_BLOCK = 4096
+
+
+def prepare(path, size, folder):
+    """Make a file system of so many bytes in the host's file `path`, with what the host's `folder` has in its root."""
+    flash = vm_flash.Flash(path, _BLOCK, size // _BLOCK)
+    os.VfsLfs2.mkfs(flash)
+    os.mount(os.VfsLfs2(flash), "/flash")
+    _copy(folder, "/flash")
+    os.umount("/flash")
+
+
+def _copy(source, target):
+    for name in os.listdir(source):
+        if os.stat(source + "/" + name)[0] & 0x4000:
+            os.mkdir(target + "/" + name)
+            _copy(source + "/" + name, target + "/" + name)
+        else:
+            with open(source + "/" + name, "rb") as old, open(target + "/" + name, "wb") as new:
+                new.write(old.read())
+
+
+def _load_all():
+    import redpoll.update
+    from redpoll import port
+
+    for name in redpoll.update.MODULES.split():
+        __import__("redpoll.update." + name)
+    for name in ("cloud.https", "net.http", "rsa"):
+        __import__("redpoll." + name)
+    port.unload = lambda *names: None
+
+
+def _live():
+    gc.collect()
+    return gc.mem_alloc()
+
+
+def run(path, size, wanted, messages, look, frozen):
+    """Start from the file system in `path`, be idle, take the update that is then asked for, and print what it took.
+
+    With `look` the heap is collected and looked at in every turn; its time means nothing then. With `frozen` the update's code is
+    loaded before and stays: what the heap has more while it runs is then data, as where the code is frozen into the firmware.
+    """
+    gc.threshold(4096)
+    host = vm_flash.mount(vm_flash.Flash(path, _BLOCK, size // _BLOCK), None)
+    os.mount(host, "/host")
+    # where vm_flash lies there is also a board's `machine`, which is not what is measured
+    sys.path[:] = ["/host" + part if part[:1] == "/" else part for part in sys.path if not part.endswith("/board/vm")]
+    os.chdir("/")
+    from size_product import Product
+
+    if frozen:
+        _load_all()
+    product = Product(wanted)
+    while not product.complete(messages):
+        product.turn()
+    idle = peak = _live()
+    print("idle")
+    agent = product.agent
+    began = None
+    received = at = 0
+    try:
+        while True:
+            product.turn()
+            if not agent._update:
+                continue
+            if began is None:
+                began = time.ticks_ms()
+            source = agent._update._updater._source
+            if source:
+                received = source.received
+            if look:
+                live = _live()
+                if live > peak:
+                    peak, at = live, received
+    except SystemExit:
+        pass  # it restarts, into the new version
+    ms = time.ticks_diff(time.ticks_ms(), began)
+    with open("/boot.state", "rb") as file:
+        switched = b'"trial"' in file.read()
+    print("\n" + json.dumps({"idle": idle, "peak": peak, "peak_at": at, "received": received, "ms": ms, "switched": switched}))
