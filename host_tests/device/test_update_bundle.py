@@ -298,3 +298,11 @@ def test_a_header_that_disagrees_with_the_manifest_is_found():
     ):
         with raises(BadBundle):
             bundle.check_header(header + bytes(max(0, 30 - len(header))), b"a/b", 8, 10, 20)
+
+
+def test_the_flash_that_a_bundle_needs_counts_each_folder_once():
+    files = [("a/b/one.py", b"x" * 5000), ("a/b/two.py", b""), ("a/three.py", b""), ("c/four.py", b""), ("main.py", b"")]
+    checked = Checked(4096)
+    checked.feed(maker.manifest(files)[0])
+    # 2 + 4 x 1 blocks for the files, 3 folders of 2
+    assert checked.blocks == 12

@@ -86,6 +86,8 @@ class Checked:
         self._marks = bytearray()
         self._end = 0
         self._size = 0
+        # the name of the file before
+        self._before = ""
         self.files = 0
         # blocks of flash that the files take
         self.blocks = 0
@@ -145,7 +147,14 @@ class Checked:
         if self._end > _LARGEST or self._size > _LARGEST:
             raise BadBundle("manifest: more than %d bytes" % _LARGEST)
         # LittleFS keeps some pointers in each block, and two blocks for each folder
-        self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1 + 2 * name.count("/")
+        self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1
+        at = name.find("/")
+        while at >= 0:
+            # the names are in order, so that the file before tells which folders there are; else some count twice
+            if not self._before.startswith(name[: at + 1]):
+                self.blocks += 2
+            at = name.find("/", at + 1)
+        self._before = name
 
 
 def _problem(about):
