@@ -164,6 +164,25 @@ def test_a_server_that_stalls_is_left_and_asked_again():
         assert [(status, code) for status, _, code in bench.said() if status == "Error"] == [("Error", "NetworkError")]
 
 
+def test_a_server_that_brings_little_at_a_time_is_no_failure():
+    bench = Bench()
+    bench.server.pace = 7
+    bench.update()
+    assert bench.world.restarts == 1
+    assert "Error" not in bench.statuses()
+
+
+def test_the_central_directory_of_the_zip_is_not_looked_at():
+    # the manifest alone says what is in it: whoever changes the rest changes nothing
+    signed, body = maker.manifest(NEW)
+    other = maker.u16(1) * 40
+    for tail in (b"", b"PK\1\2" + other + b"main.py", b"PK\6\6" + other, b"PK\5\6" + b"\xff" * 18, body):
+        bench = Bench(data=maker.assemble(signed, body, tail=tail))
+        bench.update()
+        assert bench.world.restarts == 1, bench.said()
+        assert bench.holds("a") == dict(NEW)
+
+
 def test_bodies_that_are_shorter_than_they_say_fail():
     for name in ("says_less", "sends_less"):
         bench = Bench()

@@ -1,8 +1,11 @@
 """Over-the-air updates: a board (firmware in the real VM, real LittleFS, its boot.py) takes signed bundles from the hub."""
 
+import contextlib
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from esp_images import esp_image
@@ -173,3 +176,99 @@ def test_a_firmware_image_goes_into_the_other_partition_and_stays_once_the_cloud
     partitions = Partitions(board.image.path.with_suffix(".partitions"), board.profile)
     assert partitions.read("ota_1")[: len(image)] == image
     assert partitions.boot() == ("ota_1" if works else "ota_0")
+
+
+def test_a_version_that_fills_the_flash_is_rolled_back_by_itself(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    # neither boot.py nor the agent can save anything any more
+    greedy = """
+for number in range(2000):
+    try:
+        with open("/fill-%d" % number, "wb") as file:
+            file.write(bytes(8192 if number < 1000 else 1))
+    except OSError:
+        if number > 1000:
+            break
+"""
+    board = start(bundles, hub, make_stopped_board)
+    device = registered(hub, eventually)
+    command = ordered(hub, device, bundles.make("1.1.0", greedy), "1.1.0")
+    board.wait_for("this is 1.1.0", 60)
+    since = board.line_count
+    board.wait_for("this is 1.0.0", 120, since)
+    result = eventually(lambda: ended(hub, device, command), 60, "the command's end")
+    assert result["status"] in ("error", "failed") and "SystemRollback" in result["message"], result
+    assert hub.operator.device(device["id"])["firmware_version"] == "1.0.0"
+
+
+class HeldServer(ThreadingHTTPServer):
+    """Serves `data`, without ranges: half of it at once (`asked` is set then), the rest when `go` is set."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Held)
+        self.data = data
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/bundle.zip"
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+        self.shutdown()
+        self.server_close()
+
+
+class _Held(BaseHTTPRequestHandler):
+    server: HeldServer
+
+    def do_GET(self) -> None:
+        data = self.server.data
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        # the board may have gone
+        with contextlib.suppress(OSError):
+            self.wfile.write(data[: len(data) // 2])
+            self.server.asked.set()
+            self.server.go.wait(60)
+            self.wfile.write(data[len(data) // 2 :])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_update_is_cancelled_while_it_is_fetched_and_the_next_one_is_taken(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    board = start(bundles, hub, make_stopped_board, report=["astarte"])
+    device = registered(hub, eventually)
+    board.wait_for("connected", 20)
+    bundle = bundles.make("1.1.0")
+    with HeldServer(bundle) as server:
+        update = hub.operator.request_update(device["id"], url=server.url)
+        assert server.asked.wait(30)
+        hub.operator.cancel_update(device["id"], update["uuid"])
+        eventually(lambda: hub.operator.update(device["id"], update["uuid"])["status"] == "Failure", what="the end of the cancelled update")
+        assert hub.operator.update(device["id"], update["uuid"])["code"] == "Canceled"
+        # a slow server, whose second half comes later, is no failure
+        server.asked.clear()
+        update = hub.operator.request_update(device["id"], url=server.url)
+        assert server.asked.wait(30)
+        server.go.set()
+        board.wait_for("this is 1.1.0", 60)
+    eventually(lambda: hub.operator.update(device["id"], update["uuid"])["status"] == "Success", 40, "the end of the update")
+
+
+def test_a_board_that_may_update_itself_takes_the_version_that_the_cloud_announces(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    board = start(bundles, hub, make_stopped_board, auto_update=True, hardware_key="auto")
+    device = registered(hub, eventually)
+    file = hub.operator.upload_file(bundles.make("1.1.0"), "bundle.zip", version="1.1.0")
+    hub.operator.set_model("auto", latest_fw_file_id=file["id"])
+    board.wait_for("this is 1.1.0", 60)
+    eventually(lambda: hub.operator.device(device["id"])["firmware_version"] == "1.1.0", 30, "the new version")
