@@ -47,6 +47,7 @@ _LATE = select(tables.telemetry.c.seq, tables.telemetry.c.timestamp).where(table
 _POLL = 0.02  # seconds between two looks at what is stored
 _CONNECT_SECONDS = 300.0
 _DRAIN_SECONDS = 60.0
+_ALONE_SECONDS = 5.0  # that the broker is measured without a hub
 _GAP_SECONDS = 10.0  # how long a number that is not there may still come, when several hubs store
 
 
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         print("redpoll bench hub: it needs Linux's /proc for CPU and memory", file=sys.stderr)
         return 2
     results = Results("hub")
+    alone = {devices: broker_alone(devices, args.window, min(_ALONE_SECONDS, args.seconds)) for devices in args.devices}
     found = []
     for database in databases:
         for hubs in args.hubs:
@@ -80,8 +82,11 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=max(150, Console().width))
     for table in tables_of(found):
         console.print(table)
+    for devices, rate in alone.items():
+        console.print(f"The broker alone acknowledges {rate:,.0f} messages/s to {devices:,} devices.")
     for item in found:
         item.keep(results)
+        results.add(item.title, "acknowledged by the broker alone", "messages/s", alone[item.devices])
     results.save()
     return 1 if any(one.lost or one.twice for item in found for one in (item.steady, item.flood)) else 0
 
@@ -184,6 +189,18 @@ def case(database: str, hubs: int, devices: int) -> Iterator["Bench"]:
         yield Bench(Case(database, hubs, devices, 0, 0, 0, 0, os.getloadavg()[0]), engine, mqtt.url, keys, load, pids)
 
 
+def broker_alone(devices: int, window: int, seconds: float) -> float:
+    """Messages/s that the broker acknowledges to so many boards while no hub is there: what no hub can exceed."""
+    keys = [(str(uuid.uuid4()), secrets.token_hex(16)) for _ in range(devices)]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, broker(Path(folder)) as mqtt, contextlib.closing(Load()) as load:
+        load.connect(mqtt.url, keys)
+        load.say({"rate": 0, "seconds": seconds, "window": window, "alone": True})
+        told = load.answer(seconds + _DRAIN_SECONDS)
+        if told is None:
+            raise RuntimeError("the boards did not come to their end")
+        return float(told["acknowledged"] / told["seconds"])
+
+
 def register(url: str, devices: int) -> list[tuple[str, str]]:
     """Put devices into a new database as if they had registered; returns their ids and keys."""
     migrations.upgrade(url)
@@ -222,10 +239,7 @@ class Bench:
         """Connect the devices and do both runs."""
         before = sum(map(memory_of, self._pids["hub"]))
         started = time.monotonic()
-        address = urlsplit(self._broker)
-        self._load.say({"host": address.hostname, "port": address.port, "devices": self._keys})
-        if self._load.answer(_CONNECT_SECONDS) is None:
-            raise RuntimeError(f"the devices were not connected within {_CONNECT_SECONDS:g} s")
+        self._load.connect(self._broker, self._keys)
         self.found.connect_seconds = time.monotonic() - started
         self._run(rate, min(3.0, seconds), window)  # each device has spoken once, and everything is warm
         self._quiet()
@@ -322,6 +336,13 @@ class Load:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(what).encode() + b"\n")
         self._process.stdin.flush()
+
+    def connect(self, broker: str, keys: list[tuple[str, str]]) -> None:
+        """Connect devices with these ids and access keys. RuntimeError when that takes too long."""
+        address = urlsplit(broker)
+        self.say({"host": address.hostname, "port": address.port, "devices": keys})
+        if self.answer(_CONNECT_SECONDS) is None:
+            raise RuntimeError(f"the devices were not connected within {_CONNECT_SECONDS:g} s")
 
     def answer(self, within: float) -> dict[str, Any] | None:
         """What it says, None when that is nothing within so many seconds."""

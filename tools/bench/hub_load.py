@@ -2,8 +2,9 @@
 
 `python -m tools.bench.hub_load` reads one line of JSON, {"host", "port", "devices": [[id, access key], ...]}, connects them all and says
 {"connected": n}. Then one line a run: {"rate": messages/s of all together, 0 for as many as go, "seconds", "window"}. With the
-rate 0 no more than `window` messages are out that are not stored: lines {"stored": n} tell how many are, in all. Each run is answered
-with {"sent", "acknowledged", "seconds", "cpu", "lost": connections that broke}. It ends when standard input does.
+rate 0 no more than `window` messages are out that are not stored: lines {"stored": n} tell how many are, in all; with "alone": true,
+that are not acknowledged. Each run is answered with {"sent", "acknowledged", "seconds", "cpu", "lost": connections that broke}. It ends
+when standard input does.
 """
 
 import asyncio
@@ -130,11 +131,12 @@ class Load:
     def stored(self, count: int) -> None:
         self._stored = count
 
-    async def run(self, rate: float, seconds: float, window: int) -> dict[str, float]:
+    async def run(self, rate: float, seconds: float, window: int, alone: bool) -> dict[str, float]:
         sent, acknowledged, cpu = self._sent, self.acknowledged, time.process_time()
         started = time.perf_counter()
         while (elapsed := time.perf_counter() - started) < seconds:
-            due = int(rate * elapsed) - (self._sent - sent) if rate else window - (self._sent - self._stored)
+            done = self.acknowledged if alone else self._stored
+            due = int(rate * elapsed) - (self._sent - sent) if rate else window - (self._sent - done)
             for _ in range(due):
                 self._send()
             await asyncio.sleep(_TICK)
@@ -179,7 +181,7 @@ async def serve() -> None:
     print(json.dumps({"connected": len(asked["devices"])}), flush=True)
     while not reading.done():
         run = json.loads(await lines.get())
-        print(json.dumps(await load.run(run["rate"], run["seconds"], run["window"])), flush=True)
+        print(json.dumps(await load.run(run["rate"], run["seconds"], run["window"], run.get("alone", False))), flush=True)
 
 
 def main() -> None:

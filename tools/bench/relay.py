@@ -31,6 +31,8 @@ def relay(port: int) -> Iterator[tuple[int, Callable[[], int]]]:
             back = threading.Thread(target=pump, args=(far, near), daemon=True)
             back.start()
             pump(near, far)
+            with contextlib.suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)  # who asked is gone; a broker may take its time to see that
             back.join(5)
 
     def serve() -> None:

@@ -94,7 +94,7 @@ def redpoll(case):
         ms = agent.poll()
         if len(agent.spool) == 0:
             agent.telemetry.soon("climate")
-        if ms and not agent._link.wait(min(ms, _LONGEST)):
+        elif ms and not agent._link.wait(min(ms, _LONGEST)):
             port.sleep_ms(min(ms, _LONGEST))
     told.end(body=size[0])
 
