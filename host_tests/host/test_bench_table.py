@@ -68,9 +68,9 @@ def test_the_document_names_the_machine_and_leaves_out_what_was_not_measured(fig
 
 def test_a_part_of_a_document_is_replaced_between_its_marks_only(tmp_path: Path) -> None:
     document = tmp_path / "README.md"
-    document.write_text("before\n<!-- figures: by a command -->\nold\n<!-- /figures -->\nafter\n")
+    document.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
     assert table.put_between_marks(document, ["| new |"])
-    assert document.read_text() == "before\n<!-- figures: by a command -->\n\n| new |\n\n<!-- /figures -->\nafter\n"
+    assert document.read_text() == "before\n<!-- figures: begin -->\n\n| new |\n\n<!-- figures: end -->\nafter\n"
     document.write_text("no marks\n")
     assert not table.put_between_marks(document, ["| new |"])
     assert document.read_text() == "no marks\n"

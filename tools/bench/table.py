@@ -10,7 +10,7 @@ from tools.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "figures.md"
 README = ROOT / "README.md"
-_MARKED = re.compile(r"(<!-- figures: [^>]*-->\n).*?(<!-- /figures -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.DOTALL)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def put_between_marks(document: Path, lines: list[str]) -> bool:
-    """Replace what stands between `<!-- figures: ... -->` and `<!-- /figures -->`; False for a document without these marks."""
+    """Replace what stands between `<!-- figures: begin -->` and `<!-- figures: end -->`; False for a document without these marks."""
     text = document.read_text()
     if not _MARKED.search(text):
         return False

@@ -41,6 +41,7 @@ class Comparison:
 _MQTT = "redpoll bench mqtt"
 _CLIENTS = ("umqtt.simple 1.3.4", "umqtt.simple, TCP_NODELAY", "arduino-iot-cloud, TCP_NODELAY", "chumicro-mqtt 0.30.3")
 _OURS, _BARE = "Redpoll, window of 16", "bare loop, window of 16"
+_CHANGED, _NEW = "64-bit VM, one small file changed", "64-bit VM, every file new"
 _HUB = "5,000 devices, sqlite, 1 hub"
 _AGENT = "redpoll bench agent"
 _AGENTS = (agent.MQTT, agent.HTTP, agent.ARDUINO, agent.BARE, agent.ASLEEP)
@@ -111,6 +112,7 @@ COMPARISONS = (
     Comparison("agent, a message over MQTT", _AGENT, "agent", agent.WIRE, agent.MQTT, (agent.ARDUINO,), agent.MQTT, agent.PACKET),
     Comparison("agent, a message over HTTP", _AGENT, "agent", agent.WIRE, agent.HTTP, (), agent.HTTP, agent.PACKET),
     Comparison("agent, back after the broker", _AGENT, "agent", agent.BACK, agent.MQTT, (agent.ARDUINO,)),
+    Comparison("update, one small file changed, fetched", "redpoll bench update", "update", "fetched", _CHANGED, (_NEW,)),
     Comparison(
         "hub, 5,000 devices, stored",
         "redpoll bench hub",
