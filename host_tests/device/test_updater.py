@@ -6,6 +6,7 @@ import scratch
 from redpoll import log
 from redpoll.flash.record import Record
 from redpoll.update.errors import Failed
+from redpoll.update.slots import Slots
 from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE
 from support import raises
 from update_bench import NEW, OLD, OTHER, URL, UUID, Bench
@@ -77,6 +78,24 @@ def test_a_trial_that_nobody_confirms_restarts_and_is_rolled_back():
     bench.update(OTHER)
     assert bench.world.restarts == 3
     assert bench.holds("a") == dict(NEW)
+
+
+def test_a_rolled_back_slot_that_cannot_be_cleared_does_not_keep_the_board_from_starting():
+    bench = Bench()
+    bench.update()
+    clear = Slots.clear
+
+    def fail(slots):
+        raise OSError(28, "ENOSPC")
+
+    Slots.clear = fail
+    try:
+        bench.start("")
+    finally:
+        Slots.clear = clear
+    assert bench.slots.rolled_back() == "a"
+    bench.start("")
+    assert not bench.slots.rolled_back()
 
 
 def test_only_what_differs_is_fetched():

@@ -213,6 +213,18 @@ def test_an_operation_is_not_over_when_the_download_is(astarte: AstarteBoard) ->
     assert (operation["status"], last["resource"], last["message"]) == ("FAILED", "install", "SystemRollback: the old slot runs")
 
 
+def test_the_same_sample_again_is_the_same_event(astarte: AstarteBoard) -> None:
+    # as after a power cut between the broker's acknowledgement and the board's note of it
+    request = str(uuid.uuid4())
+    events = [values("Rebooting", 100, request=request), values("Success", 100, request=request), values("Success", 100, request=request)]
+    for event, step in zip(events, (1, 2, 2), strict=True):
+        astarte.tell(event, at(step))
+    astarte.tell(values("Acknowledged", 0, request=str(uuid.uuid4())), at(3))
+    assert [sample["status"] for sample in astarte.samples(3)] == ["Rebooting", "Success", "Acknowledged"]
+    changes = [item["data"]["status"] for item in astarte.board.activities("firmwareStateChange")]
+    assert changes == ["Rebooting", "Success", "Acknowledged"]
+
+
 def test_an_event_without_a_time_has_that_of_its_arrival(astarte: AstarteBoard) -> None:
     astarte.tell(values())
     (sample,) = astarte.samples(1)

@@ -88,7 +88,11 @@ class Updater:
                 job = None
         if slots.rolled_back() and not self._unsaved:
             log.warning("update: slot %s was rolled back", slots.rolled_back())
-            slots.clear()
+            try:
+                slots.clear()
+            except OSError as error:
+                # the flash is full or worn; the next start tries again
+                log.warning("update: %s", describe(error))
         if job:
             job["phase"] = "fetch"
             job.pop("image", None)

@@ -120,7 +120,11 @@ def ask_again(unit: Unit, device: Device) -> None:
 
 
 def report(unit: Unit, device: Device, values: dict[str, Any], sent_at: float | None) -> Event:
-    """Store an update event: the values of an OTAEvent, of the right types, and the device's time. Raises Invalid."""
+    """Store an update event: the values of an OTAEvent, of the right types, and the device's time. Raises Invalid.
+
+    The same sample again, at the same time of the device, is not stored nor told of a second time: a device whose power was cut
+    between the acknowledgement and its note of it sends it once more.
+    """
     uuid, status, progress = values["requestUUID"], values["status"], values["statusProgress"]
     code, message = values["statusCode"], values["message"]
     if not is_uuid(uuid):
@@ -136,6 +140,11 @@ def report(unit: Unit, device: Device, values: dict[str, Any], sent_at: float | 
     if _find(unit.db, device.id, uuid) is None:
         _add(unit, device, uuid, None, None, requested=False)
     state = {"status": status, "progress": progress, "code": code, "message": message[:MESSAGE_MAX]}
+    if sent_at is not None:
+        known = select(tables.update_events).where(_E.device_id == device.id, _E.uuid == uuid, _E.sent_at == sent_at)
+        for row in unit.db.execute(known).all():
+            if state == {name: getattr(row, name) for name in state}:
+                return _to_event(row)
     _change(unit, device, uuid, state)
     count = unit.db.execute(select(func.count()).select_from(tables.update_events).where(_E.device_id == device.id)).scalar_one()
     if count >= EVENTS_MAX:
