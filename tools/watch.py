@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tools.hub.activity import EVENTS
-from tools.hub.client import KEY_FILE, READY_FILE, HubError, OperatorClient
+from tools.hub.client import HubError, OperatorClient
+from tools.hub.data_folder import KEY_FILE, READY_FILE
 from tools.hub.security.authority import CA_FILE
 from tools.live_view import View
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hub_support import Board, MqttBoard
+from hub_support import Board, Ended, MqttBoard, RunHub
 from xyte_bench import NOON, Bench, Device
 
 from tools.board.process import Board as VirtualBoard
+from tools.cli import main as redpoll
 from tools.hub.broker.process import MosquittoProcess
 from tools.hub.process import HubProcess
 
@@ -31,6 +32,18 @@ def flashed(tmp_path: Path) -> Iterator[Callable[..., VirtualBoard]]:
     yield make
     for board in boards:
         board.kill()
+
+
+@pytest.fixture
+def run_hub(capfd: pytest.CaptureFixture[str]) -> RunHub:
+    """`redpoll hub` with arguments that let it end by itself -> its exit status and what it printed."""
+
+    def run(*arguments: str) -> Ended:
+        capfd.readouterr()
+        status = redpoll(["hub", *arguments])
+        return Ended(status, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ import json
 import queue
 import secrets
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +21,27 @@ def registration(**changes: Any) -> dict[str, Any]:
     """A body that registers a device that no other test has."""
     unique = secrets.token_hex(8)
     return {"sn": unique, "mac": unique[:12], "hardware_key": f"model-{unique}", "firmware_version": "1.0.0", **changes}
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    error: str
+
+
+RunHub = Callable[..., Ended]
+
+
+def assert_refused(ended: Ended, *words: str) -> None:
+    """The command did not start, and its last line says why with these words."""
+    assert ended.status == 2, ended.error
+    assert "Traceback" not in ended.error
+    last = ended.error.strip().splitlines()[-1]
+    assert last.startswith("redpoll hub: ")
+    for word in words:
+        assert word in last
 
 
 class Board:

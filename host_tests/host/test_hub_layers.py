@@ -9,7 +9,7 @@ from tools.paths import ROOT
 HUB = ROOT / "tools" / "hub"
 # from the bottom; what is named together may not import each other
 LAYERS = (
-    {"errors", "times", "astarte_ids", "client"},
+    {"errors", "times", "astarte_ids", "client", "data_folder"},
     {"activity", "security", "process"},
     {"store"},
     {"broker"},

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from databases import url_in
-from hub_support import Board, MqttBoard, body_of
+from hub_support import Board, MqttBoard, RunHub, assert_refused, body_of
 from waiting import wait_for
 
 from tools.hub.client import HubError
@@ -434,15 +434,10 @@ def test_licences_are_bounded_and_removed_ones_are_forgotten_in_the_end(tmp_path
 # ---- the key
 
 
-def run_hub(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.cli", "hub", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-
-
-def test_the_key_is_made_once_private_and_shown_by_the_command_and_the_route(tmp_path: Path) -> None:
+def test_the_key_is_made_once_private_and_shown_by_the_command_and_the_route(tmp_path: Path, run_hub: RunHub) -> None:
     data = tmp_path / "new" / "data"
     before = run_hub("license-key", "--data", str(data))
-    assert (before.returncode, before.stderr) == (0, "")
+    assert (before.status, before.error) == (0, "")
     with HubProcess(data) as hub:
         shown = hub.operator.license_key()
         while_running = run_hub("license-key", "--data", str(data))
@@ -454,20 +449,20 @@ def test_the_key_is_made_once_private_and_shown_by_the_command_and_the_route(tmp
             assert board.get("/license").json()["signature"] == license["signature"]
             verify(hub, license)
         output = hub.output()
-    assert before.stdout == shown == while_running.stdout
+    assert before.out == shown == while_running.out
     assert (answer["algorithm"], answer["encoding"]) == ("pkcs1v15-sha256", "base64")
     key = serialization.load_pem_public_key(shown.encode())
     assert isinstance(key, rsa.RSAPublicKey)
     assert key.key_size == 2048
     assert (data / "license.key").stat().st_mode & 0o777 == 0o600
     secret = (data / "license.key").read_text().splitlines()[3]
-    assert secret not in before.stdout + output
+    assert secret not in before.out + output
     assert [path.name for path in data.glob("*.new")] == []
 
 
-def test_hubs_that_share_a_database_can_share_the_key(tmp_path: Path) -> None:
+def test_hubs_that_share_a_database_can_share_the_key(tmp_path: Path, run_hub: RunHub) -> None:
     file = tmp_path / "shared.pem"
-    shown = {run_hub("license-key", "--data", str(tmp_path / name), "--license-key", str(file)).stdout for name in "ab"}
+    shown = {run_hub("license-key", "--data", str(tmp_path / name), "--license-key", str(file)).out for name in "ab"}
     assert len(shown) == 1
     assert file.exists()
 
@@ -494,15 +489,14 @@ def bad_keys() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "curve", "weak", "locked", "binary"])
-def test_a_key_file_that_is_none_is_named_and_not_replaced(tmp_path: Path, kind: str) -> None:
+def test_a_key_file_that_is_none_is_named_and_not_replaced(tmp_path: Path, run_hub: RunHub, kind: str) -> None:
     file = tmp_path / "license.key"
     content = bad_keys()[kind]
     file.write_bytes(content)
     for arguments in (("license-key",), ("--port", "0", "--broker", "embedded:0")):
         result = run_hub(*arguments, "--data", str(tmp_path))
-        assert (result.returncode, result.stdout) == (2, "")
-        assert "--license-key" in result.stderr and str(file) in result.stderr and "RSA key in PEM" in result.stderr
-        assert "Traceback" not in result.stderr and "planted-secret" not in result.stderr
+        assert_refused(result, "--license-key", str(file), "RSA key in PEM")
+        assert result.out == "" and "planted-secret" not in result.error
     assert file.read_bytes() == content
 
 

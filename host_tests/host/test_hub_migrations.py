@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from hub_support import RunHub, assert_refused
 from sqlalchemy import JSON, Boolean, Connection, Float, MetaData, NullPool, String, Table, func, insert, inspect, select
 
 from tools.hub.domain import commands, devices, telemetry
@@ -181,14 +182,12 @@ def test_a_database_of_a_newer_revision_is_refused_and_untouched(database_url: s
     assert revision_of(database_url) == "9999"
 
 
-def test_a_hub_says_that_its_database_is_newer(tmp_path: Path) -> None:
+def test_a_hub_says_that_its_database_is_newer(tmp_path: Path, run_hub: RunHub) -> None:
     url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
     migrations.upgrade(url)
     look(url, lambda db: db.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'"))
-    command = [sys.executable, "-m", "tools.cli", "hub", "--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 2
-    assert ran.stderr.strip().splitlines()[-1].startswith("redpoll hub: --database: the database is of revision 9999")
+    ended = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(ended, "--database: the database is of revision 9999")
 
 
 def test_somebody_elses_tables_are_refused_and_untouched(database_url: str) -> None:

@@ -12,17 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 from databases import sqlite_only
-from hub_support import Board, MqttBoard
+from hub_support import Board, MqttBoard, RunHub, assert_refused
 from waiting import wait_for
 
 from tools.hub.process import HubProcess, ProcessError
 from tools.paths import ROOT
-
-
-def run_hub(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A hub that is expected to end by itself."""
-    command = [sys.executable, "-m", "tools.cli", "hub", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
 
 
 def processes_of(session: int) -> list[int]:
@@ -157,16 +151,7 @@ def test_a_public_url_is_what_boards_are_told(tmp_path: Path) -> None:
 # ---- refusals to start
 
 
-def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("redpoll hub: ")
-    for word in words:
-        assert word in last
-
-
-def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named(tmp_path: Path, run_hub: RunHub) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_refused(run_hub("--port", port, "--broker", "embedded:0", "--data", str(tmp_path)), "--port", port, "in use", "--port 0")
@@ -176,31 +161,31 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "broker", ["http://x", "mqtt://", "embedded:x", "embedded:70000", "nonsense", "mqtt://h:99999", "mqtt://h/path", "mqtt://[::1"]
 )
-def test_a_broker_that_cannot_be_is_refused_with_what_to_write(tmp_path: Path, broker: str) -> None:
+def test_a_broker_that_cannot_be_is_refused_with_what_to_write(tmp_path: Path, run_hub: RunHub, broker: str) -> None:
     assert_refused(run_hub("--port", "0", "--broker", broker, "--data", str(tmp_path)), "--broker", "embedded:1883", "mqtt://host:1883")
 
 
-def test_a_broker_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+def test_a_broker_that_does_not_answer_is_named_without_its_password(tmp_path: Path, run_hub: RunHub) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     result = run_hub("--port", "0", "--broker", f"mqtt://user:planted-secret@127.0.0.1:{port}", "--data", str(tmp_path))
     assert_refused(result, f"mqtt://127.0.0.1:{port}", "refused", "embedded:0")
-    assert "planted-secret" not in result.stderr + result.stdout
+    assert "planted-secret" not in result.error + result.out
 
 
-def test_a_data_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_a_data_directory_that_cannot_be_is_refused(tmp_path: Path, run_hub: RunHub) -> None:
     file = tmp_path / "file"
     file.write_text("")
     assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(file / "below")), "--data", "written")
 
 
 @sqlite_only
-def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_database_that_is_none_is_refused(tmp_path: Path, run_hub: RunHub) -> None:
     (tmp_path / "hub.sqlite").write_text("this is not a database " * 100)
     assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "database", "--database")
 
 
-def test_two_hubs_on_one_directory_are_refused(tmp_path: Path) -> None:
+def test_two_hubs_on_one_directory_are_refused(tmp_path: Path, run_hub: RunHub) -> None:
     with HubProcess(tmp_path):
         assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "--data", "another hub")
         assert (tmp_path / "hub.json").exists()
@@ -210,7 +195,7 @@ def test_two_hubs_on_one_directory_are_refused(tmp_path: Path) -> None:
     "arguments",
     [("--offline-after", "0"), ("--offline-after", "nan"), ("--public-url", "hub"), ("--port", "70000"), ("--host", "192.0.2.1")],
 )
-def test_bad_arguments_are_named(tmp_path: Path, arguments: tuple[str, str]) -> None:
+def test_bad_arguments_are_named(tmp_path: Path, run_hub: RunHub, arguments: tuple[str, str]) -> None:
     port = () if arguments[0] == "--port" else ("--port", "0")
     assert_refused(run_hub(*port, "--broker", "embedded:0", "--data", str(tmp_path), *arguments), arguments[0])
 

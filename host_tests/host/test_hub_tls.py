@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
-from hub_support import registration
+from hub_support import RunHub, registration
 from waiting import DEADLINE, wait_for
 
 from tools.cli import main
@@ -52,20 +52,6 @@ def register(hub: HubProcess) -> dict[str, Any]:
     assert answer.status_code == 201
     made: dict[str, Any] = answer.json()
     return made
-
-
-RunHub = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run_hub(capsys: pytest.CaptureFixture[str]) -> RunHub:
-    """`redpoll hub` with arguments that let it end at once -> exit status, what it printed, what it printed as an error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(["hub", *arguments])
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def connect(url: str, ca: Path, protocol: int) -> str:

@@ -28,6 +28,7 @@ LONG = bool(os.environ.get("REDPOLL_LONG"))
 KILLS = 50 if LONG else 3
 BROKERS = ["embedded", "mosquitto"] if LONG and find_mosquitto() else ["embedded"]
 RATE = 100  # messages a second of each device
+WAITING = 1000  # messages that a device keeps while nobody acknowledges them
 _AWAY = (httpx.TransportError, OSError)
 Figure = Callable[[str], None]
 Eventually = Callable[..., Any]
@@ -134,6 +135,8 @@ class Load:
         def send(_device: dict[str, Any]) -> None:
             number = 0
             while not self.over.wait(1 / RATE):
+                if len(sent) - len(acknowledged) >= WAITING:
+                    continue
                 properties = Properties(PacketTypes.PUBLISH)
                 user = [("device_id", device["id"]), ("access_key", device["access_key"]), ("message_id", f"{number:010d}")]
                 properties.UserProperty = user

@@ -10,9 +10,6 @@ from urllib.parse import quote
 
 import httpx
 
-# what a hub keeps in its data directory for others: where it is while it runs, and the operator key
-READY_FILE = "hub.json"
-KEY_FILE = "operator.key"
 _ORGANIZATION = "/xyte/core/v1/organization/devices"
 _INCIDENTS = "/xyte/core/v1/organization/incidents"
 _FILES = "/xyte/operator/files"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tools.hub.broker.address import BrokerError
 from tools.hub.domain import retention
-from tools.hub.server.folder import StartError, make_folder
-from tools.hub.server.options import authority_of, broker_choice, certificates_of, settings_of, signer_of
+from tools.hub.server.folder import StartError, held, make_folder
+from tools.hub.server.options import authority_of, broker_choice, certificates_of, check_values, settings_of, signer_of
 from tools.hub.server.serving import Serving
 from tools.hub.server.web import is_fit_for_the_log, listening
 
@@ -86,12 +86,14 @@ def run(args: argparse.Namespace) -> int:
             _hand_out(authority_of(args.data).pem().decode() if args.what == "ca" else signer_of(args).public_pem(), args.out)
             return 0
         choice = broker_choice(args)
-        settings = settings_of(args)
-        certificates = None if args.no_tls else certificates_of(args)
-        if certificates is not None:
-            settings = replace(settings, ca=certificates.authority.pem())
-        with listening(args.host, args.port) as server:
-            asyncio.run(Serving(settings, choice, args.host, server, certificates).serve(args.until_stdin_closes))
+        check_values(args)
+        with held(args.data):
+            settings = settings_of(args)
+            certificates = None if args.no_tls else certificates_of(args)
+            if certificates is not None:
+                settings = replace(settings, ca=certificates.authority.pem())
+            with listening(args.host, args.port) as server:
+                asyncio.run(Serving(settings, choice, args.host, server, certificates).serve(args.until_stdin_closes))
     except (StartError, BrokerError) as error:
         print(f"redpoll hub: {error}", file=sys.stderr)
         return 2

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from tools.hub.client import READY_FILE, OperatorClient
+from tools.hub.client import OperatorClient
+from tools.hub.data_folder import READY_FILE
 from tools.paths import ROOT
 
 _START_SECONDS = 30.0

@@ -1,11 +1,11 @@
 """The OpenAPI description of the hub: what FastAPI reads from the routes, and what the facets say of their calls.
 
 The facets decode requests themselves, because a vendor's error body is not FastAPI's. So bodies, queries and answers are described beside
-the routes, in `docs` of each facet: a table from (method, path) to a `Call`. `install` puts them together and leaves out what FastAPI
+the routes, in `docs` of each facet: a table from (method, path) to a `Call`. `describe` puts them together and leaves out what FastAPI
 guesses. A route without a `Call` is an error when the description is made, so that none is forgotten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -76,12 +76,12 @@ def header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
     return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
-def install(app: FastAPI, calls: Calls, schemes: Mapping[str, dict[str, Any]], path_parameters: Mapping[str, dict[str, Any]]) -> None:
-    """Have the application describe itself with these. `path_parameters`: schema, description and example of each by its name."""
+def install(app: FastAPI, make: Callable[[FastAPI], dict[str, Any]]) -> None:
+    """Have the application describe itself with what `make` gives, once somebody asks."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = describe(app, calls, schemes, path_parameters)
+            app.openapi_schema = make(app)
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]
@@ -90,7 +90,10 @@ def install(app: FastAPI, calls: Calls, schemes: Mapping[str, dict[str, Any]], p
 def describe(
     app: FastAPI, calls: Calls, schemes: Mapping[str, dict[str, Any]], path_parameters: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """The description. Raises LookupError for a route that no call describes, and for a call that no route has."""
+    """The description. `path_parameters`: schema, description and example of each by its name.
+
+    Raises LookupError for a route that no call describes, and for a call that no route has.
+    """
     made: dict[str, Any] = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     models = sorted({content.schema for call in calls.values() for content in _contents(call) if isinstance(content.schema, type)}, key=str)
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)

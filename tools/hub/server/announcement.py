@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.hub.broker.address import Listener
-from tools.hub.client import KEY_FILE, READY_FILE
+from tools.hub.data_folder import KEY_FILE, READY_FILE
 from tools.hub.hub import Settings
 from tools.hub.security.authority import CA_FILE, means_every, own_hosts
 from tools.hub.security.certificates import Certificates

@@ -3,15 +3,14 @@
 import contextlib
 import fcntl
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from tools.private import write_private
 
 LOCK_FILE = "hub.lock"
 LICENSE_KEY_FILE = "license.key"
 SESSION_FILE = "mqtt.session"
-_held: list[IO[str]] = []  # lock files, open until the process ends
 
 
 class StartError(Exception):
@@ -23,18 +22,27 @@ def make_folder(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
+        raise cannot_write(data, error) from error
 
 
-def lock(path: Path) -> None:
-    """Hold the directory for as long as this process lives. Raises StartError when another hub has it."""
-    file = path.open("a")
+def cannot_write(data: Path, error: OSError) -> StartError:
+    return StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written")
+
+
+@contextlib.contextmanager
+def held(data: Path) -> Iterator[None]:
+    """Make the directory and hold it, also against a hub in another process. Raises StartError when another hub has it."""
+    make_folder(data)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise StartError(f"--data {path.parent}: another hub is running on this directory; stop it, or give another directory") from None
-    _held.append(file)
+        file = (data / LOCK_FILE).open("a")
+    except OSError as error:
+        raise cannot_write(data, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"--data {data}: another hub is running on this directory; stop it, or give another directory") from None
+        yield
 
 
 def kept_key(path: Path) -> str:

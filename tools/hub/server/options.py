@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tools.hub.broker.address import BrokerAddress, BrokerChoice, parse_broker
-from tools.hub.client import KEY_FILE, READY_FILE
+from tools.hub.data_folder import KEY_FILE, READY_FILE
 from tools.hub.domain import retention
 from tools.hub.facets.astarte.mqtt import REALM
 from tools.hub.hub import Settings
@@ -15,20 +15,17 @@ from tools.hub.security.authority import Authority, check_host
 from tools.hub.security.certificates import Certificates
 from tools.hub.security.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.security.signer import Signer
-from tools.hub.server.folder import LICENSE_KEY_FILE, LOCK_FILE, StartError, kept_key, lock, make_folder
+from tools.hub.server.folder import LICENSE_KEY_FILE, StartError, cannot_write, kept_key
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings of the hub, its data directory made and held. Raises StartError."""
-    _check_numbers_and_names(args)
+    """The settings of the hub on a data directory that is held. Raises StartError."""
     data: Path = args.data
-    make_folder(data)
     try:
-        lock(data / LOCK_FILE)
         (data / READY_FILE).unlink(missing_ok=True)
         key = args.operator_key or os.environ.get("REDPOLL_OPERATOR_KEY") or kept_key(data / KEY_FILE)
     except OSError as error:
-        raise StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written") from error
+        raise cannot_write(data, error) from error
     database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
     return Settings(
         keepalive=args.keepalive,
@@ -39,7 +36,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )  # fmt: skip
 
 
-def _check_numbers_and_names(args: argparse.Namespace) -> None:
+def check_values(args: argparse.Namespace) -> None:
+    """Raises StartError for a number or a name that cannot be."""
     for option, seconds in (("--offline-after", args.offline_after), ("--keepalive", args.keepalive)):
         if not seconds > 0:
             raise StartError(f"{option}: the seconds must be more than 0")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.hub.broker import sessions
 from tools.hub.broker.address import BrokerAddress, BrokerChoice
 from tools.hub.broker.logins import LoginKeeper
-from tools.hub.client import READY_FILE
+from tools.hub.data_folder import READY_FILE
 from tools.hub.facets.astarte.mqtt import AstarteMqtt
 from tools.hub.facets.kapua.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte.mqtt import XyteMqtt
