@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench import agent, growth, results, table, tables
+from tools.bench import agent, everything, growth, results, table, tables
+from tools.bench.program import ProgramError
 from tools.bench.results import Figure, Results
 
 
@@ -80,6 +81,26 @@ def test_without_figures_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(results, "RESULTS", tmp_path / "bench.json")
     assert table.run(argparse.Namespace(write=False)) == 2
     assert "make bench" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ended", "status"), [(0, 0), (1, 1), (2, 0), (ProgramError("it ended"), 1)])
+def test_all_measurements_are_made_though_one_fails(
+    ended: int | Exception, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "bench.json")
+    (tmp_path / "bench.json").write_text("[]")
+    made = []
+
+    def measure(name: str) -> int:
+        made.append(name)
+        if name == "hub" and isinstance(ended, Exception):
+            raise ended
+        return ended if name == "hub" and isinstance(ended, int) else 0
+
+    monkeypatch.setattr(everything, "measure", measure)
+    assert everything.run(argparse.Namespace(only=["hub", "wear"])) == status
+    assert made == ["hub", "wear"] and not (tmp_path / "bench.json").exists()
+    assert ("redpoll bench hub" in capsys.readouterr().err) == (ended != 0)
 
 
 def test_plots_come_out_the_same_from_the_same_figures(figures: list[Figure], tmp_path: Path) -> None:

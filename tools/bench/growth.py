@@ -98,7 +98,7 @@ class Bench:
                     readings.append(processes.exact_cpu_of(program.pid) if processes.known() else 0.0)
                     program.say()
                 said = program.told("heap")[1]
-            note = "of 64 names, as many as a device may have" if n > 64 else ""
+            note = "of 50 names: a device may have 64, its own heartbeat among them" if n > 50 else ""
             turns = [(after - before) / _TURNS * 1e6 for before, after in itertools.pairwise(readings)]
             self.results.add(title, "CPU of a turn", "us", *(turns if processes.known() else ()), note=note)
             self.results.add(title, "allocated in it", "bytes", said["allocated"])

@@ -72,7 +72,7 @@ SMALLEST = {
     "redpoll": "redpoll",
 }
 # whose memory is looked at: how a socket is set does not change it
-MEMORY = ("umqtt-nodelay", "arduino-nodelay", "chumicro", "redpoll-1", "redpoll", "redpoll-311")
+MEMORY = ("umqtt-nodelay", "arduino-nodelay", "chumicro", "redpoll-1", "redpoll", "redpoll-311", "bare")
 # figure: (key in what the VM tells, its heading)
 MEMORY_FIGURES = {
     "allocated by a publish": ("allocated", "allocated per\npublish"),
