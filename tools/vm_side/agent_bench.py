@@ -51,10 +51,12 @@ class Select:
 
 def redpoll(case):
     """every (s), messages, mqtt_hub_url and hub_url (where a relay stands in for the cloud)."""
-    from redpoll import Agent, port
+    from redpoll import port
     from redpoll.cloud import xyte
+    from size.size_product import Product
 
-    agent = Agent("settings.json", version="1.0.0")
+    agent = Product(("config", "command")).agent
+    agent.every(case["every"])
     for key in ("mqtt_hub_url", "hub_url"):
         if key in case:
             agent.settings.credentials[key] = case[key]
@@ -75,18 +77,6 @@ def redpoll(case):
 
     agent.on_sent = on_sent
     xyte.stamped = measured
-
-    @agent.sensor(every=case["every"])
-    def climate():
-        return {"temperature": 21.5, "humidity": 40, "fan": True, "name": "east hall"}
-
-    @agent.config(interval=(int, 5, 3600), label=(str, 0, 64))
-    def apply(config):
-        pass
-
-    @agent.command("blink", times=(int, 1, 20))
-    def blink(times=3):
-        return "blinked %d times" % times
 
     if not case["messages"]:
         agent.run()

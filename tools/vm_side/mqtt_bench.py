@@ -85,7 +85,7 @@ class UmqttNoDelay(Umqtt):
     NODELAY = True
 
 
-class Arduino:
+class Arduino(Umqtt):
     """It always speaks TLS; where there is none to speak, that is taken out of it. Its package loads its agent too."""
 
     NODELAY = False
@@ -106,12 +106,6 @@ class Arduino:
             umqtt.ssl.wrap_socket = lambda sock, _: sock
         self._client = umqtt.MQTTClient("bench", "localhost", port, parameters, keepalive=60)
         self._client.connect()
-
-    def publish(self, message, qos):
-        self._client.publish(TOPIC, message, False, qos)
-
-    def flush(self):
-        pass
 
 
 class ArduinoNoDelay(Arduino):
