@@ -157,6 +157,21 @@ def test_an_ota_request_is_answered_with_every_step_by_both_reporters(
     assert not any("warning: link" in line for line in board.lines)
 
 
+def test_a_board_takes_what_was_built_for_it_and_nothing_for_another_one_of_its_family(
+    bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    told = {"entry": hub.entry_url, "sn": "S1", "update_key": bundles.public, "wifi_ssid": "home", "wifi_password": "correct horse"} | QUICK
+    board = make_stopped_board(told, main=bundles.main("1.0.0"), board="rpi_pico2_w").start()
+    device = registered(hub, eventually)
+    command = ordered(hub, device, bundles.make("1.1.0", board="rpi_pico_w"), "1.1.0")
+    result = eventually(lambda: ended(hub, device, command), 30, "the refusal")
+    assert result["message"] == "InvalidBaseImage: it is for rp2040, rpi_pico_w, this board is rp2350"
+    command = ordered(hub, device, bundles.make("1.1.0", board="rpi_pico2_w"), "1.1.0")
+    board.wait_for("this is 1.1.0", 60)
+    result = eventually(lambda: ended(hub, device, command), 30, "the command's end")
+    assert (result["status"], result["message"]) == ("done", "version 1.1.0 runs")
+
+
 @pytest.mark.parametrize("works", [True, False], ids=["confirmed", "rolled-back"])
 def test_a_firmware_image_goes_into_the_other_partition_and_stays_once_the_cloud_was_reached(
     works: bool, bundles: Bundles, hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually

@@ -8,7 +8,7 @@ over the bytes of manifest.json, as long as the key's modulus. manifest.json is 
 format       1
 name         of the product
 version      SemVer 2.0
-boards       the boards that it is for, as they call themselves; empty: any
+boards       the boards that it is for: their names and chips, such as rpi_pico_w and rp2040; empty: any
 micropython  the lowest version of MicroPython that runs it, such as 1.24.0
 mpy          major version of the bytecode, 0 when there are sources only
 window       the deflated files need a window of 1 << window bytes (9 to 15)

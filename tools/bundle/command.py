@@ -95,8 +95,13 @@ def build(
     profile = Profile.load(board)
     files = contents.image(image, profile) if image else contents.collect(folder, profile, sources=sources)
     mpy = contents.bytecode_version(files)
-    allowed = [board] if boards is None else boards
-    return archive.pack(files, signer, name=name, version=version, boards=allowed, micropython=micropython, mpy=mpy, window=window)
+    allowed = {own for one in ([board] if boards is None else boards) for own in _names(one)}
+    return archive.pack(files, signer, name=name, version=version, boards=sorted(allowed), micropython=micropython, mpy=mpy, window=window)
+
+
+def _names(board: str) -> set[str]:
+    """What a bundle for it says: its name, and that of the chip, by which a board knows itself."""
+    return {board, Profile.load(board).chip} if board in Profile.names() else {board}
 
 
 def _add_board(parser: argparse.ArgumentParser) -> None:

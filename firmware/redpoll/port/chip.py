@@ -25,6 +25,12 @@ def unique_id():
     return read() if read else None
 
 
+def chip_name():
+    """What the chip is called, such as "rp2040" or "esp32s3"; None where MicroPython does not say."""
+    board, _, name = getattr(sys.implementation, "_machine", "").rpartition(" with ")
+    return name.lower() if board else None
+
+
 def free_heap():
     """Bytes that the Python heap has free, garbage not counted."""
     return gc.mem_free()

@@ -40,6 +40,11 @@ def wall_ms():
     return time.time_ns() // 1000000
 
 
+def chip_name():
+    """None: there is none here."""
+    return None
+
+
 def unique_id():
     """The machine's own bytes."""
     return uuid.getnode().to_bytes(6, "big")

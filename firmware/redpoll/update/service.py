@@ -18,11 +18,8 @@ class Update:
         settings = agent.settings
         self._settings = settings
         self.version = agent.version
-        short = port.HARDWARE
-        if short.startswith("redpoll-"):
-            short = short[8:]
-        # what a bundle may call this board
-        self.boards = (short, port.HARDWARE, settings.hardware_key)
+        # what a bundle may call this board: its chip, where it is one
+        self.boards = (port.chip_name() or port.HARDWARE[8:], port.HARDWARE, settings.hardware_key)
         self.trial_ms = settings.trial_timeout * 1000
         # events that are not told yet, oldest first
         self._events = []
