@@ -155,12 +155,14 @@ def test_a_refused_registration_changes_no_login(hub: HubProcess, board: Board) 
 def test_logins_are_there_again_after_a_restart_also_when_the_plugins_file_is_gone(tmp_path: Path) -> None:
     with HubProcess(tmp_path, broker="mosquitto:0") as hub, Board.registered(hub) as board, Board.registered(hub) as gone:
         gone.call("DELETE")
+        where = hub.mqtt_url
         for number, end in enumerate((hub.stop, hub.kill)):
             pid = pid_of(hub)
             end()
             wait_for(lambda pid=pid: not is_running(pid), "the end of Mosquitto")  # type: ignore[misc]
             (tmp_path / "mosquitto" / "dynamic-security.json").unlink()
             hub.start()
+            assert hub.mqtt_url == where
             sends(board, number)
             assert connect(hub, gone.id, gone.id, gone.key) == "Not authorized"
 

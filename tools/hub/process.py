@@ -116,8 +116,9 @@ class HubProcess:
             time.sleep(0.02)
         self._ready = json.loads(ready.read_text())
         self._port = int(self.url.rsplit(":", 1)[1])
-        if self._broker.startswith("embedded"):
-            self._broker = f"embedded:{self.mqtt_url.rsplit(':', 1)[1]}"
+        kind = self._broker.partition(":")[0]
+        if kind in ("embedded", "mosquitto"):
+            self._broker = f"{kind}:{self.mqtt_url.rsplit(':', 1)[1]}"
         return self
 
     def stop(self) -> int:
