@@ -6,7 +6,7 @@ from typing import Any
 
 import bson
 import httpx
-from hub_support import Board, MqttBoard
+from hub_support import TRUST, Board, MqttBoard
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from waiting import DEADLINE, wait_for
@@ -34,7 +34,7 @@ class AstarteBoard:
         self.id = device_id(board.id)
         self.root = f"redpoll/{self.id}"
         self.appengine = f"{board.hub.url}/astarte/appengine/v1/redpoll/devices/{self.id}"
-        self.http = httpx.Client(headers={"Authorization": f"Bearer {board.hub.operator_key}"})
+        self.http = httpx.Client(headers={"Authorization": f"Bearer {board.hub.operator_key}"}, verify=TRUST)
 
     def __enter__(self) -> "AstarteBoard":
         return self

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import Board, registration
+from hub_support import TRUST, Board, registration
 
 from tools.hub.client import HubError
 from tools.hub.process import HubProcess
@@ -24,7 +24,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def register(hub: HubProcess, body: Any) -> httpx.Response:
-    return httpx.post(f"{hub.entry_url}/v1/devices", json=body)
+    return httpx.post(f"{hub.entry_url}/v1/devices", json=body, verify=TRUST)
 
 
 # ---- registration
@@ -106,7 +106,7 @@ def test_every_call_without_the_right_key_is_401(hub: HubProcess, board: Board) 
     ]  # fmt: skip
     for method, path in paths:
         for key in ("", "wrong", other.key, f"Bearer {board.key}", hub.operator_key):
-            answer = httpx.request(method, board.base + path, headers={"Authorization": key}, json={})
+            answer = httpx.request(method, board.base + path, headers={"Authorization": key}, json={}, verify=TRUST)
             assert (answer.status_code, answer.json()) == (401, {"error": "Not authorized"}), (method, path)
     assert board.get().status_code == 200
     assert hub.operator.device(other.id)["id"] == other.id
@@ -447,7 +447,7 @@ def test_a_body_over_the_limit_is_422_and_the_hub_goes_on(board: Board) -> None:
 
 def test_an_unknown_path_or_method_is_answered_with_json(hub: HubProcess) -> None:
     for method, path, status in (("GET", "/nowhere", 404), ("PATCH", "/xyte/v1/devices", 405)):
-        answer = httpx.request(method, hub.url + path)
+        answer = httpx.request(method, hub.url + path, verify=TRUST)
         assert answer.status_code == status
         assert answer.json()["error"]
 
@@ -482,7 +482,7 @@ def test_every_operator_call_needs_the_operator_key(hub: HubProcess, board: Boar
     ]  # fmt: skip
     for method, url in calls:
         for headers in ({}, {"Authorization": "wrong"}, {"Authorization": board.key}):
-            answer = httpx.request(method, url, headers=headers, json={})
+            answer = httpx.request(method, url, headers=headers, json={}, verify=TRUST)
             assert answer.status_code == 401, (method, url)
             assert "error" in answer.json()
     assert board.get().status_code == 200

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from databases import url_in
-from hub_support import Board, MqttBoard
+from hub_support import TRUST, Board, MqttBoard
 from sqlalchemy import insert
 from waiting import DEADLINE, wait_for
 from websockets.asyncio.client import ClientConnection
@@ -520,7 +520,9 @@ class Span:
     """A client of the REST side."""
 
     def __init__(self, hub: HubProcess, headers: dict[str, str] | None = None) -> None:
-        self.http = httpx.Client(base_url=f"{hub.url}/span", headers={"X-API-Token": hub.operator_key} if headers is None else headers)
+        self.http = httpx.Client(
+            base_url=f"{hub.url}/span", headers={"X-API-Token": hub.operator_key} if headers is None else headers, verify=TRUST
+        )
 
     def call(self, method: str, path: str, body: Any = None, **query: str | int) -> httpx.Response:
         return self.http.request(method, path, json=body, params=query)
@@ -587,7 +589,7 @@ def test_the_three_ways_to_authenticate_and_the_operators_own(hub: HubProcess, b
     for query, headers in ways:
         with listening(hub, home(hub), f"?since=0&deviceId={board.id}{query}", headers) as client:
             assert collect(client, "deviceCreated")
-        assert httpx.get(f"{hub.url}/span/collections?{query}", headers=headers).status_code == 200
+        assert httpx.get(f"{hub.url}/span/collections?{query}", headers=headers, verify=TRUST).status_code == 200
     with listening(hub, home(hub), f"?since=0&deviceId={board.id}", {}) as client:
         client.send(json.dumps({"jwt": made["jwt"]}))
         assert collect(client, "deviceCreated")
@@ -610,7 +612,7 @@ def test_wrong_keys_are_401_in_the_handshake_and_on_every_call(hub: HubProcess, 
             pass
         assert refused.value.response.status_code == 401
         assert json.loads(refused.value.response.body or b"")["code"] == 16
-        check_error(httpx.get(f"{hub.url}/span/collections{query}", headers=headers), 401)
+        check_error(httpx.get(f"{hub.url}/span/collections{query}", headers=headers, verify=TRUST), 401)
 
 
 @pytest.mark.parametrize("query", ["event=nothing", "since=x", "since=-1", "since=1.5", "since=%C2%B2", "since=" + "9" * 30])

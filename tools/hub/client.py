@@ -1,5 +1,6 @@
 """The operator as a client of a hub: what a script, a test or `redpoll run` does with it."""
 
+import functools
 import json
 import ssl
 from collections.abc import Callable, Iterator
@@ -25,14 +26,19 @@ class HubError(Exception):
         self.status = status
 
 
+@functools.cache
+def _what_this_machine_trusts() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 class OperatorClient:
     """Calls of the operator. Every method raises HubError when the hub refuses and httpx.TransportError when it is not there."""
 
     def __init__(self, url: str, key: str, timeout: float = 10.0, ca: Path | None = None) -> None:
         """`ca`: of an https:// hub, such as its ca.pem; None: those that this machine trusts. Raises OSError when it cannot be read."""
         self.url = url.rstrip("/")
-        verify = True if ca is None else ssl.create_default_context(cafile=ca)
-        self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout, verify=verify)
+        trust = _what_this_machine_trusts() if ca is None else ssl.create_default_context(cafile=ca)
+        self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout, verify=trust)
 
     def close(self) -> None:
         self._http.close()
