@@ -8,10 +8,11 @@ from . import log, port, update
 from .clock import Clock, parse_iso
 from .commands import IN_PROGRESS, LATER, RESTART, Commands
 from .config import Config
+from .config_sync import ConfigSync
 from .flash.spool import Spool
 from .health import Health
 from .link import Link, describe
-from .settings import Settings, SettingsError
+from .settings import Settings
 from .telemetry import Telemetry
 from .version import VERSION, newer, running
 
@@ -19,8 +20,6 @@ _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
 _REPLAY = const(100)
-_TELL_AGAIN = const(60000)
-_TELLS = const(10)
 _SLOTS = ("/slot_a", "/slot_b", "/safe")
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 _GOOD = const(60000)  # ms after which a start has gone well
@@ -62,20 +61,14 @@ class Agent:
         self._task = None
         self._licenses = None
         self._restart_at = None
-        # has the configuration in force been told to the cloud in this session, and what was told?
-        self._confirmed = False
-        self._last_told = None
-        # uptime when the minute began in which it was told so often, and is it still to be told when that is over?
-        self._told_at = 0
-        self._tells = 0
-        self._tell_later = False
-        # has a configuration come while another one was on trial?
-        self._missed = False
         # the device id of the last session
         self._registration = None
-        # uptime by which a configuration on trial must have reached the cloud
-        self._trial_end = 0
-        self._overlay()
+        sync = self._sync = ConfigSync(self, self._config)
+        # what an adapter calls (DESIGN §2)
+        self.on_config = sync.on_config
+        self.on_config_version = sync.on_config_version
+        self.on_config_untold = sync.on_config_untold
+        self.on_config_taken = sync.on_config_taken
         self._commands.add("reboot", _reboot, None, True)
         self._commands.add("dump", self._dump, None, True)
         self._commands.add("update_firmware", self._update_firmware, None, True)
@@ -193,7 +186,7 @@ class Agent:
     def change_config(self, **values):
         """The product changes its own configuration; the cloud takes it over and gives it a version. ValueError as declared."""
         self._config.change(values)
-        return self._tell_config()
+        return self._sync.tell()
 
     def cloud_setting(self, name, value):
         """Change how the cloud treats the device (Set Cloud Settings, seed 001). False while not connected."""
@@ -242,10 +235,7 @@ class Agent:
             self._config.start()
         try:
             self._sense()
-            if self._config.on_trial() and self.clock.ms() >= self._trial_end:
-                self._end_trial()
-            if self._tell_later and self.clock.ms() - self._told_at >= _TELL_AGAIN and not self._config.on_trial():
-                self._tell_config()
+            self._sync.poll()
             ms = self._link.poll()
             # it may have waited nearly as long as the watchdog does, and so may what follows
             self.feed()
@@ -351,8 +341,7 @@ class Agent:
     def on_link(self, adapter):
         """A session is open, or (None) it is gone."""
         self.spool.rewind()
-        self._confirmed = False
-        self._last_told = None
+        self._sync.on_config_untold()
         self._space_version = 0
         if self._update:
             self._update.on_link()
@@ -381,7 +370,7 @@ class Agent:
             return
         self._config.belong(known["id"])
         if self._config.untold:
-            self._tell_config()
+            self._sync.tell()
 
     def on_sent(self, number, accepted=True):
         """The cloud has this message of the spool; not `accepted`: it never will, for what the message is."""
@@ -395,14 +384,7 @@ class Agent:
         if not self._good:
             self._good = True
             update.good(self._health.safe)
-        if self._config.on_trial():
-            self._config.keep()
-            log.info("config %d applied", self._config.version)
-            self._config.belong(self.settings.credentials["id"])
-            self._tell_config()
-            if self._missed:
-                self._missed = False
-                self.refresh()
+        self._sync.round_trip()
 
     def on_device_told(self, fields):
         """The cloud has what Update Device told it."""
@@ -413,95 +395,6 @@ class Agent:
                 self.settings.store(known)
             except OSError as error:
                 log.warning("credentials: %s", error)
-
-    def on_config(self, version, values):
-        """A configuration has come, perhaps an old one."""
-        if self._config.on_trial() and version != self._config.version:
-            self._missed = True
-        if version <= self._config.version:
-            if version == self._config.version:
-                self.on_config_taken(version, values)
-            self.on_config_version(version)
-            return
-        try:
-            trial, refusal = self._try_settings(values.get("settings", {}))
-            answer = self._config.offer(version, values, refusal, trial)
-        except Exception:
-            # out of memory: no settings are left in force that nobody tries
-            self._overlay()
-            raise
-        if answer is None:
-            log.info("config %d has to wait until config %d has passed its trial", version, self._config.version)
-            return
-        reason = answer[1]
-        if trial and not self._config.on_trial():
-            self._overlay()
-        if reason:
-            log.warning("config %d refused: %s", version, reason)
-            self.telemetry.notice("config %d refused: %s" % (version, reason))
-        elif self._config.on_trial():
-            if not trial:
-                return
-            log.info("config %d is on trial until the cloud is reached with it", version)
-            self._trial_end = self.clock.ms() + self.settings.trial_timeout * 1000
-            self._missed = False
-            self._link.restart()
-            return
-        else:
-            log.info("config %d applied", version)
-        self._tell_config()
-
-    def on_config_version(self, version):
-        """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""
-        if version != self._config.version or self._confirmed or self._config.on_trial():
-            return
-        if version or self._config.untold:
-            self._tell_config()
-
-    def on_config_untold(self):
-        """Telling the configuration failed for a reason that may pass."""
-        self._confirmed = False
-        self._last_told = None
-
-    def on_config_taken(self, version, values):
-        """The cloud has these values under this version."""
-        if not self._config.taken(version, values) or self._config.on_trial():
-            return
-        # a cloud that keeps to its own values is not contradicted without end
-        if self._last_told != (self._config.version, self._config.values) or self.clock.ms() - self._told_at >= _TELL_AGAIN:
-            self._tell_config()
-
-    def _try_settings(self, changes):
-        # what the link depends on: (whether it changes, reason to refuse it)
-        if self._config.on_trial():
-            return False, None
-        try:
-            self.settings.overlay(changes)
-        except SettingsError as error:
-            return False, "settings: %s" % error
-        return changes != self._config.values.get("settings", {}), None
-
-    def _overlay(self):
-        # the settings of the configuration in force; what cannot be used of them, as after a change of the firmware, is left out
-        wanted = self._config.values.get("settings", {})
-        usable = {}
-        self.settings.overlay(usable)
-        for key in wanted if isinstance(wanted, dict) else ():
-            usable[key] = wanted[key]
-            try:
-                self.settings.overlay(usable)
-            except SettingsError as error:
-                log.warning("config %d: settings: %s", self._config.version, error)
-                del usable[key]
-
-    def _end_trial(self):
-        log.warning("config %d: the cloud was not reached with it; the one before is in force again", self._config.version)
-        self.telemetry.notice("config %d rolled back: the cloud was not reached with it" % self._config.version)
-        try:
-            self._config.roll_back()
-        finally:
-            self._overlay()
-            self._link.restart()
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
@@ -582,24 +475,6 @@ class Agent:
 
         self._task = Dump(self.settings, log.lines(), self._commands.finish)
         return LATER
-
-    def _tell_config(self):
-        # at most so often a minute: a cloud that answers each with another version would never end
-        now = self.clock.ms()
-        if now - self._told_at >= _TELL_AGAIN:
-            self._tells = 0
-        if self._tells >= _TELLS:
-            self._confirmed = False
-            self._tell_later = True
-            return False
-        if not self._tells:
-            self._told_at = now
-        self._tells += 1
-        self._tell_later = False
-        self._confirmed = True
-        self._last_told = (self._config.version, self._config.values)
-        self._config.told()
-        return self._send("send_config", self._config.version, self._config.values)
 
     def _report(self, command_id, status, message):
         return self._send("send_command", command_id, status, message)

@@ -33,6 +33,8 @@ if sys.implementation.name != "micropython":
         collect = staticmethod(lambda: None)
 
     fill.gc = source.gc = updater.gc = _NoGc
+    # what is loaded again is not patched
+    port.unload = lambda *names: None
 
 
 class Response:

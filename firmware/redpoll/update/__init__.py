@@ -1,6 +1,7 @@
 # Over-the-air updates. What is here is asked at every start; all else is loaded when there is an update to work on or to tell of, and
 # unloaded when it is told.
 import gc
+import sys
 
 from micropython import const
 
@@ -8,8 +9,6 @@ from .. import log, port
 from ..flash.record import Record
 
 _SAFE = const(10)  # boot.py knows this number too
-# all that is loaded for an update
-MODULES = "service updater source download prepare manifest fill unpack deploy image files bundle slots errors"
 
 
 _boot = Record("/boot.state")
@@ -45,5 +44,5 @@ def pending(path):
 
 def unload():
     """Give the memory back that only an update needs."""
-    port.unload(*[__name__ + "." + name for name in MODULES.split()])
+    port.unload(*[name for name in sys.modules if name.startswith(__name__ + ".")])
     gc.collect()

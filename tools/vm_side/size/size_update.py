@@ -33,8 +33,10 @@ def _load_all():
     import redpoll.update
     from redpoll import port
 
-    for name in redpoll.update.MODULES.split():
-        __import__("redpoll.update." + name)
+    for file in os.listdir(redpoll.update.__file__.rpartition("/")[0]):
+        name = file.partition(".")[0]
+        if name != "__init__" and file.endswith(".mpy"):
+            __import__("redpoll.update." + name)
     for name in ("cloud.https", "net.http", "rsa"):
         __import__("redpoll." + name)
     port.unload = lambda *names: None

@@ -1,0 +1,158 @@
+# The configuration between the product and the cloud: what comes is tried, what is in force is told.
+from micropython import const
+
+from . import log
+from .settings import SettingsError
+
+_TELL_AGAIN = const(60000)
+_TELLS = const(10)
+
+
+class ConfigSync:
+    """`agent` is the Agent, `config` its config.Config."""
+
+    def __init__(self, agent, config):
+        self._agent = agent
+        self._config = config
+        self._clock = agent.clock
+        self._settings = agent.settings
+        # has the configuration in force been told to the cloud in this session, and what was told?
+        self._confirmed = False
+        self._last_told = None
+        # uptime when the minute began in which it was told so often, and is it still to be told when that is over?
+        self._told_at = 0
+        self._tells = 0
+        self._tell_later = False
+        # has a configuration come while another one was on trial?
+        self._missed = False
+        # uptime by which a configuration on trial must have reached the cloud
+        self._trial_end = 0
+        self._overlay()
+
+    def poll(self):
+        """Do what is due."""
+        if self._config.on_trial() and self._clock.ms() >= self._trial_end:
+            self._roll_back()
+        if self._tell_later and self._clock.ms() - self._told_at >= _TELL_AGAIN and not self._config.on_trial():
+            self.tell()
+
+    def round_trip(self):
+        """The cloud has acknowledged a message: what is on trial is kept."""
+        if not self._config.on_trial():
+            return
+        self._config.keep()
+        log.info("config %d applied", self._config.version)
+        self._config.belong(self._settings.credentials["id"])
+        self.tell()
+        if self._missed:
+            self._missed = False
+            self._agent.refresh()
+
+    def on_config(self, version, values):
+        """A configuration has come, perhaps an old one."""
+        if self._config.on_trial() and version != self._config.version:
+            self._missed = True
+        if version <= self._config.version:
+            if version == self._config.version:
+                self.on_config_taken(version, values)
+            self.on_config_version(version)
+            return
+        try:
+            trial, refusal = self._try_settings(values.get("settings", {}))
+            answer = self._config.offer(version, values, refusal, trial)
+        except Exception:
+            # out of memory: no settings are left in force that nobody tries
+            self._overlay()
+            raise
+        if answer is None:
+            log.info("config %d has to wait until config %d has passed its trial", version, self._config.version)
+            return
+        reason = answer[1]
+        if trial and not self._config.on_trial():
+            self._overlay()
+        if reason:
+            log.warning("config %d refused: %s", version, reason)
+            self._agent.telemetry.notice("config %d refused: %s" % (version, reason))
+        elif self._config.on_trial():
+            if not trial:
+                return
+            log.info("config %d is on trial until the cloud is reached with it", version)
+            self._trial_end = self._clock.ms() + self._settings.trial_timeout * 1000
+            self._missed = False
+            self._agent._link.restart()
+            return
+        else:
+            log.info("config %d applied", version)
+        self.tell()
+
+    def on_config_version(self, version):
+        """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""
+        if version != self._config.version or self._confirmed or self._config.on_trial():
+            return
+        if version or self._config.untold:
+            self.tell()
+
+    def on_config_untold(self):
+        """What was told may not have arrived: telling failed for a reason that may pass, or the session has ended."""
+        self._confirmed = False
+        self._last_told = None
+
+    def on_config_taken(self, version, values):
+        """The cloud has these values under this version."""
+        if not self._config.taken(version, values) or self._config.on_trial():
+            return
+        # a cloud that keeps to its own values is not contradicted without end
+        if self._last_told != (self._config.version, self._config.values) or self._clock.ms() - self._told_at >= _TELL_AGAIN:
+            self.tell()
+
+    def _try_settings(self, changes):
+        # what the link depends on: (whether it changes, reason to refuse it)
+        if self._config.on_trial():
+            return False, None
+        try:
+            self._settings.overlay(changes)
+        except SettingsError as error:
+            return False, "settings: %s" % error
+        return changes != self._config.values.get("settings", {}), None
+
+    def _overlay(self):
+        # the settings of the configuration in force; what cannot be used of them, as after a change of the firmware, is left out
+        wanted = self._config.values.get("settings", {})
+        usable = {}
+        self._settings.overlay(usable)
+        for key in wanted if isinstance(wanted, dict) else ():
+            usable[key] = wanted[key]
+            try:
+                self._settings.overlay(usable)
+            except SettingsError as error:
+                log.warning("config %d: settings: %s", self._config.version, error)
+                del usable[key]
+
+    def _roll_back(self):
+        text = "config %d rolled back: the cloud was not reached with it" % self._config.version
+        log.warning("%s", text)
+        self._agent.telemetry.notice(text)
+        try:
+            self._config.roll_back()
+        finally:
+            self._overlay()
+            self._agent._link.restart()
+
+    def tell(self):
+        """Tell the cloud the configuration in force. False while not connected."""
+        # at most so often a minute: a cloud that answers each with another version would never end
+        now = self._clock.ms()
+        if now - self._told_at >= _TELL_AGAIN:
+            self._tells = 0
+        if self._tells >= _TELLS:
+            self._confirmed = False
+            self._tell_later = True
+            return False
+        if not self._tells:
+            self._told_at = now
+        self._tells += 1
+        self._tell_later = False
+        self._confirmed = True
+        self._last_told = (self._config.version, self._config.values)
+        self._config.told()
+        return self._agent._send("send_config", self._config.version, self._config.values)
