@@ -230,6 +230,15 @@ def build(product: Path, key_file: Path, out: Path, *more: str, version: str = "
     return redpoll(["bundle", "build", str(product), "--key", str(key_file), "--version", version, "--out", str(out), *more])
 
 
+def test_a_board_with_a_frozen_agent_gets_the_product_only(product: Path, key_file: Path, tmp_path: Path) -> None:
+    assert build(product, key_file, tmp_path / "a.zip", "--board", "rpi_pico_w", "--frozen-agent") == 0
+    manifest = archive.read((tmp_path / "a.zip").read_bytes()).manifest
+    names = {entry.name for entry in manifest.files}
+    assert {"main.py", "lamp.mpy", "board.mpy", "parts.mpy"} <= names
+    assert not [name for name in names if name.startswith(("redpoll/", "lib/umqtt/"))]
+    assert manifest.boards == ["rp2040", "rpi_pico_w"]
+
+
 def test_the_same_folder_gives_the_same_bytes(product: Path, key_file: Path, tmp_path: Path) -> None:
     assert build(product, key_file, tmp_path / "a.zip") == 0
     for path in (product / "lamp.py", product / "main.py"):

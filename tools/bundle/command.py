@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", type=int, default=archive.WINDOW, help=f"log2 of the memory that unpacking takes, 9 to 15 (default {archive.WINDOW})"
     )
     action.add_argument("--sources", action="store_true", help="leave .py files as they are")
+    action.add_argument(
+        "--frozen-agent", action="store_true", help="leave out what a firmware made with boards/<name>/manifest.py has, as with deploy"
+    )
     action.set_defaults(work=_build)
 
     action = actions.add_parser("show", help="what is in a bundle, and what a board would fetch of it")
@@ -83,6 +86,7 @@ def build(
     micropython: str = MICROPYTHON,
     window: int = archive.WINDOW,
     sources: bool = False,
+    frozen: bool = False,
     image: Path | None = None,
 ) -> bytes:
     """A signed bundle of the folder for a board of boards/; `boards` may take it (None: that one, []: any).
@@ -93,7 +97,7 @@ def build(
     """
     signer = keys.load_private(key)
     profile = Profile.load(board)
-    files = contents.image(image, profile) if image else contents.collect(folder, profile, sources=sources)
+    files = contents.image(image, profile) if image else contents.collect(folder, profile, sources=sources, frozen=frozen)
     mpy = contents.bytecode_version(files)
     allowed = {own for one in ([board] if boards is None else boards) for own in _names(one)}
     return archive.pack(files, signer, name=name, version=version, boards=sorted(allowed), micropython=micropython, mpy=mpy, window=window)
@@ -127,7 +131,8 @@ def _keygen(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     data = build(
         args.folder, args.key, args.version, name=args.name, board=args.board, boards=[] if args.any_board else args.boards,
-        micropython=args.micropython, window=args.window, sources=args.sources, image=args.image,
+        micropython=args.micropython, window=args.window, sources=args.sources, frozen=args.frozen_agent,
+        image=args.image,
     )  # fmt: skip
     args.out.write_bytes(data)
     manifest = archive.read(data).manifest

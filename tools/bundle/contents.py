@@ -16,13 +16,15 @@ from tools.paths import FIRMWARE, LIB
 _BOOT = "boot.py"  # never replaced over the air
 _MAIN = "main.py"  # a board starts it as source
 _OWN = ("settings.json",)  # a board's own, with its secrets
+_FROZEN = ("redpoll/", "lib/umqtt/")  # what a firmware made with boards/<name>/manifest.py has already
 _PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
-def collect(folder: Path, profile: Profile, *, sources: bool = False) -> dict[str, bytes]:
+def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bool = False) -> dict[str, bytes]:
     """Name on the board -> content: all of the folder but boot.py and hidden files; redpoll, umqtt.simple, board.py where it has none.
 
-    `.py` files become bytecode, except main.py, and except all with `sources`. Raises BundleError for what has no place in a bundle,
+    `.py` files become bytecode, except main.py, and except all with `sources`. `frozen`: without what a firmware with a frozen agent has,
+    redpoll and umqtt.simple. Raises BundleError for what has no place in a bundle,
     tools.mpy.CompileError, and OSError.
     """
     if not folder.is_dir():
@@ -33,6 +35,8 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False) -> dict[st
     if (folder / "redpoll").resolve() == FIRMWARE / "redpoll":
         own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}
     files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
+    if frozen:
+        files = {name: path for name, path in files.items() if not name.startswith(_FROZEN)}
     contents = {name: path.read_bytes() for name, path in {**files, **own}.items() if name != _BOOT}
     if not sources:
         contents = _compiled(contents)

@@ -17,8 +17,6 @@ from tools.mpy import compile_module
 from tools.paths import FIRMWARE
 from tools.size.sets import budgets
 
-_FROZEN = ("redpoll/", "lib/umqtt/")  # what a firmware made with boards/<name>/manifest.py has already
-
 
 @dataclass(frozen=True)
 class Product:
@@ -39,9 +37,7 @@ def make(folder: Path, profile: Profile, version: str | None = None, *, sources:
 
     Raises tools.bundle.archive.BundleError for what has no place on a board, tools.mpy.CompileError and OSError.
     """
-    files = contents.collect(folder, profile, sources=sources)
-    if frozen:
-        files = {name: data for name, data in files.items() if not name.startswith(_FROZEN)}
+    files = contents.collect(folder, profile, sources=sources, frozen=frozen)
     version = version or own_version()
     manifest = archive.manifest_of(
         files, name="redpoll", version=version, boards=[profile.name], micropython=MICROPYTHON, mpy=contents.bytecode_version(files)
