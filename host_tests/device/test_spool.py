@@ -1,6 +1,7 @@
 import os
 
 from redpoll.clock import Clock
+from redpoll.flash import spool as spool_module
 from redpoll.flash.record import Record
 from redpoll.flash.spool import Spool
 from scratch import Ticks, read, text_of, write
@@ -439,6 +440,29 @@ def test_an_hour_without_link_at_a_message_every_5_s_loses_nothing_within_the_bu
         assert len(spool) == 0
         for name in os.listdir("spool"):
             os.remove("spool/" + name)
+
+
+def test_where_little_flash_is_left_a_new_segment_takes_the_place_of_the_oldest():
+    board = Board()
+    spool = board.boot(ram=2000)
+    numbers = [spool.append(0, b"x" * 1000) for _ in range(12)]
+    segments = board.files()
+    real, spool_module._free = spool_module._free, lambda path: 36863
+    try:
+        numbers += [spool.append(0, b"x" * 1000) for _ in range(12)]
+        assert len(board.files()) == len(segments) and board.files() != segments
+        assert spool.dropped == 12 and spool.unsaved() == 0
+        for number in numbers[12:]:
+            assert spool.peek()[0] == number
+            spool.sent(number)
+            spool.acknowledge(number)
+        # with nothing to give up it waits in RAM, and the flash is tried again later
+        waiting = spool.append(0, b"y" * 500)
+        assert spool.unsaved() == 1 and not board.files()
+    finally:
+        spool_module._free = real
+    board.ticks.ms += 60000
+    assert spool.flush() and spool.unsaved() == 0 and spool.peek()[0] == waiting
 
 
 def test_the_heap_stays_where_it_is():

@@ -25,6 +25,7 @@ class Disk:
         self.changes = 0
         self.listdir = os.listdir
         self.urandom = os.urandom
+        self.statvfs = os.statvfs
 
     def change(self) -> None:
         """One change is about to happen."""

@@ -28,6 +28,8 @@ _HEAD = const(28)
 _COST = const(32)  # what a message takes in RAM beside its body, about
 _RESERVE = const(1000)  # numbers that one write of `next` sets aside
 _RETRY_MS = const(60000)
+# bytes of the flash that are left to others: a configuration has up to 24 KB, and the old one stays until the new one is there
+_SPARE = const(36864)
 _ENOSPC = const(28)
 
 # a segment is a list: name, first and last number, bytes, messages not acknowledged, number with which its boot began
@@ -40,6 +42,7 @@ _BOOT = const(5)
 
 class Spool:
     """`ram_bytes` bounds the messages in RAM, `flash_bytes` the files below `path`; without a path there is RAM only.
+    Files grow only while 36 KB of the flash are left to others.
 
     A message that was not acknowledged for `hold_ms` goes to flash: so much may be lost at a power cut. 0: each one goes there at
     once, and append() returns when it is there. `clock` is a Clock; without it (RAM only) a message's time is its uptime.
@@ -215,6 +218,11 @@ class Spool:
             need += _START
             while self._segments and self._used() + _blocks(need) > self._budget:
                 self._drop()
+            if _free(self._path) < _SPARE:
+                if not self._segments:
+                    raise OSError(_ENOSPC)
+                # one for one: it is not for the spool to make the room that others have taken
+                self._drop()
             segment = [number, number, number, 0, 0, self.first]
         self._tail = None
         try:
@@ -354,6 +362,11 @@ class Spool:
                 if epoch:
                     self._epochs[boot] = epoch
         self.damaged += offset < size
+
+
+def _free(path):
+    state = os.statvfs(path)
+    return state[1] * state[4]
 
 
 def _next(file, offset, size):
