@@ -16,6 +16,8 @@ class Radio:
         self._wifi = Wifi(station, clock, settings) if station else None
         # False: the time is not asked for
         self._ntp = None
+        # was its trouble in the last heartbeat?
+        self._troubled = False
 
     def poll(self):
         """Milliseconds until it wants to be called; 0 when there is a network."""
@@ -52,8 +54,11 @@ class Radio:
             rssi = self._wifi.rssi()
             if rssi is not None:
                 told["wifi_rssi_dbm"] = rssi
-        if self._ntp and self._ntp.trouble:
-            told["ntp_trouble"] = self._ntp.trouble
+        trouble = self._ntp.trouble if self._ntp else None
+        if trouble or self._troubled:
+            # None, once, takes it out of what the cloud knows
+            told["ntp_trouble"] = trouble
+            self._troubled = bool(trouble)
 
     def off(self):
         """No more current for it, before a deep sleep."""

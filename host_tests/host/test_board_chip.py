@@ -239,6 +239,10 @@ def test_wifi_connects_is_lost_and_comes_back(make, echo, name):
         board.wifi("wrong-password")
         run("w.disconnect()\ntime.sleep_ms(50)\nw.connect('net', 'password2')\ntime.sleep_ms(250)")
         assert run("print(w.isconnected(), w.status() in (network.STAT_WRONG_PASSWORD, network.STAT_CONNECTING))") == "False True\n"
+        board.wifi("no-dhcp")
+        run("w.disconnect()\nw.connect('net', 'password')\ntime.sleep_ms(300)")
+        waits = "(False, 1001)" if name == "esp32" else "(False, 2)"
+        assert run("print((w.isconnected(), w.status()), w.status('rssi') < 0)") == f"{waits} True\n"
         board.wifi("no-dns")
         run("w.disconnect()\nw.connect('net', 'password')\nwait(True)")
         assert "-" in run(f"try:\n reach({echo})\nexcept OSError as error:\n print(error)")

@@ -12,13 +12,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 _READ = 65536
+_NTP = 123
+_HTTP_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+_PORTAL = (
+    b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/sign-in\r\nContent-Type: text/html\r\n"
+    b"Content-Length: 28\r\nConnection: close\r\n\r\n<html>Please sign in.</html>"
+)
 
 
 class Air:
     """The network of one board. The attributes may be changed at any time, from any thread.
 
     `radio`: whether the board's Wi-Fi reaches the access point. `dns`: whether names are resolved. `silent`: nothing passes though the
-    Wi-Fi is up. `delay`: seconds that every piece comes late. `dribble`: every byte comes alone.
+    Wi-Fi is up. `delay`: seconds that every piece comes late. `dribble`: every byte comes alone. `portal`: a captive portal answers in
+    every host's place, plain HTTP with a redirection to its page, and ends all else. `ntp`: whether datagrams to port 123 pass.
+    `elsewhere`: (host, port) -> the (host, port) that stands in for it.
     """
 
     def __init__(self) -> None:
@@ -27,6 +35,9 @@ class Air:
         self.silent = False
         self.delay = 0.0
         self.dribble = False
+        self.portal = False
+        self.ntp = True
+        self.elsewhere: dict[tuple[str, int], tuple[str, int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ports: dict[tuple[str, int], int] = {}
@@ -77,6 +88,8 @@ class Air:
         if not (self.radio and self.dns):
             raise OSError("no name server can be reached")
         async with self._resolving:
+            is_ntp = port == _NTP
+            host, port = self.elsewhere.get((host, port), (host, port))
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             address = str(found[0][4][0])
             if (address, port) not in self._ports:
@@ -84,7 +97,7 @@ class Air:
                 here = int(server.sockets[0].getsockname()[1])
                 loop = asyncio.get_running_loop()
                 with contextlib.suppress(OSError):  # the number may be taken among the UDP ports: then there is TCP only
-                    await loop.create_datagram_endpoint(lambda: _Datagrams(self, address, port), ("127.0.0.1", here))
+                    await loop.create_datagram_endpoint(lambda: _Datagrams(self, address, port, is_ntp), ("127.0.0.1", here))
                 self._ports[address, port] = here
             return self._ports[address, port]
 
@@ -93,6 +106,9 @@ class Air:
         try:
             if not self.radio:
                 writer.transport.abort()
+                return
+            if self.portal:
+                await self._answer_as_portal(reader, writer)
                 return
             there, far = await asyncio.open_connection(host, port)
             for one in (writer, far):
@@ -105,9 +121,20 @@ class Air:
             if far is not None:
                 far.transport.abort()
 
+    async def _answer_as_portal(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.read(_READ)
+        await self.passing()
+        if asked.split(b" ")[0] in _HTTP_METHODS:
+            writer.write(_PORTAL)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_READ):
             await self.passing()
+            if self.portal:
+                raise ConnectionResetError
             pieces = [data[at : at + 1] for at in range(len(data))] if self.dribble else [data]
             for piece in pieces:
                 writer.write(piece)
@@ -129,8 +156,9 @@ class Air:
 class _Datagrams(asyncio.DatagramProtocol):
     """Datagrams to one host, and its answers back to whoever sent last."""
 
-    def __init__(self, air: Air, host: str, port: int) -> None:
+    def __init__(self, air: Air, host: str, port: int, is_ntp: bool) -> None:
         self._air = air
+        self._is_ntp = is_ntp
         self._target = (host, port)
         self._near: asyncio.DatagramTransport | None = None
         self._far: dict[Any, asyncio.DatagramTransport] = {}
@@ -140,7 +168,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._near = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: Any) -> None:
-        if self._air.radio and not self._air.silent:  # a datagram is not kept for later
+        air = self._air
+        if air.radio and not air.silent and not air.portal and (air.ntp or not self._is_ntp):  # a datagram is not kept for later
             task = asyncio.get_running_loop().create_task(self._send(data, address))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

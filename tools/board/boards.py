@@ -266,6 +266,7 @@ class Server:
         elif what == "network":
             for name in ("silent", "dribble"):
                 setattr(board.air, name, bool(order.get(name, False)))
+            board.air.ntp = not order.get("no_ntp", False)
             board.air.delay = float(order.get("delay", 0.0))
         elif what == "button":
             board.press(float(order.get("seconds", 0.2)), order.get("pin"))

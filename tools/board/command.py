@@ -24,7 +24,7 @@ _PART = f"{' or '.join(sorted(PARTS))}, or with what it measures: aht20,temperat
 _OPTIONS = {
     "power-cut": ("at_write",),
     "wifi": ("to",),
-    "network": ("silent", "delay", "dribble"),
+    "network": ("silent", "delay", "dribble", "no_ntp"),
     "button": ("seconds", "pin"),
     "attach": ("part",),
     "detach": ("part",),
@@ -74,11 +74,14 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     cut = add("power-cut", "cut its power; it comes back at once")
     cut.add_argument("--at-write", type=int, metavar="N", help="not now, but in the middle of the N-th write to its flash from now on")
     wifi = add("wifi", "its access point")
-    wifi.add_argument("to", choices=tuple(RADIO), help="off: it is gone; no-dns: names are not resolved")
+    wifi.add_argument(
+        "to", choices=tuple(RADIO), help="off: it is gone; no-dns: names are not resolved; captive-portal: it wants a sign-in"
+    )
     network = add("network", "disturb its network behind the access point; without options all is well again")
     network.add_argument("--silent", action="store_true", help="nothing passes, and nobody is told")
     network.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="everything comes so late")
     network.add_argument("--dribble", action="store_true", help="every byte comes alone")
+    network.add_argument("--no-ntp", action="store_true", help="nobody tells the time")
     button = add("button", "press its button (boards/<profile>/board.toml says the pin)")
     button.add_argument("--seconds", type=float, default=0.2, help="for how long (default: 0.2)")
     button.add_argument("--pin", type=int, help="another input than the button's, pulled low")

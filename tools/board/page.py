@@ -9,7 +9,7 @@ from pathlib import Path
 _LAYOUT = struct.Struct("<BQQBI")
 
 # what there is of Wi-Fi around the board, as numbers of the page
-RADIO = {"on": 0, "off": 1, "wrong-password": 2, "no-dhcp": 3, "no-dns": 4}
+RADIO = {"on": 0, "off": 1, "wrong-password": 2, "no-dhcp": 3, "no-dns": 4, "captive-portal": 5}
 BOOTSEL = 63  # the pin that stands for the button of that name
 
 

@@ -143,14 +143,15 @@ class Board:
         return self._link
 
     def wifi(self, what: str) -> None:
-        """ "on", "off" (no access point), "wrong-password", "no-dhcp" or "no-dns"."""
+        """ "on", "off" (no access point), "wrong-password", "no-dhcp", "no-dns" or "captive-portal"."""
         if what not in RADIO:
             raise BoardError(f"Wi-Fi can be {', '.join(RADIO)}, not {what!r}")
         around = self._surroundings()
         if not self.profile.network:
             raise BoardError(f"the board {self.profile.name!r} has no Wi-Fi: it uses this machine's network")
-        around.air.radio = what in ("on", "no-dns")
-        around.air.dns = what == "on"
+        around.air.radio = what in ("on", "no-dns", "captive-portal")
+        around.air.dns = what != "no-dns"
+        around.air.portal = what == "captive-portal"
         around.page.radio(what)
 
     @property

@@ -26,6 +26,10 @@ _OFF = 1
 _PASSWORD = 2
 _NO_DHCP = 3
 _NO_DNS = 4
+_PORTAL = 5
+# with these there is an address
+_JOINED = (_ON, _NO_DNS, _PORTAL)
+_LINK_NOIP = 2  # of a Pico W: let in, without an address
 
 _TAKES = 200  # ms until the access point has answered
 _NO_ADDRESS = "0.0.0.0"
@@ -65,18 +69,23 @@ def _update():
     # what has become of the connection since somebody last looked
     global _joined, _started, _refused
     air = _air()
-    if _joined and air in (_OFF, _PASSWORD, _NO_DHCP):
+    if _joined and air not in _JOINED:
         _joined = False
         # an ESP32 tries again by itself for ever, a Pico W does not
         _started = time.ticks_ms() if _ESP32 else None
         _refused = None if _ESP32 else STAT_CONNECT_FAIL
     if _started is not None and time.ticks_diff(time.ticks_ms(), _started) >= _TAKES:
-        if air in (_ON, _NO_DNS):
+        if air in _JOINED:
             _joined, _started, _refused = True, None, None
         elif air != _NO_DHCP:
             _refused = STAT_NO_AP_FOUND if air == _OFF else STAT_WRONG_PASSWORD
             _started = time.ticks_ms() if _ESP32 else None
     return _joined
+
+
+def _waits_for_address():
+    # the access point has let it in, the DHCP server does not answer
+    return _air() == _NO_DHCP and _started is not None and time.ticks_diff(time.ticks_ms(), _started) >= _TAKES
 
 
 class WLAN:
@@ -138,7 +147,7 @@ class WLAN:
     def status(self, param=None):
         _update()
         if param == "rssi":
-            if not _joined:
+            if not _joined and not _waits_for_address():
                 raise OSError("Wifi Not Connected") if _ESP32 else OSError(1)
             return -52
         if param is not None:
@@ -147,6 +156,8 @@ class WLAN:
             return STAT_GOT_IP
         if _refused is not None:
             return _refused
+        if not _ESP32 and _waits_for_address():
+            return _LINK_NOIP
         return STAT_IDLE if _started is None else STAT_CONNECTING
 
     def ifconfig(self, ip_mask_gateway_dns=None):
@@ -194,7 +205,7 @@ class WLAN:
 
 if WLAN._active:
     # a soft reset leaves the Wi-Fi as it is
-    _joined = _air() in (_ON, _NO_DNS)
+    _joined = _air() in _JOINED
     if not _joined and _ESP32:
         _started = time.ticks_ms()
 
