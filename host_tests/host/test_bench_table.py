@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench import agent, everything, growth, results, table, tables
+from tools.bench import agent, everything, growth, layouts, results, table, tables
 from tools.bench.program import ProgramError
 from tools.bench.results import Figure, Results
 
@@ -42,7 +42,7 @@ def test_the_comparison_sets_redpoll_beside_others_and_the_limit_with_the_comman
 
 
 def test_a_table_has_a_line_for_each_name_of_its_own_and_says_why_a_figure_is_missing(figures: list[Figure]) -> None:
-    layout = next(layout for layout in tables.LAYOUTS if layout.prefix == growth.KEYS)
+    layout = next(layout for layout in layouts.LAYOUTS if layout.prefix == growth.KEYS)
     assert tables.table(layout, figures) == [
         "| configuration keys | live heap then, bytes |",
         "| --- | ---: |",
@@ -53,7 +53,7 @@ def test_a_table_has_a_line_for_each_name_of_its_own_and_says_why_a_figure_is_mi
 
 
 def test_figures_may_be_the_lines_and_names_the_columns(figures: list[Figure]) -> None:
-    layout = next(layout for layout in tables.LAYOUTS if layout.bench == "agent")
+    layout = next(layout for layout in layouts.LAYOUTS if layout.bench == "agent")
     assert tables.table(layout, figures) == [
         f"|  | {agent.MQTT} | {agent.HTTP} |",
         "| --- | ---: | ---: |",

@@ -93,12 +93,11 @@ def read() -> list[Figure]:
 
 
 def shown(figure: Figure) -> str:
-    """The median, with the spread where there is one; where there is no figure, why."""
+    """The median, with the spread where there is one that can be seen; where there is no figure, why."""
     if figure.median is None or figure.min is None or figure.max is None:
         return figure.note
-    if figure.repeats == 1:
-        return number(figure.median)
-    return f"{number(figure.median)} ({number(figure.min)}-{number(figure.max)})"
+    median, low, high = map(number, (figure.median, figure.min, figure.max))
+    return median if low == high else f"{median} ({low}-{high})"
 
 
 def number(value: float) -> str:
