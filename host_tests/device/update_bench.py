@@ -6,7 +6,6 @@ import bundle_maker as maker
 import scratch
 from redpoll import port, rsa
 from redpoll.clock import Clock
-from redpoll.update import fill, source, updater
 from redpoll.update.slots import Slots
 from redpoll.update.updater import EDGEHOG, Updater
 
@@ -27,13 +26,7 @@ _made = {}
 # on CPython each takes as long as the disk wants
 port.sync = lambda file: file.flush()
 if sys.implementation.name != "micropython":
-
-    class _NoGc:
-        # in a process with all of pytest in it a collection takes long
-        collect = staticmethod(lambda: None)
-
-    fill.gc = source.gc = updater.gc = _NoGc
-    # what is loaded again is not patched
+    # loading it again takes CPython long
     port.unload = lambda *names: None
 
 
