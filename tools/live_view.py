@@ -118,7 +118,7 @@ class View:
     def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
         if self.done:
             return
-        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<18}  ", style), what, style=line_style)
+        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<19}  ", style), what, style=line_style)
         cut = self._console.is_terminal  # a file or a pipe has no width
         self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
 
