@@ -26,8 +26,8 @@ def nothing_built(tmp_path, monkeypatch):
     return program
 
 
-def test_without_make_or_debians_packages_the_reason_is_said_and_the_status_is_three(nothing_built, capsys, monkeypatch):
-    assert command.main() == 3
+def test_without_make_or_debians_packages_the_reason_is_said_and_the_status_is_that_of_a_skip(nothing_built, capsys, monkeypatch):
+    assert command.main() == 77
     assert "there is no make on this machine" in capsys.readouterr().err
     nothing_built("make")
 
@@ -35,7 +35,7 @@ def test_without_make_or_debians_packages_the_reason_is_said_and_the_status_is_t
         raise AptError("there is no apt-get on this machine")
 
     monkeypatch.setattr(build, "Apt", refuse)
-    assert command.main() == 3
+    assert command.main() == 77
     assert "no emulated chip: there is no apt-get on this machine" in capsys.readouterr().err
 
 

@@ -1,6 +1,7 @@
 """`make test-chip`: build the chip's firmware if need be, start the chip, run the tests of the firmware on it.
 
-Exit status: pytest's; 3 where the chip cannot be had, with the reason. Arguments are passed to pytest.
+Exit status: pytest's; 77 (a test program's way to say that it was skipped) where the chip cannot be had, with the reason. Arguments are
+passed to pytest.
 """
 
 import subprocess
@@ -10,7 +11,7 @@ from tools.chip.build import NoChip, firmware
 from tools.chip.emulator import SETUP, Chip
 from tools.paths import ROOT
 
-_UNAVAILABLE = 3
+_UNAVAILABLE = 77
 _PATIENCE = "8"  # the emulated chip takes that much longer for an RSA signature than the VM
 
 
