@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mpremote.transport import TransportError
 from waiting import wait_for, wait_for_write
 
 from tools.board.process import Board
@@ -21,7 +22,7 @@ from tools.bundle.archive import Manifest, manifest_of
 from tools.cli import main as redpoll
 from tools.deploy import deploy, product
 from tools.deploy.command import session
-from tools.deploy.connection import Connection
+from tools.deploy.connection import Connection, MpremoteConnection
 from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
 from tools.deploy.product import Product
@@ -220,6 +221,21 @@ def test_a_program_that_has_taken_the_whole_heap_is_replaced(where: str, flashed
     board.wait_for("^full$", 20)
     put(board, small())
     board.wait_for("^lamp 1$", 20)
+
+
+def test_a_board_that_was_interrupted_and_did_not_answer_goes_on(flashed: Flashed, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = flashed(files={"main.py": b"print('as before')\n"})
+    since = board.line_count
+    enter = MpremoteConnection._enter
+
+    def garbled(connection: MpremoteConnection, fresh: bool) -> None:
+        enter(connection, fresh)
+        raise TransportError("could not enter raw repl")
+
+    monkeypatch.setattr(MpremoteConnection, "_enter", garbled)
+    with pytest.raises(DeployError, match="no MicroPython answers"):
+        put(board, small())
+    board.wait_for("as before", 20, since)
 
 
 def test_ctrl_c_leaves_the_board_running_what_it_had(flashed: Flashed) -> None:

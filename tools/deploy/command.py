@@ -88,8 +88,10 @@ def session(port: str | None, via: str) -> Iterator[Connection]:
     try:
         yield connection
     except BaseException as error:
-        # one that cannot be reached does it by itself, when nobody feeds its watchdog
-        if not isinstance(error, DeployError) or error.status not in (Status.CUT, Status.NO_MICROPYTHON, Status.SILENT):
+        # one that cannot be reached does it by itself, when nobody feeds its watchdog, which it has from the first code that was run there
+        if isinstance(error, DeployError) and error.status is Status.NO_MICROPYTHON:
+            connection.let_go()
+        elif not isinstance(error, DeployError) or error.status not in (Status.CUT, Status.NO_MICROPYTHON, Status.SILENT):
             with contextlib.suppress(DeployError):
                 connection.enter(fresh=False)
                 connection.reset()

@@ -119,6 +119,11 @@ class Connection(ABC):
         """Restart the board, as its reset button does."""
         self.start(_RESET)
 
+    def let_go(self) -> None:
+        """Have whatever is listening start its program, without knowing how far we have come: Ctrl-C, out of the raw REPL, soft reset."""
+        with contextlib.suppress(OSError):
+            self.serial.write(b"\r\x03\x02\x04")
+
     def lines(self, seconds: float) -> Iterator[str]:
         """What the board says, line by line, for so long; "" whenever it says nothing. A port that goes with the reset is opened again."""
         deadline = time.monotonic() + seconds
