@@ -11,12 +11,15 @@ from test_flash_command import esp_firmware
 
 from tools.board.boards import VirtualBoard
 from tools.board.process import Board
+from tools.board.profile import Profile
 from tools.cli import main as redpoll
+from tools.deploy import product
 from tools.deploy.errors import Status
 
 Flashed = Callable[..., Board]
 Shown = pytest.CaptureFixture[str]
 
+LONG = bool(os.environ.get("REDPOLL_LONG"))
 ENTRY = "http://hub.example/xyte"
 
 
@@ -60,6 +63,8 @@ def test_a_port_that_another_program_has_is_told_with_its_name(command: list[str
 
 
 def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(command: list[str], capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    if command[0] == "flash" and not LONG:
+        pytest.skip("REDPOLL_LONG=1: esptool tries for some seconds")
     monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
     monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
     ours, theirs = os.openpty()
@@ -120,6 +125,6 @@ def test_settings_that_find_the_flash_full_leave_those_that_were_there(flashed: 
 
 
 def test_a_board_whose_heap_the_agent_does_not_fit_is_told_before(flashed: Flashed, capsys: Shown) -> None:
-    for profile, fits in (("esp32", False), ("rpi_pico_w", True)):
-        assert redpoll(["deploy", "--port", str(flashed(profile).port), "--dry-run", "--no-wait"]) == 0
-        assert ("Freeze it into the firmware" not in capsys.readouterr().out) == fits
+    assert redpoll(["deploy", "--port", str(flashed("esp32").port), "--dry-run", "--no-wait"]) == 0
+    assert "Freeze it into the firmware" in capsys.readouterr().out
+    assert product.lacks_memory(Profile.load("rpi_pico_w")) is None

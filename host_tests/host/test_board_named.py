@@ -1,5 +1,7 @@
 """`redpoll board up` and its companions: boards that stay, by their names; the firmware's tests over their serial ports."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ from waiting import wait_for
 from tools.board.boards import VirtualBoard, known_boards
 from tools.board.errors import BoardError
 from tools.board.profile import Profile
+from tools.cli import main as command
 from tools.paths import ROOT
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
@@ -34,11 +37,11 @@ def boards(tmp_path, monkeypatch):
 
 
 def redpoll(*arguments, fails=False):
-    ran = subprocess.run(
-        [sys.executable, "-m", "tools.cli", "board", *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
-    )
-    assert bool(ran.returncode) == fails, ran.stdout + ran.stderr
-    return ran.stdout + ran.stderr
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = command(["board", *arguments])
+    assert bool(status) == fails, said.getvalue()
+    return said.getvalue()
 
 
 def test_up_prints_the_port_and_the_board_stays_until_down(tmp_path):

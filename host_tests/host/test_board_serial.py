@@ -344,9 +344,9 @@ def test_ampy_does_all_it_can_without_resume(board, tmp_path):
     ampy(board.port, "put", tmp_path / "a.py")
     ampy(board.port, "put", tmp_path / "sub", "d")
     assert ampy(board.port, "ls", "-r") == "/a.py\n/d/data.txt\n"
-    assert ampy(board.port, "get", "d/data.txt").strip() == "abc"
     assert "a runs" in ampy(board.port, "run", tmp_path / "a.py")
     if LONG:
+        assert ampy(board.port, "get", "d/data.txt").strip() == "abc"
         ampy(board.port, "mkdir", "e")
         ampy(board.port, "rmdir", "e")
         ampy(board.port, "reset")
