@@ -57,6 +57,12 @@ def test_a_program_that_ends_or_stays_silent_is_an_error_with_what_it_printed(tm
         running.told("n", 0.2)
 
 
+def test_a_program_that_is_in_trouble_twice_is_not_waited_for(tmp_path: Path) -> None:
+    code = "print('out of memory'); print('out of memory'); import sys; sys.stdin.read()"
+    with program(code, tmp_path) as running, pytest.raises(ProgramError, match="in trouble"):
+        running.told("n", trouble=b"memory")
+
+
 def test_the_agent_of_a_measurement_registers_sends_and_tells_its_heap(hub: HubProcess, tmp_path: Path) -> None:
     settings = {"entry": hub.entry_url, "sn": "bench-1", "watchdog": False}
     (tmp_path / "settings.json").write_text(json.dumps(settings))

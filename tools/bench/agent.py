@@ -26,7 +26,7 @@ from tools.bench.results import Results
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.hub.process import HubProcess
 from tools.size.sets import feature_sets
-from tools.size.start import MESSAGES, Starts
+from tools.size.start import Starts
 from tools.vm import find_vm
 from tools.vm32 import find_vm32
 
@@ -41,6 +41,7 @@ _OUTAGE = 1.0  # seconds that the broker is away
 _FEW, _MANY = 20, 220  # messages of the two runs whose difference is told of the wire and of CPU
 _MANY_OF_ARDUINO = 70  # which looks 50 ms for what has come before each
 _MESSAGES = 30  # until the heap of an agent is at rest
+_HEAPS = {"heap at rest": "bytes", "heap at its peak": "bytes", "smallest heap": "KB"}  # figure: unit
 _DISCOVERY = b"\x81\xa2\x00\x68thing_id\x03\x65bench"  # what Arduino's cloud tells a new device: SenML in CBOR
 _PARTS = ("start", "idle", "wire", "restart", "heap")
 
@@ -164,25 +165,31 @@ class Bench:
         for machine, vm in machines.items():
             starts = Starts(vm, self._hub)
             found = starts.stages(control)
-            self.results.add(MQTT, f"heap at rest, {machine}", "bytes", found["stages"]["done"], note=f"after {MESSAGES} messages")
-            self.results.add(MQTT, f"heap at its peak, {machine}", "bytes", found["peak"], note="live, after collection")
-            self.results.add(MQTT, f"smallest heap, {machine}", "KB", starts.smallest(control, registered=False))
-        with self._program(ARDUINO, self._folder, every=0, messages=_MESSAGES, sync=True, heap="4M") as program:
-            _, said = program.told("rest")
-        self.results.add(ARDUINO, "heap at rest, 64-bit VM", "bytes", said["rest"], note=f"after {_MESSAGES} messages")
-        self.results.add(ARDUINO, "heap at its peak, 64-bit VM", "bytes", said["peak"], note="live, after collection")
-        self.results.add(ARDUINO, "smallest heap, 64-bit VM", "KB", self._smallest_of_arduino(said["peak"] // 1024))
+            self._keep_heap(MQTT, machine, found["stages"]["done"], found["peak"], starts.smallest(control, registered=False))
+            for name in (HTTP, ARDUINO) if machine == "64-bit VM" else (HTTP,):
+                said = self._heap(name, vm, "4M", look=True)
+                self._keep_heap(name, machine, said["rest"], said["peak"], self._smallest(name, vm, said["peak"] // 1024))
         if "32-bit VM" in machines:
-            for figure, unit in (("heap at rest", "bytes"), ("heap at its peak", "bytes"), ("smallest heap", "KB")):
+            for figure, unit in _HEAPS.items():
                 self.results.add(ARDUINO, f"{figure}, 32-bit VM", unit, note="that VM has no module ssl")
 
-    def _smallest_of_arduino(self, live: int) -> int:
+    def _keep_heap(self, name: str, machine: str, *values: int) -> None:
+        for (figure, unit), value in zip(_HEAPS.items(), values, strict=True):
+            self.results.add(name, f"{figure}, {machine}", unit, value)
+
+    def _heap(self, name: str, vm: list[str], heap: str, *, look: bool) -> dict[str, Any]:
+        # rest and peak (bytes) of so many messages in a heap of this size. Raises ProgramError when they do not pass
+        case = {"every": 0, "sync": True} if name == ARDUINO else {"every": _EVERY, "look": look, "small": not look}
+        with self._program(name, self._folder if name == ARDUINO else self._new(name), heap, vm, messages=_MESSAGES, **case) as program:
+            return program.told("rest", 20, trouble=b"memory")[1]
+
+    def _smallest(self, name: str, vm: list[str], live: int) -> int:
+        """KB of the smallest heap in which the messages pass."""
         low, high = live // 2, 2 * live
         while high - low > 1:
             middle = (low + high) // 2
             try:
-                with self._program(ARDUINO, self._folder, every=0, messages=_MESSAGES, sync=True, heap=f"{middle}K") as program:
-                    program.told("rest", 20)
+                self._heap(name, vm, f"{middle}K", look=False)
                 high = middle
             except ProgramError:
                 low = middle
@@ -218,13 +225,13 @@ class Bench:
         with self._program(name, folder, every=_EVERY, messages=0) as program:
             return (program.told("acknowledged")[0] - program.started) * 1000
 
-    def _program(self, name: str, folder: Path, heap: str = "512K", **case: Any) -> Program:
+    def _program(self, name: str, folder: Path, heap: str = "512K", vm: list[str] | None = None, **case: Any) -> Program:
         kind = {ARDUINO: "arduino", BARE: "bare", ASLEEP: "asleep"}.get(name, "redpoll")
         if kind != "redpoll":
             case = {"port": self._server.port_311 if name == ARDUINO else self._server.port, "sync": False} | case
         if name == ARDUINO:
             self._discover()
-        return Program([str(find_vm())], f"import agent_bench; agent_bench.{kind}({case!r})", folder, self._path, heap)
+        return Program(vm or [str(find_vm())], f"import agent_bench; agent_bench.{kind}({case!r})", folder, self._path, heap)
 
     def _discover(self) -> None:
         async def retain() -> None:

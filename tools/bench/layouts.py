@@ -57,8 +57,8 @@ _AGENT_NOTE = """
 Four readings of one sensor; configuration and a command declared. arduino-iot-cloud runs without its TLS, its thing id comes from a
 retained message, and stand-ins play its logging and CBOR, which PyPI does not have. An agent over HTTP sleeps in the VM's sleep_ms, which
 wakes 2,000 times a second here; over MQTT it waits on its socket. The bare packet is the same body in a PUBLISH of MQTT 3.1.1 to the same
-topic with its PUBACK, or in the shortest HTTP request with the shortest answer. Heap is live, after a collection; the smallest one takes
-a first start with registration, messages, a configuration and a command, and of arduino-iot-cloud messages.
+topic with its PUBACK, or in the shortest HTTP request with the shortest answer. Heap is live, after a collection; the smallest one is that
+in which a first start passes: registration and messages, over MQTT 5 a configuration and a command too, of arduino-iot-cloud messages only.
 """
 _HUB_NOTE = """
 The boards are raw MQTT 5 sockets on the same machine. A message counts as stored when another connection to the database reads it. The

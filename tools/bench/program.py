@@ -41,12 +41,13 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
-    def told(self, key: str, within: float = 30.0, since: float = 0.0) -> tuple[float, dict[str, Any]]:
+    def told(self, key: str, within: float = 30.0, since: float = 0.0, trouble: bytes | None = None) -> tuple[float, dict[str, Any]]:
         """The next object with this key: (time.perf_counter() when it came, the object); those before `since` are passed over.
 
-        Raises ProgramError.
+        Raises ProgramError, also for a second line with `trouble` in it: what is out of memory again and again goes on for ever.
         """
         deadline = time.monotonic() + within
+        troubles = 0
         while True:
             try:
                 when, line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -54,6 +55,9 @@ class Program:
                 raise ProgramError(f"nothing about {key} within {within:g} s; it printed last:\n{self._shown()}") from None
             if not line:
                 raise ProgramError(f"it ended with status {self._process.wait()}; it printed last:\n{self._shown()}")
+            troubles += trouble is not None and trouble in line
+            if troubles == 2:
+                raise ProgramError(f"it is in trouble; it printed last:\n{self._shown()}")
             if line.startswith(b"{") and when >= since and key in (said := json.loads(line)):
                 return when, said
 

@@ -50,7 +50,9 @@ class Select:
 
 
 def redpoll(case):
-    """every (s), messages, mqtt_hub_url and hub_url (where a relay stands in for the cloud)."""
+    """every (s), messages, mqtt_hub_url and hub_url (where a relay stands in for the cloud), look (at the heap after each turn), small."""
+    if case.get("small"):
+        gc.threshold(4096)  # keeps a small heap in one piece, as size_start.py does
     from redpoll import port
     from redpoll.cloud import xyte
     from size.size_product import Product
@@ -82,6 +84,8 @@ def redpoll(case):
         agent.run()
     while not told.done():
         ms = agent.poll()
+        if case.get("look"):
+            told.heap()
         if len(agent.spool) == 0:
             agent.telemetry.soon("climate")
         elif ms and not agent._link.wait(min(ms, _LONGEST)):
