@@ -4,7 +4,6 @@ About 3,000 packets each time, 200,000 with REDPOLL_LONG=1. The client runs in t
 """
 
 import importlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ from typing import Any
 
 import pytest
 from device_plugin import SHIM, borrowed_imports
-from hypothesis import HealthCheck, Phase, given, settings
+from exploration import LONG, bounded
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.paths import FIRMWARE, LIB, ROOT
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 PACKETS = 200_000
 KINDS = ("valid", "odd", "mutated", "random", "large")
 MAX_PACKET = 256
@@ -198,16 +197,7 @@ def weight_of(client: Any) -> int:
 
 def explore(test: Callable[..., None], examples: int, enough: Callable[[], bool] = lambda: True) -> None:
     """Run the test on so many examples, the same each time; in the long run on other ones, until it is enough."""
-    chosen = settings(
-        max_examples=examples,
-        derandomize=not LONG,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
-    run = chosen(test)
+    run = bounded(examples)(test)
     run()
     while LONG and not enough():
         run()

@@ -6,7 +6,6 @@ it is; a change of the configuration makes a version, an unchanged echo makes no
 
 import importlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,13 +15,12 @@ from typing import Any
 
 import pytest
 from device_plugin import SHIM, borrowed_imports
-from hypothesis import HealthCheck, Phase, settings
+from exploration import LONG, bounded
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from tools.paths import FIRMWARE, LIB, ROOT
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 START = 1_700_000_000_000  # Unix ms at which every device starts
 FINAL = ("done", "error")
 FIELDS = {"interval": (int, 5, 3600), "label": (str, 0, 8), "on": (bool,)}
@@ -64,16 +62,7 @@ def firmware() -> Iterator[None]:
 
 def explore(machine: type[RuleBasedStateMachine], examples: int = 100, steps: int = 40) -> None:
     """Run the machine: a bounded and repeatable number of lives, far more of them with REDPOLL_LONG=1."""
-    chosen = settings(
-        max_examples=examples * (20 if LONG else 1),
-        stateful_step_count=steps * (2 if LONG else 1),
-        derandomize=not LONG,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
+    chosen = bounded(examples * (20 if LONG else 1), stateful_step_count=steps * (2 if LONG else 1))
     run_state_machine_as_test(machine, settings=chosen)
 
 

@@ -1,42 +1,27 @@
 """What the hub forgets, and what it never does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from store_bench import StoreBench
 
 from tools.hub.domain import commands, devices, events, incidents, operations, retention, telemetry, updates
 from tools.hub.domain.model import Device, get_device
 from tools.hub.domain.retention import Keep
 from tools.hub.store import tables
-from tools.hub.store.store import Store
 from tools.hub.store.unit import Unit
 
 DAY = 86_400.0
-DEVICE = {"mac": "aa:bb", "hardware_key": "k", "firmware_version": "1.0.0"}
 
 
-class Bench:
-    """A store with a clock that tests move."""
-
-    def __init__(self, url: str) -> None:
-        self.now = 1_795_262_400.0
-        self.store = Store(url, lambda _unit: None, clock=lambda: self.now)
-
-    def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
-        async def opened() -> None:
-            self.store.open()
-            try:
-                await scenario()
-            finally:
-                await self.store.close()
-
-        asyncio.run(opened())
+class Bench(StoreBench):
+    """With claimed devices that send telemetry."""
 
     async def device(self, sn: str = "1") -> str:
-        made = (await self.store.write(lambda unit: devices.register(unit, {"sn": sn, **DEVICE}))).id
+        made = await super().device(sn)
         await self.store.write(lambda unit: devices.claim(unit, {"sn": sn, "space_id": "1"}))
         return made
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from store_bench import StoreBench
 
 from tools.hub.broker.publish import Published, Undecodable, decode
 from tools.hub.domain import devices, presence, telemetry
@@ -39,27 +40,8 @@ async def until(condition: Callable[[], Any], what: str = "the condition") -> No
         await asyncio.sleep(0.01)
 
 
-class Bench:
-    """A store with a clock that stands."""
-
-    def __init__(self, url: str) -> None:
-        self.now = 1_795_262_400.0
-        self.told: list[str] = []
-        self.store = Store(url, lambda unit: self.told.extend(item.event for item in unit.activities), clock=lambda: self.now)
-
-    def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
-        async def opened() -> None:
-            self.store.open()
-            try:
-                await scenario()
-            finally:
-                await self.store.close()
-
-        asyncio.run(opened())
-
-    async def device(self, sn: str = "1") -> str:
-        body = {"sn": sn, "mac": "aa:bb", "hardware_key": "k", "firmware_version": "1.0.0"}
-        return (await self.store.write(lambda unit: devices.register(unit, body))).id
+class Bench(StoreBench):
+    """With work that is done in one transaction."""
 
     async def at_once(self, works: list[Callable[[Unit], Any]], needs: Any = None) -> list[Job]:
         """Have them done in one transaction: they are all there when the writer looks."""
