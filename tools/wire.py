@@ -116,6 +116,10 @@ def capture() -> list[Message]:
 def _operate(hub: HubProcess, product: Product, seen: "_Seen") -> None:
     operator = hub.operator
     devices = _wait(lambda: {device["sn"]: device["id"] for device in operator.devices()}, lambda found: len(found) == 2, "registration")
+    # what is said before anybody has done anything
+    seen.wait("mqtt", "←", "/config")
+    for cloud in ("mqtt", "http"):
+        seen.wait(cloud, "→", "/telemetry")
     operator.set_space("hall-1", name="Hall 1")
     for sn, device in devices.items():
         operator.claim(name=f"board {sn}", space_id="hall-1", sn=sn)
@@ -129,11 +133,11 @@ def _operate(hub: HubProcess, product: Product, seen: "_Seen") -> None:
     file = operator.upload_file(product.bundle, "demo.zip", file_type="bundle")["id"]
     update = operator.request_update(device, file_id=file)["uuid"]
     _wait(lambda: operator.update(device, update)["status"], lambda status: status == "Success", "the update")
-    _wait(seen.messages, lambda found: any(_is_last(message) for message in found), "Kura's last notification")
-
-
-def _is_last(message: Message) -> bool:
-    return message.cloud == "kura" and isinstance(message.body, dict) and message.body.get("dp.install.status") == "COMPLETED"
+    # what comes later: telemetry that says only what was read since, no more commands, the last step of the update
+    for cloud in ("mqtt", "http"):
+        seen.wait(cloud, "→", "/telemetry", 2)
+    seen.wait("http", "←", "/command", 4)
+    seen.wait("kura", "→", "/install", 2)
 
 
 def _wait(look: Callable[[], Any], good: Callable[[Any], object], what: str) -> Any:
@@ -163,6 +167,14 @@ class _Seen:
     def messages(self) -> list[Message]:
         with self._lock:
             return list(self._kept.values())
+
+    def wait(self, cloud: str, way: str, ending: str, kinds: int = 1) -> None:
+        """Wait until there are messages of so many kinds to topics or paths that end like this. Raises TimeoutError."""
+
+        def found() -> int:
+            return sum(message.cloud == cloud and message.way == way and message.head.endswith(ending) for message in self.messages())
+
+        _wait(found, lambda count: count >= kinds, f"{kinds} kinds of {cloud} messages that end with {ending}")
 
     def _short(self, text: str) -> str:
         for key in self._keys:

@@ -1,6 +1,6 @@
 """The products in examples/: each on a virtual board with what it is wired to, against a real hub."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,9 +16,11 @@ Eventually = Callable[..., Any]
 MakeBoard = Callable[..., Board]
 
 
-@pytest.fixture
-def link() -> str:
-    return "mqtt-embedded"
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """One for all of them: each example is a device of its own."""
+    with HubProcess(tmp_path_factory.mktemp("hub")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def start(hub: HubProcess, make_stopped_board: MakeBoard) -> Callable[..., Board
     """start(name, settings, parts=(), volts={}, board="unix"): the example on a board that is wired like this."""
 
     def make(name: str, settings: dict[str, Any] | None = None, volts: dict[int, float] | None = None, **more: Any) -> Board:
-        told = {"entry": hub.entry_url, "sn": "S1"} | (settings or {})
+        told = {"entry": hub.entry_url, "sn": name} | (settings or {})
         parts = more.pop("parts", ())
         board = make_stopped_board(told, main=EXAMPLES / name, **more)
         for part in parts:
@@ -39,9 +41,14 @@ def start(hub: HubProcess, make_stopped_board: MakeBoard) -> Callable[..., Board
 
 
 @pytest.fixture
-def device(hub: HubProcess, eventually: Eventually) -> Callable[[], str]:
-    """Waits until the board has registered -> its id."""
-    return lambda: str(eventually(lambda: hub.operator.devices(), what="registration")[0]["id"])
+def device(hub: HubProcess, eventually: Eventually) -> Callable[[str], str]:
+    """device(name): waits until the example has registered -> its id."""
+
+    def find(name: str) -> str:
+        found = eventually(lambda: [one for one in hub.operator.devices() if one["sn"] == name], what="registration")
+        return str(found[0]["id"])
+
+    return find
 
 
 def readings(hub: HubProcess, device_id: str, key: str) -> list[Any]:
@@ -63,10 +70,10 @@ def test_an_example_is_a_product_that_can_be_deployed(name: str, board: str) -> 
 
 
 def test_the_weather_station_reads_its_sensor_and_says_when_it_is_gone(
-    hub: HubProcess, start: Callable[..., Board], device: Callable[[], str], eventually: Eventually
+    hub: HubProcess, start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually
 ) -> None:
     board = start("weather_station", parts=["aht20,temperature=21.5,humidity=40"])
-    known = device()
+    known = device("weather_station")
     hub.operator.configure(known, {"interval": 5, "offset": -0.5})
     first = eventually(lambda: hub.operator.history(known), what="a reading")[-1]["telemetries"]
     assert (first["temperature_c"], first["humidity_percent"], first["dew_point_c"]) == (21.5, 40.0, 7.3)
@@ -79,10 +86,10 @@ def test_the_weather_station_reads_its_sensor_and_says_when_it_is_gone(
 
 
 def test_the_relay_switches_by_command_by_button_and_for_a_time_only(
-    hub: HubProcess, start: Callable[..., Board], device: Callable[[], str], eventually: Eventually
+    hub: HubProcess, start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually
 ) -> None:
     board = start("relay", {"wifi_ssid": "home", "wifi_password": "correct horse"}, board="rpi_pico_w")
-    known = device()
+    known = device("relay")
     command = hub.operator.command(known, "on", {"seconds": 2})
     eventually(lambda: done(hub, known, command) == "on", what="the command")
     eventually(lambda: readings(hub, known, "relay")[:1] == [False] and True in readings(hub, known, "relay"), what="on, and off by itself")
@@ -93,10 +100,10 @@ def test_the_relay_switches_by_command_by_button_and_for_a_time_only(
 
 
 def test_the_battery_sensor_tells_and_sleeps_and_tells_again(
-    hub: HubProcess, start: Callable[..., Board], device: Callable[[], str], eventually: Eventually
+    hub: HubProcess, start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually
 ) -> None:
     board = start("battery_sensor", {"sleep": 1}, volts={32: 1.85, 34: 1.9})
-    known = device()
+    known = device("battery_sensor")
     board.wait_for("sleeping for 1 s", 20)
     board.wired.apply_volts(34, 1.7)
     board.wait_for("reset, cause: deep sleep", 10)
@@ -107,10 +114,10 @@ def test_the_battery_sensor_tells_and_sleeps_and_tells_again(
 
 
 def test_the_asyncio_application_keeps_its_tank_full_while_the_agent_reports(
-    hub: HubProcess, start: Callable[..., Board], device: Callable[[], str], eventually: Eventually
+    hub: HubProcess, start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually
 ) -> None:
     board = start("asyncio_app", volts={32: 1.5})
-    known = device()
+    known = device("asyncio_app")
     hub.operator.configure(known, {"interval": 1, "low": 60, "high": 90})
     board.wait_for("pin 26 on", 20)
     eventually(lambda: hub.operator.device(known)["device_config_version"] == 1, what="the configuration")
