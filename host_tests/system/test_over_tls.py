@@ -42,6 +42,26 @@ def test_a_board_does_its_whole_job_over_tls_and_comes_back_after_a_restart(
     assert "not encrypted" not in said and "MemoryError" not in said
 
 
+def test_a_plain_esp32_reports_with_the_heap_that_it_has_when_it_polls(
+    hub: HubProcess, make_stopped_board: Callable[..., Board], eventually: Eventually
+) -> None:
+    assert hub.ca
+    settings = {
+        "entry": hub.entry_url,
+        "transport": "http",
+        "ca": "ca.pem",
+        "wifi_ssid": "hall",
+        "wifi_password": "password-1",
+        "ntp": "off",
+    }
+    board = make_stopped_board(settings, main=None, files={"ca.pem": hub.ca.read_bytes()}, board="esp32").start()
+    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    eventually(lambda: "heap_free_bytes" in hub.operator.telemetry(device)["telemetries"], what="the first heartbeat")
+    command = hub.operator.command(device, "blink", {"times": 1})["id"]
+    eventually(lambda: hub.operator.get_command(device, command)["status"] == "done", what="the command's end")
+    assert "memory" not in "\n".join(board.lines).lower()
+
+
 def test_a_board_with_another_ca_tells_the_hub_nothing_and_says_why(hub: HubProcess, make_stopped_board: Callable[..., Board]) -> None:
     other = Authority.made("other").pem()
     board = make_stopped_board({"entry": hub.entry_url, "ca": "ca.pem", "sn": "S1"}, files={"ca.pem": other}).start()

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tools.board.profile import ProfileError
 from tools.bundle.archive import BundleError
-from tools.deploy import deploy, ports, product
+from tools.deploy import deploy, ports, product, provision
 from tools.deploy.connection import VIA, Connection, connect
 from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
@@ -110,7 +110,7 @@ def _once(connection: Connection, args: argparse.Namespace, console: Console) ->
         raise DeployError("the firmware on this board has no frozen agent: leave --frozen-agent out, or make one (boards/README.md)")
     console.print(f"{connection.port}: {about.machine or about.platform}, MicroPython {'.'.join(map(str, about.version))}", end="; ")
     console.print(f"{about.flash_free:,} bytes of flash free")
-    if not args.frozen_agent and (lacking := product.lacks_memory(profile)):
+    if not args.frozen_agent and not _polls(board) and (lacking := product.lacks_memory(profile)):
         console.print(Text(f"warning: {lacking}", style="yellow"))
     made = board.while_fed(lambda: product.make(args.folder, profile, args.version, sources=args.sources, frozen=args.frozen_agent))
     deploy.no_trial(board, args.force)
@@ -124,6 +124,13 @@ def _once(connection: Connection, args: argparse.Namespace, console: Console) ->
     elif not args.no_wait:
         line = deploy.first_line(connection, args.timeout, lambda line: console.print(Text(f"  {line}", style="dim")))
         console.print("" if args.dry_run else f"it runs: {line.partition('] ')[2]}")
+
+
+def _polls(board: RemoteBoard) -> bool:
+    with contextlib.suppress(DeployError):  # what is wrong with its settings the agent says
+        settings = provision.read(board)
+        return settings is not None and settings.values.get("transport") == "http"
+    return False
 
 
 def _tell(console: Console, plan: Plan, made: Product, args: argparse.Namespace) -> None:

@@ -76,14 +76,15 @@ def check(about: About, profile: Profile, *, sources: bool = False) -> None:
 
 
 def lacks_memory(profile: Profile) -> str | None:
-    """Why the agent, deployed as files, will not find the memory that it needs on such a board; None when it will."""
+    """Why the agent, deployed as files and speaking MQTT, will not find the memory that it needs on such a board; None when it will."""
     needed = budgets()["heap32"]["control"]
     have = heap_bytes(profile.heap) >> 10
     if not profile.is_chip or have >= needed:
         return None
     return (
-        f"{profile.name} has {have} KB of memory for Python, the agent as files wants {needed} at its first start and will run out of it. "
-        "Freeze it into the firmware and deploy with --frozen-agent: boards/README.md tells how"
+        f"{profile.name} has {have} KB of memory for Python, the agent as files wants {needed} for MQTT and will run out of it. Freeze it "
+        "into the firmware and deploy with --frozen-agent (boards/README.md tells how), or let it poll: `redpoll provision --set "
+        "transport=http`"
     )
 
 
