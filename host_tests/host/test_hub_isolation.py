@@ -7,16 +7,17 @@ import itertools
 import json
 import pkgutil
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from brokers import needs_mosquitto
+from databases import url_in
 from hub_support import Board, MqttBoard
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from sqlalchemy import NullPool, select
 from waiting import DEADLINE, wait_for
 from xyte_bench import DEVICES, KEY, OPERATOR, Bench, Device
 
@@ -26,6 +27,7 @@ from tools.hub.facets.astarte.interfaces import OTA_REQUEST
 from tools.hub.facets.xyte import mqtt as xyte_mqtt
 from tools.hub.process import HubProcess
 from tools.hub.store import tables
+from tools.hub.store.database import make_engine
 from tools.hub.store.unit import Unit
 
 Figure = Callable[[str], None]
@@ -333,9 +335,9 @@ def topics_of(device_id: str) -> list[str]:
 
 def rows_of(hub: HubProcess, device_id: str) -> list[str]:
     """All that the database has about the device."""
-    with sqlite3.connect(f"file:{hub.data / 'hub.sqlite'}?mode=ro", uri=True) as database:
-        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        rows = [repr((name, row)) for name in names for row in database.execute(f'SELECT * FROM "{name}"')]
+    engine = make_engine(url_in(hub.data), poolclass=NullPool)
+    with engine.connect().execution_options(reads=True) as database:
+        rows = [repr((table.name, tuple(row))) for table in tables.metadata.sorted_tables for row in database.execute(select(table))]
     return sorted(row for row in rows if device_id in row)
 
 

@@ -1,5 +1,6 @@
 """Every call of the description, and each refusal that it shares with its neighbours: so that no endpoint is without its errors' tests."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from xyte_bench import KEY, Bench, Device
 from tools.hub import docs
 from tools.hub.domain import children, dumps, telemetry
 from tools.hub.facets import wire
+from tools.hub.facets.astarte import docs as astarte_docs
 from tools.hub.facets.kapua import docs as kapua_docs
 from tools.hub.facets.openapi import JSON, OPERATOR_KEY, Call
 from tools.hub.facets.span import docs as span_docs
@@ -112,6 +114,23 @@ def test_an_operators_call_about_nobody_is_404(bench: Bench, method: str, path: 
         answer = bench.call(method, path.format(**PATHS, device_id=device_id), KEY, body)
         assert answer.status_code == 404, answer.text
         assert "not found" in said(answer, path).lower()
+
+
+def test_a_path_that_no_database_takes_is_refused_everywhere(bench: Bench, device: Device) -> None:
+    login = bench.call("POST", "/kapua/v1/authentication/user", None, {"username": "operator", "password": KEY}).json()["tokenId"]
+    keys = {
+        DEVICE_KEY: device.key, OPERATOR_KEY: KEY, span_docs.TOKEN: KEY, astarte_docs.TOKEN: f"Bearer {KEY}",
+        kapua_docs.BEARER: f"Bearer {login}",
+    }  # fmt: skip
+    known = {**PATHS, "device_id": device.id, "realm": "redpoll", "device": "x", "interface": "x", "path": "x"}
+    tried = 0
+    for (method, path), call in docs.CALLS.items():
+        for name in re.findall(r"{(\w+)}", path):
+            key = next((keys[scheme] for scheme in call.secured_by), None)
+            answer = bench.call(method, path.format(**{**known, name: "%00"}), key, {} if call.body else None)
+            assert 400 <= answer.status_code < 500, (method, path, name, answer.text)
+            tried += 1
+    assert tried > 100
 
 
 @pytest.mark.parametrize(("method", "path"), calls_of(span_docs.TOKEN))

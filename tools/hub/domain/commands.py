@@ -153,7 +153,7 @@ def list_commands(db: Connection, device_id: str, limit: int, offset: int) -> li
 
 
 def get(db: Connection, device_id: str, command_id: str) -> Command:
-    row = db.execute(_of(device_id).where(tables.commands.c.id == command_id)).one_or_none()
+    row = db.execute(_of(device_id).where(tables.commands.c.id == command_id)).one_or_none() if is_uuid(device_id, command_id) else None
     if row is None:
         raise NotFound("Command not found")
     return _to_command(row)

@@ -59,7 +59,7 @@ def hash_key(access_key: str) -> str:
 
 def authenticate(db: Connection, device_id: str, access_key: str) -> Device:
     """The device that owns this key. Raises NotAuthorized, in the same time whether the device or the key is wrong."""
-    device = find_device(db, device_id) if is_device_id(device_id) else None
+    device = find_device(db, device_id)
     expected = _NOBODY if device is None else device.key_hash
     same = hmac.compare_digest(hash_key(access_key), expected)
     if device is None or not same:
@@ -73,7 +73,7 @@ def register(unit: Unit, body: dict[str, Any], hub_url: str | None = None) -> Cr
     Raises Invalid (also when it is already registered) and NotFound for an unknown model.
     """
     parent_id = body.get("parent_id")
-    parent = find_device(unit.db, parent_id) if isinstance(parent_id, str) and is_device_id(parent_id) else None
+    parent = find_device(unit.db, parent_id) if isinstance(parent_id, str) else None
     try:
         return _register(unit, body, parent, hub_url)
     except Refused as refused:
@@ -358,7 +358,8 @@ def ensure_space(db: Connection, space_id: str) -> Space:
 
 def get_space(db: Connection, space_id: str) -> Space:
     """The space that the operator calls so. Raises NotFound."""
-    row = db.execute(select(tables.spaces).where(tables.spaces.c.space_id == space_id)).one_or_none()
+    query = select(tables.spaces).where(tables.spaces.c.space_id == space_id)
+    row = None if "\0" in space_id else db.execute(query).one_or_none()
     if row is None:
         raise NotFound("Space not found")
     return Space(row.id, row.space_id, row.name, row.info)
@@ -375,6 +376,7 @@ def remove_space(unit: Unit, space_id: str) -> None:
 
 def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
     """Name a space and say where it is; every device in it is told."""
+    text(space_id, "space_id", required=True)
     space = ensure_space(unit.db, space_id)
     values = {"name": text(name, "name") or space.name, "info": {**space.info, **mapping(info, "info")}}
     unit.db.execute(update(tables.spaces).where(tables.spaces.c.id == space.id).values(values))

@@ -52,7 +52,8 @@ def keep(unit: Unit, device: Device, dump: Dump, data: Path, body: bytes) -> Non
 def append(unit: Unit, device: Device, dump_id: str, data: Path, body: bytes) -> int:
     """Add to a dump of this device; returns its length then. Raises NotFound and Invalid."""
     rows = tables.dumps.c
-    length = unit.db.execute(select(rows.length).where(rows.id == dump_id, rows.device_id == device.id)).scalar_one_or_none()
+    query = select(rows.length).where(rows.id == dump_id, rows.device_id == device.id)
+    length = unit.db.execute(query).scalar_one_or_none() if is_uuid(dump_id) else None
     if length is None:
         raise NotFound("Dump not found")
     if length + len(body) > SIZE_MAX:
@@ -69,9 +70,8 @@ def append(unit: Unit, device: Device, dump_id: str, data: Path, body: bytes) ->
 def get(db: Connection, device_id: str, dump_id: str) -> Dump:
     """One dump of this device. Raises NotFound."""
     rows = tables.dumps.c
-    row = (
-        db.execute(select(tables.dumps).where(rows.id == dump_id, rows.device_id == device_id)).one_or_none() if is_uuid(dump_id) else None
-    )
+    query = select(tables.dumps).where(rows.id == dump_id, rows.device_id == device_id)
+    row = db.execute(query).one_or_none() if is_uuid(device_id, dump_id) else None
     if row is None:
         raise NotFound("Dump not found")
     return Dump(row.id, row.mime, row.filename, row.length)

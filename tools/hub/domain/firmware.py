@@ -44,13 +44,15 @@ def list_models(db: Connection) -> list[dict[str, Any]]:
 
 
 def get_model(db: Connection, hardware_key: str) -> dict[str, Any]:
-    """One model; of one that nobody has said anything of, what holds for all such."""
+    """One model; of one that nobody has said anything of, what holds for all such. Raises Invalid."""
+    text(hardware_key, "hardware_key", required=True)
     row = db.execute(select(tables.models).where(tables.models.c.hardware_key == hardware_key)).one_or_none()
     return _unsaid(hardware_key) if row is None else _model(row)
 
 
 def forget_model(unit: Unit, hardware_key: str) -> None:
-    """Take back what the operator has said of a model: it is known, and has no latest firmware."""
+    """Take back what the operator has said of a model: it is known, and has no latest firmware. Raises Invalid."""
+    text(hardware_key, "hardware_key", required=True)
     unit.db.execute(delete(tables.models).where(tables.models.c.hardware_key == hardware_key))
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from tools.hub import times
 from tools.hub.domain import problems
-from tools.hub.domain.model import Device, instant, is_pushed_to, mapping, push, tell, text
+from tools.hub.domain.model import Device, instant, is_pushed_to, is_uuid, mapping, push, tell, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit
@@ -179,7 +179,7 @@ def list_licenses(db: Connection, device_id: str, limit: int, offset: int) -> li
 
 
 def get(db: Connection, device_id: str, license_id: str) -> License:
-    row = db.execute(_of(device_id).where(tables.licenses.c.id == license_id)).one_or_none()
+    row = db.execute(_of(device_id).where(tables.licenses.c.id == license_id)).one_or_none() if is_uuid(device_id, license_id) else None
     if row is None:
         raise NotFound("License not found")
     return _to_license(row)

@@ -108,7 +108,9 @@ def change_device(db: Connection, device_id: str, changes: dict[str, Any]) -> No
 
 
 def find_device(db: Connection, device_id: str) -> Device | None:
-    """The device, its row held until the end of the transaction where the database can do that."""
+    """The device, its row held until the end of the transaction where the database can do that; None for what is no id, too."""
+    if not is_uuid(device_id):
+        return None
     gathered = gathered_of(db)
     if gathered is not None and device_id in gathered.devices:
         found: Device | None = gathered.devices[device_id]
@@ -151,9 +153,9 @@ def new_collection_id() -> str:
     return secrets.choice(_BASE32[1:]) + "".join(secrets.choice(_BASE32) for _ in range(13))
 
 
-def is_uuid(value: str) -> bool:
-    """Whether it could be an id that the hub has given to something."""
-    return _UUID.fullmatch(value) is not None
+def is_uuid(*values: str) -> bool:
+    """Whether each could be an id that the hub has given to something; what could not is nothing that every database takes."""
+    return all(_UUID.fullmatch(value) for value in values)
 
 
 def home_collection(db: Connection) -> str:
@@ -187,14 +189,14 @@ def push(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> None:
 
 
 def text(value: object, name: str, *, required: bool = False, limit: int = NAME_MAX) -> str | None:
-    """The value as a bounded text; None when it is absent and need not be there.
+    """The value as a bounded text that every database takes; None when it is absent and need not be there.
 
     Raises Invalid.
     """
     if value is None and not required:
         return None
-    if not isinstance(value, str) or not value.strip() or len(value) > limit:
-        raise Invalid(f"Invalid {name}: it must be a text of 1 to {limit} characters")
+    if not isinstance(value, str) or not value.strip() or len(value) > limit or "\0" in value:
+        raise Invalid(f"Invalid {name}: it must be a text of 1 to {limit} characters, none of them NUL")
     return value
 
 

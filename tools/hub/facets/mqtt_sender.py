@@ -39,7 +39,7 @@ def take(hub: Hub, unit: Unit, incoming: Incoming, kind: str, handle: Callable[[
         device = presence.seen(unit, device, "mqtt", alive=not hub.has_just_gone(device.id), proof=proof)
         handle(device)
     except Refused as refused:
-        known = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
+        known = find_device(unit.db, incoming.device_id)
         data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
         if known is None:
             unit.activities.append(Happening("upstreamMessage", None, hub.home, data))
@@ -62,7 +62,7 @@ def _who(unit: Unit, incoming: Incoming, lenient: bool) -> Device:
     """The device that sent it. Raises NotAuthorized."""
     ids, keys = incoming.values("device_id"), incoming.values("access_key")
     if lenient and not ids and not keys:
-        device = find_device(unit.db, incoming.device_id) if devices.is_device_id(incoming.device_id) else None
+        device = find_device(unit.db, incoming.device_id)
         if device is None:
             raise NotAuthorized()
         return device

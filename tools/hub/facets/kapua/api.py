@@ -173,7 +173,7 @@ class KapuaFacet:
 
         def work(db: Connection) -> Found[Device]:
             if wanted:
-                found = find_device(db, wanted) if devices.is_device_id(wanted) else None
+                found = find_device(db, wanted)
                 listed = [] if found is None else [found][query.offset :]
             else:
                 listed = devices.list_devices(db, query.limit + 1, query.offset)

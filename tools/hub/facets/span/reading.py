@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Request
 from sqlalchemy import Connection
 
-from tools.hub.domain import cellular, devices, model
+from tools.hub.domain import cellular, model
 from tools.hub.domain.model import Device, Space, find_device, find_space, mapping
 from tools.hub.errors import Invalid, NotFound
 
@@ -19,7 +19,7 @@ def space_of(db: Connection, collection_id: object) -> Space:
 
 
 def device_of(db: Connection, collection_id: str, device_id: str) -> Device:
-    found = find_device(db, device_id) if devices.is_device_id(device_id) else None
+    found = find_device(db, device_id)
     if found is None or found.collection_id != collection_id:
         raise NotFound("Device not found in this collection")
     return found

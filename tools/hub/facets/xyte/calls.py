@@ -132,7 +132,7 @@ class Calls:
         self._hub.rates.count(request.client.host if request.client else "", unit.now)
 
     def _tell_refused(self, unit: Unit, device_id: str, kind: str, size: int, refused: Refused) -> None:
-        known = find_device(unit.db, device_id) if devices.is_device_id(device_id) else None
+        known = find_device(unit.db, device_id)
         data = {"bytes": str(size), "transport": "http", "kind": kind, "refused": str(refused)}
         if known is None:
             unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))

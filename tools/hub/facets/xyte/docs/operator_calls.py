@@ -134,8 +134,8 @@ CALLS: Calls = {
     ("GET", f"{_OPERATOR}/files/{{file_id}}/content"): _operator(CONTENT, 404, 416, headers=(RANGE,)),
     ("DELETE", f"{_OPERATOR}/files/{{file_id}}"): _operator(SUCCESS, 404, 422),
     ("GET", f"{_OPERATOR}/models"): _list(answers.Models, _MODEL, query=()),
-    ("GET", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(given(answers.Model, _MODEL)),
-    ("DELETE", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(SUCCESS),
+    ("GET", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(given(answers.Model, _MODEL), 422),
+    ("DELETE", f"{_OPERATOR}/models/{{hardware_key}}"): _operator(SUCCESS, 422),
     ("GET", f"{_OPERATOR}/spaces"): _list(answers.OperatorSpaces, _HELD_SPACE, query=()),
     ("GET", f"{_OPERATOR}/spaces/{{space_id}}"): _operator(given(answers.OperatorSpace, _HELD_SPACE), 404, s404="Space not found"),
     ("DELETE", f"{_OPERATOR}/spaces/{{space_id}}"): _operator(
