@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["brokers", "databases", "device_plugin", "pytester"]
+pytest_plugins = ["brokers", "databases", "device_plugin", "forked_hubs", "pytester"]
 
 # Much of the suite is files that are synchronised after every write. In memory that costs nothing, and what it protects from, a power cut,
 # is played by the tests and not by the disk. TMPDIR or --basetemp say otherwise.

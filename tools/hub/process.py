@@ -95,17 +95,10 @@ class HubProcess:
         ready = self.data / READY_FILE
         ready.unlink(missing_ok=True)
         self._log = (self.data / "hub.log").open("ab")
-        command = [sys.executable, "-m", "tools.cli", "hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data)]
-        command += ["--until-stdin-closes", *([] if self._tls else ["--no-tls"])]
-        self._process = subprocess.Popen(
-            [*command, *self._extra],
-            cwd=ROOT,
-            env={**os.environ, "REDPOLL_OPERATOR_KEY": self.operator_key},  # not an argument: those are for all to read
-            stdin=subprocess.PIPE,  # held open as long as this process lives: the hub ends with it, however it ends
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        arguments = ["hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data), "--until-stdin-closes"]
+        arguments += [*([] if self._tls else ["--no-tls"]), *self._extra]
+        environment = {**os.environ, "REDPOLL_OPERATOR_KEY": self.operator_key}  # not an argument: those are for all to read
+        self._process = self._spawn(arguments, environment, self._log)
         deadline = time.monotonic() + _START_SECONDS
         while not ready.exists():
             status = self._process.poll()
@@ -120,6 +113,18 @@ class HubProcess:
         if kind in ("embedded", "mosquitto"):
             self._broker = f"{kind}:{self.mqtt_url.rsplit(':', 1)[1]}"
         return self
+
+    def _spawn(self, arguments: list[str], environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        """`redpoll` with these arguments, in a session of its own. It ends with this process, which holds its standard input."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def stop(self) -> int:
         """SIGTERM, and wait; returns the exit status. Raises ProcessError when it does not end."""
