@@ -999,8 +999,8 @@ def test_the_life_of_a_command_over_mqtt_is_its_notifications(hub: HubProcess, b
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_the_example_of_the_readme_works(hub: HubProcess, board: Board) -> None:
-    section = (ROOT / "README.md").read_text().split("## Read it as Kapua's clients do", 1)[1].split("\n## ", 1)[0]
+def test_the_example_of_the_documentation_works(hub: HubProcess, board: Board) -> None:
+    section = (ROOT / "docs" / "fleet.md").read_text().split("**Kapua.**", 1)[1]
     script = section.split("```")[1].replace("http://127.0.0.1:8480", hub.url).replace("build/myhub", str(hub.data))
     (hub.data / "operator.key").write_text(hub.operator_key)
     command = hub.operator.command(board.id, "blink")
