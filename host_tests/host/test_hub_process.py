@@ -63,6 +63,16 @@ def test_a_stop_leaves_no_process_and_a_whole_database(tmp_path: Path, number: s
         assert database.execute("SELECT count(*) FROM telemetry").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_lets_the_hub_take_what_its_broker_has(tmp_path: Path, number: signal.Signals) -> None:
+    hub = HubProcess(tmp_path).start()
+    assert hub.pid is not None
+    os.killpg(hub.pid, number)
+    wait_for(lambda: not hub.running, "the end of the hub")
+    assert hub.stop() == 0
+    assert "the embedded broker ended" not in hub.output()
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_hub_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
     script = (

@@ -200,7 +200,8 @@ def _terminate_or_exit(certificate: Path, host: str, ports: list[int]) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the hub ends this process when it has finished
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # both come to whole groups; the hub ends this process when it has taken what is here
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     for name in (_ROUTER, _SPANS):
         logger = _SessionLog(name, logging.INFO)
