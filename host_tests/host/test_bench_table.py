@@ -64,6 +64,8 @@ def test_figures_may_be_the_lines_and_names_the_columns(figures: list[Figure]) -
 
 def test_the_document_names_the_machine_and_leaves_out_what_was_not_measured(figures: list[Figure]) -> None:
     text = tables.document(figures)
+    for layout in (layout for layout in layouts.LAYOUTS if layout.bench == "agent"):
+        assert f"\n`{layout.command}`\n\n{layout.note.strip()}\n\n|" in text
     assert results.machine() in text and "## MQTT clients, QoS 1" in text and "## The hub" not in text
 
 

@@ -78,7 +78,7 @@ def test_the_growth_of_a_configuration_is_told_until_it_exceeds_a_packet(hub: Hu
     bench = growth.Bench(tmp_path, hub, figures)
     bench.config((10, 1000), 1)
     figures.save()
-    small, large = (figure for figure in results.read() if figure.figure == "allocated in it")
+    small, large = (figure for figure in results.read() if figure.figure == "turn of the loop that takes it")
     assert small.name == "configuration keys: 10" and small.median is not None and small.median > 0
     assert large.median is None and large.note.startswith("not delivered")
 

@@ -122,8 +122,8 @@ class Bench:
                         break
                     taken.append(program.told("turn")[1])
             self.results.add(title, "turn of the loop that takes it", "ms", *[turn["turn"] / 1000 for turn in taken], note=note)
-            self.results.add(title, "allocated in it", "bytes", *[turn["allocated"] for turn in taken], note=note)
-            self.results.add(title, "live heap then", "bytes", *[turn["heap"] for turn in taken], note=note)
+            self.results.add(title, "allocated in it", "bytes", *[turn["allocated"] for turn in taken])
+            self.results.add(title, "live heap then", "bytes", *[turn["heap"] for turn in taken])
 
     @staticmethod
     def _expect_nothing(program: Program) -> None:

@@ -132,7 +132,7 @@ class Case:
         for name, value in (("median", steady.p50), ("99 %", steady.p99), ("worst", steady.worst)):
             results.add(self.title, f"until stored, {name}", "ms", value * 1000)
         for name, value in steady.cpu_us.items():
-            results.add(self.title, f"CPU of a message, {name}", "us", value)
+            results.add(self.title, f"CPU of a message, {'boards' if name == 'load' else name}", "us", value)
         results.add(self.title, "memory of a device in the hub", "KB", self.memory_kb)
         results.add(self.title, "memory of a hub in the end", "MB", self.hub_mb)
         results.add(self.title, "lost", "messages", steady.lost + flood.lost)

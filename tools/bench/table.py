@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         return 2
     DOCUMENT.write_text(tables.document(figures))
     written = [DOCUMENT, *plots.write(figures, DOCUMENT.parent)]
-    if put_between_marks(README, tables.comparison(figures)):
+    all_of_it = f"{tables.conditions(figures)} All of it, with plots: [docs/figures.md](docs/figures.md)."
+    if put_between_marks(README, [*tables.comparison(figures), "", all_of_it]):
         written.append(README)
     for path in written:
         print(path.relative_to(ROOT))

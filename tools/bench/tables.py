@@ -10,8 +10,6 @@ _NONE = "–"
 
 def document(figures: Sequence[Figure]) -> str:
     """The whole of it: what was measured on, the comparison, every table."""
-    machines = dict.fromkeys(figure.machine for figure in figures)
-    loads = [figure.load_before for figure in figures]
     head = [
         "# Figures",
         "",
@@ -19,8 +17,7 @@ def document(figures: Sequence[Figure]) -> str:
         "alone. A figure is a median, with the least and the most in brackets where it was taken several times. The firmware runs on the",
         "MicroPython VM of this machine: what is larger or smaller there is so on a chip too, the times are not a chip's.",
         "",
-        *[f"Measured on {machine}." for machine in machines],
-        f"Load average before a measurement: {min(loads):.1f} to {max(loads):.1f}." if loads else "",
+        conditions(figures),
         "",
         "## How it compares",
         "",
@@ -30,9 +27,16 @@ def document(figures: Sequence[Figure]) -> str:
         rows = table(layout, figures)
         if rows:
             picture = ["", f"![{layout.title}]({layout.picture})"] if layout.picture else []
-            note = ["", *layout.note.strip()] if layout.note else []
+            note = ["", layout.note.strip()] if layout.note else []
             head += ["", f"## {layout.title}", "", f"`{layout.command}`", *note, "", *rows, *picture]
     return "\n".join(head) + "\n"
+
+
+def conditions(figures: Sequence[Figure]) -> str:
+    """A sentence on the machine and what else it did; of one figure at least."""
+    machines = "; ".join(dict.fromkeys(figure.machine for figure in figures))
+    loads = [figure.load_before for figure in figures]
+    return f"Measured on {machines}, with a load average of {min(loads):.1f} to {max(loads):.1f} before each measurement."
 
 
 def comparison(figures: Iterable[Figure]) -> list[str]:
