@@ -19,18 +19,20 @@ from tools.paths import ROOT
 OWN = ("test_hub_migrations.py", "test_hub_postgres.py", "test_hub_retention.py", "test_hub_store.py")  # they try both by themselves
 
 
-def test_a_server_goes_with_the_process_that_started_it(postgres: PostgresProcess) -> None:
+def test_a_server_and_its_folder_go_with_the_process_that_started_it(postgres: PostgresProcess) -> None:
     """`postgres` shows that there can be one here."""
     script = (
         "import sys; from tools.hub.store.postgres import PostgresProcess; "
-        "print(PostgresProcess().start().server_pid, flush=True); sys.stdin.read()"
+        "server = PostgresProcess().start(); print(server.server_pid, server.url().partition('host=')[2], flush=True); sys.stdin.read()"
     )
     starter = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout is not None
-    server = int(starter.stdout.readline())
+    server, folder = starter.stdout.readline().decode().split()
+    assert Path(folder).exists()
     starter.kill()
     starter.communicate()
     wait_for(lambda: not Path(f"/proc/{server}").exists() if Path("/proc/self").exists() else True, "the end of the server")
+    wait_for(lambda: not Path(folder).exists(), "the end of its folder")
 
 
 def test_each_database_is_its_own(new_postgres_database: Callable[[], str]) -> None:

@@ -20,8 +20,8 @@ from tools.hub.store.database import driver_of
 
 _START_SECONDS = 30.0
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
-# the server ends with whoever holds our end of its standard input, however that ends; SIGINT: without waiting for its clients
-_KEEPER = '"$@" </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server'
+# the server and its folder go with whoever holds our end of its standard input, however that ends; SIGINT: without waiting for clients
+_KEEPER = '"$@" </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server; rm -rf "$PWD"'
 
 
 def find_postgres() -> Path | None:
