@@ -315,6 +315,19 @@ def test_a_flash_that_is_too_full_is_told_before_anything_is_changed(flashed: Fl
     assert not slot_files(board, "a")
 
 
+def test_folders_cost_what_they_take_of_the_flash_and_not_more(flashed: Flashed) -> None:
+    board = flashed(files={f"d{n}/empty": b"" for n in range(60)})
+    with session(str(board.port), "mpremote") as connection:
+        remote = RemoteBoard(connection)
+        remote.begin()
+        about = remote.about()
+        room = about.flash_free - 2 * about.block
+        assert room > 0
+        remote.write("/filling", bytes(room - room % about.block))
+        with pytest.raises(DeployError, match="flash was full"):
+            remote.write("/more", bytes(4 * about.block))
+
+
 def test_a_flash_that_becomes_full_leaves_what_ran(flashed: Flashed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "check_room", lambda *_: None)
     board = flashed(files={"main.py": b"print('as before')\n", "big.bin": bytes(800_000)})

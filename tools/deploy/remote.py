@@ -34,6 +34,8 @@ _PRELUDE = textwrap.dedent("""
       p=d+'/'+e[0]
       if e[1]&0x4000:_t(p)
       else:print(os.stat(p)[6],p)
+    def _k(d):
+     return sum([1+_k(d+'/'+e[0]) for e in os.ilistdir(d or '/') if e[1]&0x4000])
     def _d(p):
      h=_s()
      _w()
@@ -131,10 +133,10 @@ class RemoteBoard:
         self.connection.run("gc.collect()")
         told = self.connection.ask(
             "(sys.platform,tuple(sys.implementation.version[:3]),getattr(sys.implementation,'_mpy',0)&255,"
-            "getattr(sys.implementation,'_machine',''),gc.mem_free(),os.statvfs('/')[1],os.statvfs('/')[4])"
+            "getattr(sys.implementation,'_machine',''),gc.mem_free(),os.statvfs('/'),_k(''))"
         )
-        platform, version, mpy, machine, heap_free, block, blocks_free = told
-        return About(platform, version, mpy, machine, heap_free, block, block * blocks_free)
+        platform, version, mpy, machine, heap_free, state, folders = told
+        return About(platform, version, mpy, machine, heap_free, state[1], state[1] * _free_blocks(state[2], state[4], folders))
 
     def while_fed(self, work: Callable[[], T]) -> T:
         """Do what takes long on this machine, and feed the board's watchdog meanwhile."""
@@ -239,6 +241,11 @@ class RemoteBoard:
             self.connection.run(code)
         except BoardRaised as error:
             raise explained(error, path) from None
+
+
+def _free_blocks(blocks: int, free: int, folders: int) -> int:
+    """As firmware/redpoll/flash/room.py: LittleFS counts the two blocks of a folder twice, and says so little or less than nothing."""
+    return max(0, (free - (1 << 32) if free > blocks else free) + 2 * folders)
 
 
 def explained(error: BoardRaised, path: str) -> DeployError:
