@@ -1,7 +1,7 @@
 import os
 
 from redpoll.clock import Clock
-from redpoll.flash import spool as spool_module
+from redpoll.flash import room
 from redpoll.flash.record import Record
 from redpoll.flash.spool import Spool
 from scratch import Ticks, read, text_of, write
@@ -447,7 +447,7 @@ def test_where_little_flash_is_left_a_new_segment_takes_the_place_of_the_oldest(
     spool = board.boot(ram=2000)
     numbers = [spool.append(0, b"x" * 1000) for _ in range(12)]
     segments = board.files()
-    real, spool_module._free = spool_module._free, lambda path: 36863
+    real, room.free = room.free, lambda path: 36863
     try:
         numbers += [spool.append(0, b"x" * 1000) for _ in range(12)]
         assert len(board.files()) == len(segments) and board.files() != segments
@@ -460,7 +460,7 @@ def test_where_little_flash_is_left_a_new_segment_takes_the_place_of_the_oldest(
         waiting = spool.append(0, b"y" * 500)
         assert spool.unsaved() == 1 and not board.files()
     finally:
-        spool_module._free = real
+        room.free = real
     board.ticks.ms += 60000
     assert spool.flush() and spool.unsaved() == 0 and spool.peek()[0] == waiting
 

@@ -452,7 +452,7 @@ def test_a_full_flash_ends_in_an_io_error():
 
 
 def test_too_little_flash_is_noticed_before_anything_is_written():
-    from redpoll.update import prepare
+    from redpoll.flash import room
 
     class Small:
         def __getattr__(self, name):
@@ -462,11 +462,11 @@ def test_too_little_flash_is_noticed_before_anything_is_written():
             return (4096, 4096, 20, 9, 9, 0, 0, 0, 0, 255)
 
     bench = Bench()
-    prepare.os = Small()
+    room.os = Small()
     try:
         bench.update()
     finally:
-        prepare.os = os
+        room.os = os
     assert bench.final()[:2] == ("Failure", "IOError") and "KB" in bench.final()[2]
     assert "slot_a" not in os.listdir()
 

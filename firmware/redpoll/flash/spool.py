@@ -76,7 +76,7 @@ class Spool:
         self.damaged = 0
         self._next = Record(path + "/next") if path else None
         if path:
-            self._scan()
+            self._take_over()
         free = self._next.load() if path else None
         last = self._segments[-1][_LAST] if self._segments else 0
         if not isinstance(free, int) or not last < free < 0x40000000:
@@ -218,7 +218,9 @@ class Spool:
             need += _START
             while self._segments and self._used() + _blocks(need) > self._budget:
                 self._drop()
-            if _free(self._path) < _SPARE:
+            from .room import free
+
+            if free(self._path) < _SPARE:
                 if not self._segments:
                     raise OSError(_ENOSPC)
                 # one for one: it is not for the spool to make the room that others have taken
@@ -288,6 +290,20 @@ class Spool:
 
     # reading
 
+    def _take_over(self):
+        # what an earlier boot left
+        from . import survey
+
+        found = survey.Survey(self._path)
+        port.unload(survey.__name__)
+        self._segments = found.segments
+        self._epochs = found.epochs
+        self.damaged = found.damaged
+        for segment in found.empty:
+            self._delete(segment)
+        if self.damaged:
+            log.warning("spool: %d damaged places are skipped", self.damaged)
+
     def _read(self, segment):
         # the next message in it that is to be sent
         if self._reading is not segment:
@@ -296,7 +312,7 @@ class Spool:
         try:
             with open(self._file(segment), "rb") as file:
                 while True:
-                    found = _next(file, self._offset, segment[_SIZE])
+                    found = next_message(file, self._offset, segment[_SIZE])
                     if not found:
                         break
                     end, number, taken, epoch, body = found
@@ -315,62 +331,9 @@ class Spool:
             self._less(segment, lost)
         return None
 
-    def _scan(self):
-        # what an earlier boot left
-        try:
-            names = sorted([int(name) for name in os.listdir(self._path) if name.isdigit()])
-        except OSError:
-            return
-        last = 0
-        for name in names:
-            segment = [name, 0, last, 0, 0, 0]
-            try:
-                with open(self._file(segment), "rb") as file:
-                    self._survey(file, segment)
-            except OSError:
-                self.damaged += 1
-            if segment[_COUNT]:
-                self._segments.append(segment)
-                last = segment[_LAST]
-            else:
-                self._delete(segment)
-        if self.damaged:
-            log.warning("spool: %d damaged places are skipped", self.damaged)
 
-    def _survey(self, file, segment):
-        size = segment[_SIZE] = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(_START)
-        offset = _START
-        if head[:4] != _MAGIC or size < _START:
-            # an empty file is a write that a power cut stopped
-            self.damaged += size > 0
-            return
-        boot = segment[_BOOT] = struct.unpack("<I", head[4:])[0]
-        while True:
-            found = _next(file, offset, size)
-            if not found:
-                break
-            end, number, _, epoch, body = found
-            self.damaged += end - _HEAD - len(body) > offset
-            offset = end
-            # a write that failed half-way was repeated in the next segment
-            if number > segment[_LAST]:
-                segment[_FIRST] = segment[_FIRST] or number
-                segment[_LAST] = number
-                segment[_COUNT] += 1
-                if epoch:
-                    self._epochs[boot] = epoch
-        self.damaged += offset < size
-
-
-def _free(path):
-    state = os.statvfs(path)
-    return state[1] * state[4]
-
-
-def _next(file, offset, size):
-    # (end, number, taken, epoch, body) of the first whole message at or after the offset, or None
+def next_message(file, offset, size):
+    """(end, number, taken, epoch, body) of the first whole message at or after the offset, or None."""
     while offset + _HEAD <= size:
         file.seek(offset)
         head = file.read(_HEAD)

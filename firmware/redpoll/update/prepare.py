@@ -74,8 +74,9 @@ def _judge(about, world, job):
 
 
 def _make_room(checked, folder, block):
-    state = os.statvfs(folder[: folder.rfind("/slot_")] or "/")
-    free = state[3] * state[1] // block + _blocks(folder, block)
+    from ..flash.room import free as room
+
+    free = room(folder[: folder.rfind("/slot_") + 1]) // block + _blocks(folder, block)
     needed = checked.blocks + _OWN + _SPARE
     if free < needed:
         raise Failed("IOError", "too little flash: it needs %d KB, %d KB are free" % (needed * block // 1024, free * block // 1024))
