@@ -96,7 +96,7 @@ class Agent:
     def sensor(self, every=30):
         """Decorator: call the function every so many seconds; it returns a dict of readings."""
         if callable(every):
-            raise TypeError("write @agent.sensor(every=30) or @agent.sensor(), not @agent.sensor")
+            raise TypeError("write @agent.sensor(every=30)")
 
         def register(function):
             self.telemetry.add(function, every)
@@ -110,7 +110,7 @@ class Agent:
         With fields, `times=(int, 1, 20)`, the parameters are checked before it is called.
         """
         if callable(name):
-            raise TypeError('write @agent.command("name"), not @agent.command')
+            raise TypeError('write @agent.command("name")')
 
         def register(function):
             self._commands.add(name, function, fields)
@@ -121,7 +121,7 @@ class Agent:
     def config(self, *wrong, **fields):
         """Decorator: the function applies a configuration of these fields, `name=(int, 5, 3600)`; it raises to refuse it."""
         if wrong:
-            raise TypeError("write @agent.config(name=(int, 5, 3600)), not @agent.config")
+            raise TypeError("write @agent.config(name=(int, 5, 3600))")
 
         def register(function):
             self._config.declare(function, fields)

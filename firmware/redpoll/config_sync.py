@@ -31,18 +31,21 @@ class ConfigSync:
 
     def poll(self):
         """Do what is due."""
-        if self._config.on_trial() and self._clock.ms() >= self._trial_end:
-            self._roll_back()
-        if self._tell_later and self._clock.ms() - self._told_at >= _TELL_AGAIN and not self._config.on_trial():
+        now = self._clock.ms()
+        if self._config.on_trial():
+            if now >= self._trial_end:
+                self._roll_back()
+        elif self._tell_later and now - self._told_at >= _TELL_AGAIN:
             self.tell()
 
     def round_trip(self):
         """The cloud has acknowledged a message: what is on trial is kept."""
-        if not self._config.on_trial():
+        config = self._config
+        if not config.on_trial():
             return
-        self._config.keep()
-        log.info("config %d applied", self._config.version)
-        self._config.belong(self._settings.credentials["id"])
+        config.keep()
+        log.info("config %d applied", config.version)
+        config.belong(self._settings.credentials["id"])
         self.tell()
         if self._missed:
             self._missed = False
@@ -50,30 +53,31 @@ class ConfigSync:
 
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
-        if self._config.on_trial() and version != self._config.version:
+        config = self._config
+        if config.on_trial() and version != config.version:
             self._missed = True
-        if version <= self._config.version:
-            if version == self._config.version:
+        if version <= config.version:
+            if version == config.version:
                 self.on_config_taken(version, values)
             self.on_config_version(version)
             return
         try:
             trial, refusal = self._try_settings(values.get("settings", {}))
-            answer = self._config.offer(version, values, refusal, trial)
+            answer = config.offer(version, values, refusal, trial)
         except Exception:
             # out of memory: no settings are left in force that nobody tries
             self._overlay()
             raise
         if answer is None:
-            log.info("config %d has to wait until config %d has passed its trial", version, self._config.version)
+            log.info("config %d waits for the trial of config %d", version, config.version)
             return
         reason = answer[1]
-        if trial and not self._config.on_trial():
+        if trial and not config.on_trial():
             self._overlay()
         if reason:
             log.warning("config %d refused: %s", version, reason)
             self._agent.telemetry.notice("config %d refused: %s" % (version, reason))
-        elif self._config.on_trial():
+        elif config.on_trial():
             if not trial:
                 return
             log.info("config %d is on trial until the cloud is reached with it", version)
@@ -87,9 +91,10 @@ class ConfigSync:
 
     def on_config_version(self, version):
         """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""
-        if version != self._config.version or self._confirmed or self._config.on_trial():
+        config = self._config
+        if version != config.version or self._confirmed or config.on_trial():
             return
-        if version or self._config.untold:
+        if version or config.untold:
             self.tell()
 
     def on_config_untold(self):
@@ -99,10 +104,11 @@ class ConfigSync:
 
     def on_config_taken(self, version, values):
         """The cloud has these values under this version."""
-        if not self._config.taken(version, values) or self._config.on_trial():
+        config = self._config
+        if not config.taken(version, values) or config.on_trial():
             return
         # a cloud that keeps to its own values is not contradicted without end
-        if self._last_told != (self._config.version, self._config.values) or self._clock.ms() - self._told_at >= _TELL_AGAIN:
+        if self._last_told != (config.version, config.values) or self._clock.ms() - self._told_at >= _TELL_AGAIN:
             self.tell()
 
     def _try_settings(self, changes):
@@ -130,7 +136,7 @@ class ConfigSync:
 
     def _roll_back(self):
         text = "config %d rolled back: the cloud was not reached with it" % self._config.version
-        log.warning("%s", text)
+        log.warning(text)
         self._agent.telemetry.notice(text)
         try:
             self._config.roll_back()
@@ -141,6 +147,7 @@ class ConfigSync:
     def tell(self):
         """Tell the cloud the configuration in force. False while not connected."""
         # at most so often a minute: a cloud that answers each with another version would never end
+        config = self._config
         now = self._clock.ms()
         if now - self._told_at >= _TELL_AGAIN:
             self._tells = 0
@@ -153,6 +160,6 @@ class ConfigSync:
         self._tells += 1
         self._tell_later = False
         self._confirmed = True
-        self._last_told = (self._config.version, self._config.values)
-        self._config.told()
-        return self._agent._send("send_config", self._config.version, self._config.values)
+        self._last_told = (config.version, config.values)
+        config.told()
+        return self._agent._send("send_config", config.version, config.values)

@@ -107,9 +107,9 @@ class Link:
     def spare(self):
         """Forget the modules that only registering, uploading and updating need."""
         if not self._job:
-            port.unload("redpoll.cloud.registration", "redpoll.cloud.files", "redpoll.settings_rules")
+            port.unload("cloud.registration", "cloud.files", "settings_rules")
             if self._settings.transport == "mqtt":
-                port.unload("redpoll.cloud.https", "redpoll.net.http")
+                port.unload("cloud.https", "net.http")
             gc.collect()
 
     def restart(self):

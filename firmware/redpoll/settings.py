@@ -27,7 +27,7 @@ class Settings:
             raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
         self._use(values, rules)
         rules.look_for_files(self, path)
-        port.unload(rules.__name__)
+        port.unload("settings_rules")
 
     def overlay(self, changes):
         """Let these values of settings_rules.OVERLAY stand in for those of settings.json; {} takes all of them back.
@@ -46,7 +46,7 @@ class Settings:
         if problems:
             raise SettingsError("; ".join(sorted(problems)))
         self._use(values, rules)
-        port.unload(rules.__name__)
+        port.unload("settings_rules")
 
     def _use(self, values, rules):
         for key in values:

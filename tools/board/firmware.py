@@ -64,7 +64,7 @@ def board_folders(profile: Profile) -> list[Path]:
 
 def is_foreign_port(name: str, profile: Profile) -> bool:
     """Whether this file of redpoll/port is for other boards."""
-    ours = ("__init__", "chip", profile.port, *(("wlan", f"{profile.port}_wlan") if profile.is_chip else ()))
+    ours = ("__init__", "chip", "interpreter", profile.port, *(("wlan", f"{profile.port}_wlan") if profile.is_chip else ()))
     return name.startswith("redpoll/port/") and Path(name).stem not in ours
 
 

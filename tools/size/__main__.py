@@ -12,9 +12,11 @@ from tools.hub.process import HubProcess, ProcessError
 from tools.mpy import CompileError
 from tools.size.sets import BUDGETS, FeatureSet, budgets, bytecode_sizes, feature_sets
 from tools.size.start import MESSAGES, Starts
+from tools.size.update import Updates
 from tools.vm import NoMicroPython, find_vm
 from tools.vm32 import find_vm32
 
+_BUNDLE = 200_000  # bytes of the bundle that is taken
 STAGES = {
     "import": "import redpoll.agent",
     "settings": "settings.json read",
@@ -62,6 +64,8 @@ def _heaps(console: Console, report: "Report", sets: list[FeatureSet]) -> None:
             for features in sets:
                 smallest[features.name] = starts.smallest(features, registered=False), starts.smallest(features, registered=True)
             report.smallest(key, sets, smallest)
+            with Updates(starts, hub, _BUNDLE) as updates:
+                report.update(key, updates)
 
 
 class Report:
@@ -115,6 +119,19 @@ class Report:
             first, later = found[features.name]
             self._row(table, key, features, first, str(first), str(later))
         self._console.print(table)
+
+    def update(self, key: str, updates: Updates) -> None:
+        """Smallest heap in which the agent, with config and commands, takes an update."""
+        looked = updates.take(fetch_all=True, look=True)
+        if looked is None:
+            raise RuntimeError("the update did not come to its restart; build/size.log has what the board printed")
+        smallest = updates.smallest(fetch_all=True, peak=looked.peak)
+        budget, target = self._budgets[key]["update"], self._budgets["target"][f"{key}_update"]
+        self._console.print(
+            f"KB of the smallest heap that takes an update, {_machine(key)}: {smallest}, budget {budget}, target {target}\n"
+        )
+        if smallest > budget:
+            self.exceeded.append(f"an update, {key}: {smallest}, and {BUDGETS.name} has {budget}")
 
     def _table(self, title: str, more: str) -> Table:
         table = Table(title=title)

@@ -27,7 +27,7 @@ def __getattr__(name):
     from . import mqtt5_names as names
 
     text = names.NAMES
-    unload(names.__name__)
+    unload("net.mqtt5_names")
     at = text.find(" " + name + "=")
     if at < 0:
         raise AttributeError(name)

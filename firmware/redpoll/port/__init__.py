@@ -32,14 +32,10 @@ else:
         raise AttributeError(name)
 
 
-def interpreter():
-    """(version of the interpreter, as three numbers; version of the bytecode that it runs, 0 for none)."""
-    return tuple(sys.implementation.version[:3]), getattr(sys.implementation, "_mpy", 0) & 0xFF
-
-
 def unload(*names):
-    """Forget modules that are not needed for a while, to have their memory; the next import loads them again."""
+    """Forget modules of redpoll ("net.http") that are not needed for a while, to have their memory; the next import loads them again."""
     for name in names:
+        name = "redpoll." + name
         if sys.modules.pop(name, None):
             package, _, leaf = name.rpartition(".")
             try:

@@ -44,5 +44,5 @@ def pending(path):
 
 def unload():
     """Give the memory back that only an update needs."""
-    port.unload(*[name for name in sys.modules if name.startswith(__name__ + ".")])
+    port.unload(*[name[8:] for name in sys.modules if name.startswith("redpoll.update.")])
     gc.collect()

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 from micropython import const
 
-from .. import port, version
+from .. import version
+from ..port.interpreter import BYTECODE, VERSION
 from .bundle import HEADER, Entries, check_header, header_size, u32
 from .errors import BadBundle
 from .slots import MANIFEST, SEAL
@@ -168,11 +169,10 @@ def _problem(about):
         wanted = version.parse(about.get("micropython"))[0]
     except ValueError as error:
         return str(error)
-    runs, mpy = port.interpreter()
-    if runs < wanted:
-        return "it needs MicroPython %s, this is %d.%d.%d" % ((about["micropython"],) + runs)
-    if about.get("mpy") not in (0, mpy):
-        return "its bytecode is of version %r, this MicroPython runs %d" % (about.get("mpy"), mpy)
+    if wanted > VERSION:
+        return "it needs MicroPython %s, this is %d.%d.%d" % ((about["micropython"],) + VERSION)
+    if about.get("mpy") not in (0, BYTECODE):
+        return "its bytecode is of version %r, this MicroPython runs %d" % (about.get("mpy"), BYTECODE)
     if not isinstance(about.get("boards"), list) or not isinstance(about.get("name"), str):
         return "name or boards is wrong"
     return None

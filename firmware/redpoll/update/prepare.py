@@ -39,7 +39,7 @@ def run(source, slots, world, job):
     yield from _take(source, head)
     about = checked.end(world.key(), head.signature)
     # 4 KB that are not needed any more
-    port.unload("redpoll.rsa")
+    port.unload("rsa")
     _judge(about, world, job)
     found = Prepared(about, head.size, head.signature, checked.image)
     if not checked.image:

@@ -417,8 +417,7 @@ class Updater:
 
 def _forget(*names):
     # give back the memory of these modules of the package
-    package = __name__[: __name__.rfind(".") + 1]
-    port.unload(*[package + name for name in names])
+    port.unload(*["update." + name for name in names])
     gc.collect()
 
 
