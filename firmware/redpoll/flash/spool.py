@@ -295,7 +295,7 @@ class Spool:
         from . import survey
 
         found = survey.Survey(self._path)
-        port.unload(survey.__name__)
+        port.unload("flash.survey")
         self._segments = found.segments
         self._epochs = found.epochs
         self.damaged = found.damaged
