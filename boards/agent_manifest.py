@@ -3,7 +3,7 @@ import os
 
 options.defaults(port="esp32")
 _base = "../firmware"
-_ports = [name + ".py" for name in ("__init__", "chip", "wlan", options.port, options.port + "_wlan")]
+_ports = [name + ".py" for name in ("__init__", "chip", "interpreter", "wlan", options.port, options.port + "_wlan")]
 _files = []
 for _folder, _, _names in os.walk(_base + "/redpoll"):
     for _name in _names:

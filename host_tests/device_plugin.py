@@ -26,7 +26,6 @@ the test cannot know, and has exited with 0; anything else, a hang and a silent 
 
 import ast
 import contextlib
-import gc
 import importlib
 import os
 import re
@@ -156,16 +155,12 @@ class OnCPython(DeviceItem):
 
     def runtest(self) -> None:
         with self.folder() as folder, borrowed_imports([SHIM, FIRMWARE, LIB, self.path.parent]), contextlib.chdir(folder):
-            # the firmware collects often: without this, all of pytest would be looked through each time
-            gc.freeze()
             try:
                 getattr(importlib.import_module(self.path.stem), self.test)()
             except Exception as error:
                 if type(error).__name__ == "SkipTest":
                     pytest.skip(str(error))
                 raise
-            finally:
-                gc.unfreeze()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         excinfo.traceback = excinfo.traceback.cut(path=self.path)

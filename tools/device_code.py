@@ -1,6 +1,7 @@
 """The firmware's own modules on this machine: what a tool has to know as a board knows it is asked there and not written twice."""
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -24,9 +25,12 @@ def borrowed_imports(folders: list[Path]) -> Iterator[None]:
         del sys.modules[name]
     sys.path[:0] = map(str, folders)
     importlib.invalidate_caches()
+    # the firmware collects often: without this, all that the process has would be looked through each time
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         sys.path[:] = path_before
         sys.dont_write_bytecode = bytecode_before
         for name, module in list(sys.modules.items()):

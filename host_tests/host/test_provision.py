@@ -85,8 +85,9 @@ def test_the_password_comes_from_a_file_the_environment_or_a_prompt(
     assert run(board, *words, "--wifi-password-file", tmp_path / "password") == 0
     board.kill()
     assert json.loads(board.read_file("/settings.json"))["wifi_password"] == "from a file"
+    since = board.line_count
     board.start()
-    board.wait_for("help", since=board.line_count)
+    board.wait_for("help", since=since)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("getpass.getpass", lambda prompt: "typed in" if "'home'" in prompt else "")
     assert run(board, *words) == 0

@@ -6,11 +6,26 @@ import socket
 
 from tools.hub.broker.address import BrokerError
 
+# UDP sockets, one for each port that this process was given last: while one is open, no other process of ours is given the same
+_held: list[socket.socket] = []
+_HELD_MAX = 64
+
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listened on a moment ago."""
-    with socket.create_server((host, 0), family=_family(host)) as server:
-        return int(server.getsockname()[1])
+    """A TCP port that nothing listens on, and that no other process of ours was given lately."""
+    while True:
+        with socket.create_server((host, 0), family=_family(host)) as server:
+            port = int(server.getsockname()[1])
+        holder = socket.socket(_family(host), socket.SOCK_DGRAM)
+        try:
+            holder.bind((host, port))
+        except OSError:
+            holder.close()
+            continue
+        _held.append(holder)
+        if len(_held) > _HELD_MAX:
+            _held.pop(0).close()
+        return port
 
 
 def is_free(host: str, port: int) -> bool:
