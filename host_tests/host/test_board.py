@@ -1,6 +1,7 @@
 """The virtual board: power, reset, watchdog, flash, console."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from tools.board.errors import BoardError
 from tools.board.firmware import firmware_files
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
+from tools.board.terminal import Terminal
 from tools.paths import ROOT
 
 IDLE = "import time\nprint('ready')\nwhile True:\n    time.sleep_ms(10)\n"
@@ -373,3 +375,24 @@ def test_the_command_refuses_settings_that_are_none(redpoll_board, tmp_path, set
     assert said in output and "settings.json" in output
     assert "Traceback" not in output
     assert process.returncode == 1
+
+
+def test_what_a_client_sends_while_the_board_notices_that_another_has_gone_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(tmp_path / "tty")
+    client = os.open(terminal.link, os.O_RDWR | os.O_NOCTTY)
+    try:
+        terminal.look()
+        os.write(client, b"\x03")
+        with monkeypatch.context() as gone:
+
+            def read(fd: int, size: int) -> bytes:
+                raise OSError(errno.EIO, "as for a terminal that nobody has open")
+
+            gone.setattr("tools.board.terminal.os.read", read)
+            assert terminal.read() == b""
+        assert terminal.read() == b"\x03"
+    finally:
+        os.close(client)
+        terminal.close()

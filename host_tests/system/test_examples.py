@@ -92,8 +92,9 @@ def test_the_relay_switches_by_command_by_button_and_for_a_time_only(
     known = device("relay")
     command = hub.operator.command(known, "on", {"seconds": 2})
     eventually(lambda: done(hub, known, command) == "on", what="the command")
-    eventually(lambda: readings(hub, known, "relay")[:1] == [False] and True in readings(hub, known, "relay"), what="on, and off by itself")
-    assert board.pins["22"] == 0
+    eventually(lambda: True in readings(hub, known, "relay"), what="the news that it is on")
+    eventually(lambda: board.pins["22"] == 0, what="off by itself")
+    eventually(lambda: readings(hub, known, "relay")[0] is False, what="the news that it is off")
     board.press()
     eventually(lambda: board.pins["22"] == 1, what="the button")
     eventually(lambda: readings(hub, known, "relay")[0] is True, what="the news of it")

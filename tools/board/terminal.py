@@ -101,7 +101,8 @@ class Terminal:
         self.attached = False
         self._waiting.clear()
         with contextlib.suppress(termios.error, OSError):
-            termios.tcflush(self.fd, termios.TCIOFLUSH)  # the next client does not see what was meant for this one
+            # the next client does not see what was meant for this one; what it has sent already, it has sent to the board
+            termios.tcflush(self.fd, termios.TCOFLUSH)
 
 
 class Output:
