@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +14,8 @@ from tools.hub.activity import Activity, Filter
 from tools.hub.errors import Invalid, NotFound, Refused
 from tools.hub.facets import openapi, wire
 from tools.hub.facets.astarte import api as astarte
+from tools.hub.facets.astarte import operator_api as astarte_operator
+from tools.hub.facets.astarte import shapes as astarte_shapes
 from tools.hub.facets.kapua import api as kapua
 from tools.hub.facets.kapua import shapes as kapua_shapes
 from tools.hub.facets.span import api as span
@@ -37,6 +40,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.include_router(xyte_operator.router(hub))
     app.include_router(xyte.router(hub))
     app.include_router(astarte.router(hub))
+    app.include_router(astarte_operator.router(hub))
     app.include_router(kapua.router(hub))
     app.include_router(span.router(hub))
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
@@ -116,21 +120,35 @@ def _line(item: Activity | int) -> bytes:
     return wire.encoded({"lost": item} if isinstance(item, int) else item.as_json()) + b"\n"
 
 
-# vendors whose errors have another body than ours: (status, text) -> answer
-ERROR_BODIES: dict[str, Callable[[int, str], JSONResponse]] = {
-    span.PREFIX: span_shapes.error, "/kapua": kapua_shapes.error, astarte.PREFIX: astarte.error,
-}  # fmt: skip
+@dataclass(frozen=True)
+class ErrorBodies:
+    """How a vendor writes what went wrong: what a call refuses, and (status, text) of what no call has answered."""
+
+    refusal: Callable[[Refused], Response]
+    error: Callable[[int, str], JSONResponse]
+
+
+# by the first part of the path; all else is answered in Xyte's words, which are also the hub's own
+ERROR_BODIES = {
+    "/span": ErrorBodies(lambda refused: span_shapes.error(refused.status, str(refused)), span_shapes.error),
+    "/kapua": ErrorBodies(kapua.refusal, kapua_shapes.error),
+    "/astarte": ErrorBodies(astarte_shapes.refusal, astarte_shapes.error),
+}
+
+
+def _bodies(request: Request) -> ErrorBodies | None:
+    return ERROR_BODIES.get("/" + request.url.path.split("/")[1])
 
 
 def _error(request: Request, status: int, text: str) -> JSONResponse:
-    """The answer in the words of the vendor whose prefix the path has."""
-    vendor = ERROR_BODIES.get("/" + request.url.path.split("/")[1])
-    return JSONResponse({"error": text}, status) if vendor is None else vendor(status, text)
+    bodies = _bodies(request)
+    return JSONResponse({"error": text}, status) if bodies is None else bodies.error(status, text)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return _error(request, error.status, str(error))
+    bodies = _bodies(request)
+    return JSONResponse({"error": str(error)}, error.status) if bodies is None else bodies.refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

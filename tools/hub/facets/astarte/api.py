@@ -8,30 +8,29 @@ since_after nor to. Without any sample the answer is 404, "Path not found".
 
 Credentials: `Authorization: Bearer`, with the operator key, or a token of /span/operator/tokens, one that only reads for GET.
 
-What the real service has no call for is under `/astarte/operator/devices/ID/updates`, by the hub's own ids: the updates of a device with
-their state, asking for one with a file of the hub, giving one up.
+What the real service has no call for is in operator_api.py.
 
 Left out: aliases, attributes, groups, statistics, rooms, deleting, all other interfaces; realm management, pairing and housekeeping.
 """
 
 import re
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
 from tools.hub import times
 from tools.hub.astarte_ids import device_id, hub_id
 from tools.hub.domain import devices, updates
-from tools.hub.domain.model import Device, find_device, get_device, push
-from tools.hub.domain.updates import Event, Update
-from tools.hub.errors import Invalid, NotAllowed, NotAuthorized, NotFound, Refused
+from tools.hub.domain.model import Device, find_device, push
+from tools.hub.domain.updates import Event
+from tools.hub.errors import Invalid, NotAllowed, NotAuthorized, NotFound
 from tools.hub.facets import wire
+from tools.hub.facets.astarte import shapes
 from tools.hub.facets.astarte.interfaces import INTERFACES, OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.astarte.shapes import Detailed, WrongFields
 from tools.hub.hub import Hub
 from tools.hub.store.unit import Unit
 
@@ -42,54 +41,10 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _FORMATS = ("structured", "table", "disjoint_tables")
 
 
-class _Detailed(Refused):
-    """A refusal with the real service's status and text."""
-
-    def __init__(self, status: int, detail: str, **more: Any) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.body = {"errors": {"detail": detail, **more}}
-
-
-class _Fields(Refused):
-    """Parameters that are not what they must be: name -> what is wrong."""
-
-    def __init__(self, errors: dict[str, list[str]]) -> None:
-        super().__init__(", ".join(errors))
-        self.body = {"errors": errors}
-
-
-class _Route(APIRoute):
-    """Answers refusals in Astarte's words."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def answered(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotAuthorized:
-                return JSONResponse({"errors": {"detail": "Unauthorized"}}, 401)
-            except _Detailed as refused:
-                return JSONResponse(refused.body, refused.status)
-            except _Fields as refused:
-                return JSONResponse(refused.body, 422)
-            except Refused as refused:
-                return JSONResponse({"errors": {"detail": str(refused)}}, refused.status)
-
-        return answered
-
-
-def error(status: int, text: str) -> JSONResponse:
-    """An error that no route of the facet has answered."""
-    words = {404: "Not found", 500: "Internal server error"}
-    return JSONResponse({"errors": {"detail": words.get(status, text)}}, status)
-
-
 def router(hub: Hub) -> APIRouter:
     """The routes of the facet."""
     facet = AstarteFacet(hub)
-    api = APIRouter(prefix=PREFIX, route_class=_Route)
+    api = APIRouter(prefix=PREFIX, tags=["astarte"])
     base = "/appengine/v1/{realm}/devices"
     values = f"{base}/{{device}}/interfaces/{{interface}}"
     for method, path, endpoint in (
@@ -101,20 +56,7 @@ def router(hub: Hub) -> APIRouter:
         ("POST", f"{values}/{{path:path}}", facet.send),
         ("PUT", f"{values}/{{path:path}}", facet.send),
     ):
-        api.add_api_route(path, endpoint, methods=[method], tags=["astarte"])
-
-    async def operator_only(request: Request) -> None:
-        hub.check_operator(wire.authorization(request))
-
-    own = "/operator/devices/{device_id}/updates"
-    routes: list[tuple[str, str, Callable[..., Coroutine[Any, Any, JSONResponse]]]] = [
-        ("GET", own, facet.list_updates),
-        ("POST", own, facet.ask),
-        ("GET", f"{own}/{{uuid}}", facet.get_update),
-        ("DELETE", f"{own}/{{uuid}}", facet.cancel),
-    ]
-    for method, path, operator_endpoint in routes:
-        api.add_api_route(path, operator_endpoint, methods=[method], tags=["astarte: operator"], dependencies=[Depends(operator_only)])
+        api.add_api_route(path, endpoint, methods=[method])
     return api
 
 
@@ -132,7 +74,7 @@ class _Options:
 
     @classmethod
     def read(cls, request: Request) -> "_Options":
-        """Raises _Fields."""
+        """Raises WrongFields."""
         query, errors = request.query_params, dict[str, list[str]]()
 
         def instant(name: str) -> float | None:
@@ -172,7 +114,7 @@ class _Options:
         if shown not in _FORMATS:
             errors["format"] = ["is invalid"]
         if errors:
-            raise _Fields(errors)
+            raise WrongFields(errors)
         return cls(since if since is not None else since_after, since is None, to, limit, downsample_to, milliseconds, shown)
 
 
@@ -188,12 +130,12 @@ class AstarteFacet:
         query = request.query_params
         limit, token = query.get("limit", str(DEVICES_MAX)), query.get("from_token", "0")
         if not _WHOLE.fullmatch(limit) or int(limit) < 0 or not _WHOLE.fullmatch(token) or int(token) < 0:
-            raise _Fields({"limit": ["is invalid"]})
+            raise WrongFields({"limit": ["is invalid"]})
         size, begin = min(int(limit) or DEVICES_MAX, DEVICES_MAX), int(token)
         found = await self._hub.store.read(lambda db: devices.list_devices(db, size + 1, begin))
         shown: list[Any] = [device_id(item.id) for item in found[:size]]
         if query.get("details") == "true":
-            shown = [_status(item) for item in found[:size]]
+            shown = [shapes.device(item) for item in found[:size]]
         links = {"self": f"/v1/{realm}/devices"}
         if len(found) > size:
             links["next"] = f"/v1/{realm}/devices?limit={size}&from_token={begin + size}"
@@ -202,7 +144,7 @@ class AstarteFacet:
     async def get_device(self, realm: str, device: str, request: Request) -> JSONResponse:
         """One device: whether it is connected, and its introspection."""
         self._enter(realm, request)
-        return JSONResponse({"data": _status(await self._hub.store.read(lambda db: _find(db, device)))})
+        return JSONResponse({"data": shapes.device(await self._hub.store.read(lambda db: _find(db, device)))})
 
     async def list_interfaces(self, realm: str, device: str, request: Request) -> JSONResponse:
         """The names of the device's interfaces."""
@@ -217,12 +159,12 @@ class AstarteFacet:
         def work(db: Connection) -> list[Event]:
             found = _find(db, device)
             if interface not in _introspection(db, found):
-                raise _Detailed(404, "Interface not found in device introspection")
+                raise Detailed(404, "Interface not found in device introspection")
             known = INTERFACES.get(interface)
             if known is None:
-                raise _Detailed(404, "Interface not found")
+                raise Detailed(404, "Interface not found")
             if path and f"/{path}" != known.path:
-                raise _Detailed(404, "Endpoint not found")
+                raise Detailed(404, "Endpoint not found")
             if known is not OTA_EVENT:
                 return []
             last = options.limit is not None and options.since is None and options.to is None
@@ -232,7 +174,7 @@ class AstarteFacet:
 
         events = _thinned(await self._hub.store.read(work), options.downsample_to)
         if not events and path:
-            raise _Detailed(404, "Path not found")
+            raise Detailed(404, "Path not found")
         shown = _shown(events, options)
         if not path:
             shown = {"data": {OTA_EVENT.path[1:]: shown["data"]} if events else {}}
@@ -246,70 +188,36 @@ class AstarteFacet:
         def work(unit: Unit) -> dict[str, Any]:
             found = _find(unit.db, device)
             if interface not in _introspection(unit.db, found):
-                raise _Detailed(404, "Interface not found in device introspection")
+                raise Detailed(404, "Interface not found in device introspection")
             if interface != OTA_REQUEST.name:
-                raise _Detailed(405, "Cannot write to device owned resource")
+                raise Detailed(405, "Cannot write to device owned resource")
             if f"/{path}" != OTA_REQUEST.path:
-                raise _Detailed(400, "Endpoint not found")
+                raise Detailed(400, "Endpoint not found")
             values = body.get("data")
             unexpected = sorted(set(values) - set(OTA_REQUEST.keys)) if isinstance(values, dict) else []
             if unexpected:
-                raise _Detailed(400, "Unexpected object key", unexpected_keys=unexpected[:16])
+                raise Detailed(400, "Unexpected object key", unexpected_keys=unexpected[:16])
             return _ask(unit, found, OTA_REQUEST.check(values, whole=False))
 
         return JSONResponse({"data": await self._hub.do(work)})
 
-    # ---- the operator's own
-
-    async def list_updates(self, device_id: str, request: Request) -> JSONResponse:
-        """The device's updates with their state, newest first; `limit` and `offset`."""
-        limit, offset = (request.query_params.get(name, default) for name, default in (("limit", "100"), ("offset", "0")))
-        if not all(_WHOLE.fullmatch(text) and int(text) >= 0 for text in (limit, offset)):
-            raise Invalid("limit and offset must be whole numbers from 0")
-
-        def work(db: Connection) -> list[dict[str, Any]]:
-            get_device(db, device_id)
-            return [_for_operator(item) for item in updates.list_updates(db, device_id, min(int(limit), 1000), int(offset))]
-
-        return JSONResponse({"items": await self._hub.store.read(work)})
-
-    async def ask(self, device_id: str, request: Request) -> JSONResponse:
-        """Send the device an OTARequest: `file_id` of a file of the hub, or `url`."""
-        body = await wire.read_object(request)
-        made = await self._hub.do(lambda unit: updates.request(unit, get_device(unit.db, device_id), body))
-        return JSONResponse(_for_operator(made), 201)
-
-    async def get_update(self, device_id: str, uuid: str) -> JSONResponse:
-        """One update with its events, oldest first."""
-
-        def work(db: Connection) -> dict[str, Any]:
-            found = updates.get(db, get_device(db, device_id).id, uuid)
-            events = updates.list_events(db, device_id, uuid=uuid, limit=RESULTS_MAX)
-            return {**_for_operator(found), "events": [_sample(item, times.iso(item.sent_at)) for item in events]}
-
-        return JSONResponse(await self._hub.store.read(work))
-
-    async def cancel(self, device_id: str, uuid: str) -> JSONResponse:
-        """Send the device a Cancel of this update; it answers with an event."""
-        return JSONResponse(_for_operator(await self._hub.do(lambda unit: updates.cancel(unit, get_device(unit.db, device_id), uuid))))
-
     def _enter(self, realm: str, request: Request, *, write: bool = False) -> None:
-        """Raises NotAuthorized and _Detailed."""
+        """Raises NotAuthorized and Detailed."""
         token = wire.authorization(request).removeprefix("Bearer ")
         access = self._hub.tokens.access_of(token) or self._hub.tokens.access_of_jwt(token, self._hub.now())
         if access is None or realm != self._hub.settings.astarte_realm:
             raise NotAuthorized()
         if write and access != "write":
-            raise _Detailed(403, "Forbidden")
+            raise Detailed(403, "Forbidden")
 
 
 def _find(db: Connection, device: str) -> Device:
     known = hub_id(device)
     if known is None:
-        raise _Detailed(400, "Bad request")
+        raise Detailed(400, "Bad request")
     found = find_device(db, known)
     if found is None:
-        raise _Detailed(404, "Device not found")
+        raise Detailed(404, "Device not found")
     return found
 
 
@@ -334,21 +242,6 @@ def _ask(unit: Unit, device: Device, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _status(device: Device) -> dict[str, Any]:
-    declared = device.introspection or {}
-    return {
-        "id": device_id(device.id),
-        "aliases": {"name": device.name},
-        "attributes": {},
-        "connected": device.online,
-        "credentials_inhibited": False,
-        "first_registration": times.iso(device.created_at),
-        "groups": [],
-        "introspection": {name: {"major": major, "minor": minor} for name, (major, minor) in declared.items()},
-        "last_connection": None if device.seen_at is None else times.iso(device.seen_at),
-    }
-
-
 def _thinned(events: list[Event], size: int | None) -> list[Event]:
     """At most about so many events, spread evenly, the first and the last among them."""
     if size is None or len(events) <= size:
@@ -356,19 +249,8 @@ def _thinned(events: list[Event], size: int | None) -> list[Event]:
     return [events[round(number * (len(events) - 1) / (size - 1))] for number in range(size)]
 
 
-def _sample(event: Event, timestamp: str | int) -> dict[str, Any]:
-    return {
-        "requestUUID": event.uuid,
-        "status": event.status,
-        "statusProgress": event.progress,
-        "statusCode": event.code,
-        "message": event.message,
-        "timestamp": timestamp,
-    }
-
-
 def _shown(events: list[Event], options: _Options) -> dict[str, Any]:
-    samples = [_sample(event, round(event.sent_at * 1000) if options.milliseconds else times.iso(event.sent_at)) for event in events]
+    samples = [shapes.sample(event, round(event.sent_at * 1000) if options.milliseconds else times.iso(event.sent_at)) for event in events]
     if options.format == "structured":
         return {"data": samples}
     if options.format == "disjoint_tables":
@@ -376,20 +258,3 @@ def _shown(events: list[Event], options: _Options) -> dict[str, Any]:
     header = ["timestamp", *OTA_EVENT.keys]
     metadata = {"columns": {name: number for number, name in enumerate(header)}, "table_header": header}
     return {"metadata": metadata, "data": [[sample[key] for key in header] for sample in samples]}
-
-
-def _for_operator(item: Update) -> dict[str, Any]:
-    return {
-        "uuid": item.uuid,
-        "device_id": item.device_id,
-        "file_id": item.file_id,
-        "url": item.url,
-        "requested": item.requested,
-        "cancelled": item.cancelled,
-        "status": item.status,
-        "progress": item.progress,
-        "code": item.code,
-        "message": item.message,
-        "created_at": times.iso(item.created_at),
-        "updated_at": times.iso(item.updated_at),
-    }

@@ -17,14 +17,13 @@ Left out: XML, /authentication/{jwt,info,mfa}, lockout after failed logins, `opt
 """
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from hmac import compare_digest, digest
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
 from tools.hub.domain import access, devices, operations
@@ -81,29 +80,19 @@ class Unauthorized(Refused):
         self.body = shapes.subject_unauthorized(permission)
 
 
-class _Route(APIRoute):
-    """Answers refusals in Kapua's words."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def answered(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotAuthorized:
-                return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})  # without a body, as in the reference
-            except (EntityNotFound, IllegalArgument, Unauthorized) as refused:
-                return JSONResponse(refused.body, refused.body["httpErrorCode"])
-            except Refused as refused:
-                return JSONResponse(shapes.illegal_argument("body", None, str(refused)), 400)
-
-        return answered
+def refusal(refused: Refused) -> Response:
+    """What is refused, in Kapua's words."""
+    if isinstance(refused, NotAuthorized):
+        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})  # without a body, as in the reference
+    if isinstance(refused, EntityNotFound | IllegalArgument | Unauthorized):
+        return JSONResponse(refused.body, refused.body["httpErrorCode"])
+    return JSONResponse(shapes.illegal_argument("body", None, str(refused)), 400)
 
 
 def router(hub: Hub) -> APIRouter:
     """The routes of the facet."""
     facet = KapuaFacet(hub)
-    api = APIRouter(prefix=PREFIX, tags=["kapua"], route_class=_Route)
+    api = APIRouter(prefix=PREFIX, tags=["kapua"])
     for method, path, endpoint in (
         ("POST", "/authentication/user", facet.log_in),
         ("POST", "/authentication/apikey", facet.log_in_with_key),

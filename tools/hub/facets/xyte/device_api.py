@@ -3,8 +3,8 @@
 Decisions where the reference leaves room: any `hardware_key` is known until the operator says otherwise; a telemetry message over
 128 KB, and any body over the limit, is 422; GET /license has the oldest licence that the device has not answered, GET /licenses all of
 those; GET /space of an unclaimed device is 404; a repeated report of the same final status of a command or licence is taken again, another
-one is 403; device info and the answers to Update Config,
-Update Command and Update Device are the thing as it is then; what came of a closed incident is `{"success": true}`.
+one is 403; device info and the answers to Update Config, Update Command and Update Device are the thing as it is then; what came of a
+closed incident is `{"success": true}`.
 
 Files and dumps are in files_api.py, children in children_api.py, what all calls have in common in calls.py.
 

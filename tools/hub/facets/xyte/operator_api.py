@@ -212,8 +212,8 @@ class OperatorFacet:
         """Upload a file: its bytes are the body, what it is stands in the query.
 
         name; file_type (default firmware; a bundle must be a sound one), version (SemVer, which firmware must have and a bundle
-        brings), hardware_key (the model that it is for, default
-        every one), desc, public_notes, checksum (default: its SHA-256), signature.
+        brings), hardware_key (the model that it is for, default every one), desc, public_notes, checksum (default: its SHA-256),
+        signature.
         """
         data = self._hub.settings.data
         said = files.announced(str(uuid.uuid4()), _once(request))
@@ -232,7 +232,6 @@ class OperatorFacet:
 
     async def get_content(self, file_id: str) -> Response:
         """The bytes of a file, or a range of them."""
-
         file = await self._hub.store.read(lambda db: files.get(db, file_id))
         path = files.path_of(self._hub.settings.data, file.id)
         return files_api.answer(path, files_api.stat(path), file.name, file.sha256)
