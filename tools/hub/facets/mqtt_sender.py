@@ -8,11 +8,12 @@ without the properties; wrong ones are refused all the same.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.hub.domain import devices, presence, problems
-from tools.hub.domain.model import Device, find_device, tell
+from tools.hub.domain import devices, presence
+from tools.hub.domain.model import Device, find_device
 from tools.hub.errors import NotAuthorized, Refused
+from tools.hub.facets.upstream import Upstream
 from tools.hub.hub import Hub
-from tools.hub.store.unit import Happening, Unit
+from tools.hub.store.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Incoming:
 
 def take(hub: Hub, unit: Unit, incoming: Incoming, kind: str, handle: Callable[[Device], None]) -> None:
     """Hand the message on in the name of its sender: an upstreamMessage of this kind, taken or, where `handle` raises, refused."""
-    size = str(len(incoming.payload))
+    message = Upstream(incoming.device_id, "mqtt", kind, len(incoming.payload))
     device = None
     try:
         device = _who(unit, incoming, hub.settings.lenient)
@@ -39,17 +40,9 @@ def take(hub: Hub, unit: Unit, incoming: Incoming, kind: str, handle: Callable[[
         device = presence.seen(unit, device, "mqtt", alive=not hub.has_just_gone(device.id), proof=proof)
         handle(device)
     except Refused as refused:
-        known = find_device(unit.db, incoming.device_id)
-        data = {"bytes": size, "transport": "mqtt", "kind": kind, "refused": str(refused)}
-        if known is None:
-            unit.activities.append(Happening("upstreamMessage", None, hub.home, data))
-        else:
-            tell(unit, "upstreamMessage", known, **data)
-        if device is not None:
-            problems.note(unit, device, problems.refused(kind), str(refused))
+        message.refused(hub, unit, device, refused)
     else:
-        problems.clear(unit, device, problems.refused(kind))
-        tell(unit, "upstreamMessage", device, bytes=size, transport="mqtt", kind=kind, **unit.marks)
+        message.taken(unit, device)
 
 
 def tell_undecodable(hub: Hub, size: int) -> None:

@@ -9,12 +9,13 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from tools.hub.domain import commands, devices, presence, problems
-from tools.hub.domain.model import Device, find_device, tell
+from tools.hub.domain.model import Device, tell
 from tools.hub.errors import Malformed, NotAuthorized, Refused
 from tools.hub.facets import wire
+from tools.hub.facets.upstream import Upstream
 from tools.hub.facets.xyte import shapes
 from tools.hub.hub import Hub
-from tools.hub.store.unit import Happening, Unit
+from tools.hub.store.unit import Unit
 
 
 class Calls:
@@ -36,6 +37,7 @@ class Calls:
     ) -> JSONResponse:
         """A message from the device: an upstreamMessage, taken or refused. With `empty` its body may be, and is then an empty object."""
         raw, too_much = await self._body(request, limit)
+        message = Upstream(device_id, "http", kind, len(raw))
 
         def work(unit: Unit) -> Any:
             device = None
@@ -45,12 +47,9 @@ class Calls:
                     raise too_much
                 answer = handle(unit, device, {} if empty and not raw else wire.decode_object(raw))
             except Refused as refused:
-                self._tell_refused(unit, device_id, kind, len(raw), refused)
-                if device is not None:
-                    problems.note(unit, device, problems.refused(kind), str(refused))
+                message.refused(self._hub, unit, device, refused)
                 raise
-            problems.clear(unit, device, problems.refused(kind))
-            tell(unit, "upstreamMessage", device, bytes=str(len(raw)), transport="http", kind=kind, **unit.marks)
+            message.taken(unit, device)
             return answer
 
         return JSONResponse(await self._hub.do(work), status)
@@ -64,7 +63,7 @@ class Calls:
             try:
                 device = self._enter(unit, device_id, request, speaks=speaks)
             except Refused as refused:
-                self._tell_refused(unit, device_id, kind or "query", 0, refused)
+                Upstream(device_id, "http", kind or "query", 0).refused(self._hub, unit, None, refused)
                 raise
             answer = handle(unit, device)
             if kind and answer:
@@ -101,8 +100,7 @@ class Calls:
                     raise refused
                 made = handle(unit, device, body)
             except Refused as error:
-                self._tell_refused(unit, device_id, kind, len(body), error)
-                problems.note(unit, device, problems.refused(kind), str(error))
+                Upstream(device_id, "http", kind, len(body)).refused(self._hub, unit, device, error)
                 raise
             problems.clear(unit, device, problems.refused(kind))
             return made
@@ -130,14 +128,6 @@ class Calls:
     def _count(self, unit: Unit, request: Request) -> None:
         """A request of nobody that is known. Raises TooMany."""
         self._hub.rates.count(request.client.host if request.client else "", unit.now)
-
-    def _tell_refused(self, unit: Unit, device_id: str, kind: str, size: int, refused: Refused) -> None:
-        known = find_device(unit.db, device_id)
-        data = {"bytes": str(size), "transport": "http", "kind": kind, "refused": str(refused)}
-        if known is None:
-            unit.activities.append(Happening("upstreamMessage", None, self._hub.home, data))
-        else:
-            tell(unit, "upstreamMessage", known, **data)
 
     @staticmethod
     async def _body(request: Request, limit: int) -> tuple[bytes, Refused | None]:

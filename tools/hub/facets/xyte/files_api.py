@@ -24,6 +24,7 @@ from tools.hub.domain import dumps, files, firmware, presence
 from tools.hub.domain.model import Device, find_device
 from tools.hub.errors import Invalid, NotFound, Refused
 from tools.hub.facets import wire
+from tools.hub.facets.upstream import Upstream
 from tools.hub.facets.xyte import shapes
 from tools.hub.facets.xyte.calls import Calls
 from tools.hub.hub import Hub
@@ -67,7 +68,7 @@ class FilesFacet(Calls):
             try:
                 device = self._enter_by_link(unit, device_id, file_id, request)
             except Refused as refused:
-                self._tell_refused(unit, device_id, "query", 0, refused)
+                Upstream(device_id, "http", "query", 0).refused(self._hub, unit, None, refused)
                 raise
             file = _held(unit, device, file_id)
             try:
