@@ -34,8 +34,8 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 from tools.bench.brokers import broker
 from tools.bench.processes import cpu_of, known, memory_of
 from tools.bench.results import Results
+from tools.hub.domain import spaces
 from tools.hub.domain.devices import hash_key
-from tools.hub.domain.model import home_collection
 from tools.hub.process import HubProcess
 from tools.hub.store import migrations, tables
 from tools.hub.store.database import make_engine
@@ -208,7 +208,7 @@ def register(url: str, devices: int) -> list[tuple[str, str]]:
     engine = make_engine(url)
     with engine.begin() as db:
         same = {
-            "hardware_key": "bench", "firmware_version": "1.0.0", "details": {}, "collection_id": home_collection(db), "space_version": 0,
+            "hardware_key": "bench", "firmware_version": "1.0.0", "details": {}, "collection_id": spaces.home(db), "space_version": 0,
             "info_version": 0, "config": {}, "config_version": 0, "config_updated": time.time(), "state": {}, "cloud_settings": {},
             "update_times": [], "online": False, "created_at": time.time(), "kept_messages": 0,
         }  # fmt: skip

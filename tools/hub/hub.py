@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from tools.hub.activity import ActivityFeed
 from tools.hub.broker.logins import LoginKeeper
-from tools.hub.domain import presence, retention
+from tools.hub.domain import presence, retention, spaces
 from tools.hub.domain.devices import is_device_id
-from tools.hub.domain.model import home_collection, prepare_devices
+from tools.hub.domain.model import prepare_devices
 from tools.hub.domain.retention import Keep
 from tools.hub.errors import NotAuthorized
 from tools.hub.security.links import Links
@@ -76,7 +76,7 @@ class Hub:
 
     async def open(self) -> None:
         self.store.open()
-        self.home = await self.store.write(lambda unit: home_collection(unit.db))
+        self.home = await self.store.write(lambda unit: spaces.home(unit.db))
 
     async def close(self) -> None:
         self.activities.close()

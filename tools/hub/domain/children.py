@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tools.hub.domain import commands, gateways, presence, problems, telemetry
-from tools.hub.domain.model import Device, find_device, mapping, tell, to_device
+from tools.hub.domain.model import Device, find_device, tell, to_device
+from tools.hub.domain.validation import mapping
 from tools.hub.errors import Invalid, NotFound, Refused
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

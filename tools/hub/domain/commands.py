@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from tools.hub.domain import files, operations, problems, updates
-from tools.hub.domain.model import Device, is_uuid, mapping, push, text
+from tools.hub.domain.model import Device, push
+from tools.hub.domain.validation import is_uuid, mapping, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

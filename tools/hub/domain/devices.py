@@ -12,24 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from tools.hub.broker import dynsec
-from tools.hub.domain import cellular, dumps, firmware, gateways, operations, updates
-from tools.hub.domain.model import (
-    Device,
-    Space,
-    change_device,
-    find_device,
-    find_space,
-    get_device,
-    home_collection,
-    is_uuid,
-    mapping,
-    new_collection_id,
-    push,
-    tell,
-    text,
-    to_device,
-    whole,
-)
+from tools.hub.domain import cellular, dumps, firmware, gateways, operations, spaces, updates
+from tools.hub.domain.model import Device, change_device, find_device, get_device, push, tell, to_device
+from tools.hub.domain.spaces import Space
+from tools.hub.domain.validation import is_uuid, mapping, text, whole
 from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refused, TooMany
 from tools.hub.store import tables
 from tools.hub.store.unit import Login, Unit
@@ -151,7 +137,7 @@ def _add(unit: Unit, parent: Device | None, sim: dict[str, str | None], **values
     values["mac"] = values["mac"] and values["mac"].lower()
     unit.db.execute(
         insert(tables.devices).values(
-            id=made.id, key_hash=hash_key(made.access_key), collection_id=home_collection(unit.db), space_version=0, info_version=0,
+            id=made.id, key_hash=hash_key(made.access_key), collection_id=spaces.home(unit.db), space_version=0, info_version=0,
             config={}, config_version=0, config_updated=unit.now, state={}, cloud_settings={}, update_times=[], online=False,
             created_at=unit.now, broker_login=dynsec.verifier(made.access_key), **values, **sim,
         )
@@ -162,7 +148,7 @@ def _add(unit: Unit, parent: Device | None, sim: dict[str, str | None], **values
     cellular.registered(unit, device)
     firmware.check(unit, device, device.firmware_version)
     if parent is not None and parent.space_version > 0:
-        _move_alone(unit, device, find_space(unit.db, parent.collection_id))
+        _move_alone(unit, device, spaces.of_collection(unit.db, parent.collection_id))
     return made
 
 
@@ -224,13 +210,13 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
     mac = text(body.get("mac"), "mac", limit=64)
     sn = text(body.get("sn"), "sn")
     name = text(body.get("name"), "name")
-    space_id = read_space_id(body.get("space_id", "default"))
+    space_id = spaces.read_id(body.get("space_id", "default"))
     if cloud_id is None and sn is None:
         raise Invalid("Name the device by its cloud_id, or by its sn, where another has the same sn also by its mac")
     device = _find_alone(unit.db, sn) if cloud_id is None and mac is None else _find_registered(unit.db, cloud_id, mac, sn)
     if device is None:
         raise NotFound("Device not found: it has not registered, or not with this cloud_id, mac and sn")
-    space = ensure_space(unit.db, space_id)
+    space = spaces.ensure(unit.db, space_id)
     moved = space.id != device.collection_id
     changes: dict[str, Any] = {}
     if name is not None and name != device.name:
@@ -262,21 +248,15 @@ def move(unit: Unit, device: Device, space: Space) -> Device:
 
 def put(unit: Unit, device: Device, space_id: str) -> Device:
     """Put the device into the space that the operator calls so (made when it is new), if it is not there."""
-    space = ensure_space(unit.db, space_id)
+    space = spaces.ensure(unit.db, space_id)
     return device if space.id == device.collection_id else move(unit, device, space)
-
-
-def read_space_id(value: object) -> str:
-    """What the operator calls a space: a text, or a number as the vendor has it. Raises Invalid."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return text(str(value) if is_number else value, "space_id", required=True) or ""
 
 
 def _move_alone(unit: Unit, device: Device, space: Space) -> Device:
     change_device(unit.db, device.id, {"collection_id": space.id, "space_version": device.space_version + 1})
     moved = get_device(unit.db, device.id)
     tell(unit, "deviceMoved", moved, fromCollectionId=device.collection_id, space=space.name)
-    push(unit, moved, "space_info", space_info(moved, space))
+    push(unit, moved, "space_info", spaces.info_for(moved, space))
     return moved
 
 
@@ -331,67 +311,6 @@ def devices_in(db: Connection, collection_id: str) -> list[Device]:
     """The devices of one space, in the order of their registration."""
     query = select(tables.devices).where(tables.devices.c.collection_id == collection_id)
     return [to_device(row) for row in db.execute(query.order_by(tables.devices.c.created_at, tables.devices.c.id))]
-
-
-def list_spaces(db: Connection) -> list[Space]:
-    """All spaces, the home of the unclaimed among them."""
-    return [Space(row.id, row.space_id, row.name, row.info) for row in db.execute(select(tables.spaces).order_by(tables.spaces.c.id))]
-
-
-def add_space(unit: Unit, name: object) -> Space:
-    """A new space; the operator calls it by its collection id. Raises Invalid."""
-    made = new_collection_id()
-    space = Space(made, made, text(name, "name") or f"Collection {made}", {})
-    unit.db.execute(insert(tables.spaces).values(id=space.id, space_id=space.space_id, name=space.name, info=space.info))
-    return space
-
-
-def ensure_space(db: Connection, space_id: str) -> Space:
-    """The space that the operator calls so; a new one when there is none."""
-    row = db.execute(select(tables.spaces).where(tables.spaces.c.space_id == space_id)).one_or_none()
-    if row is not None:
-        return Space(row.id, row.space_id, row.name, row.info)
-    made = Space(new_collection_id(), space_id, f"Space {space_id}"[:255], {})
-    db.execute(insert(tables.spaces).values(id=made.id, space_id=made.space_id, name=made.name, info=made.info))
-    return made
-
-
-def get_space(db: Connection, space_id: str) -> Space:
-    """The space that the operator calls so. Raises NotFound."""
-    query = select(tables.spaces).where(tables.spaces.c.space_id == space_id)
-    row = None if "\0" in space_id else db.execute(query).one_or_none()
-    if row is None:
-        raise NotFound("Space not found")
-    return Space(row.id, row.space_id, row.name, row.info)
-
-
-def remove_space(unit: Unit, space_id: str) -> None:
-    """Forget a space in which no device is. Raises NotFound and Invalid."""
-    space = get_space(unit.db, space_id)
-    count = unit.db.execute(select(func.count()).where(tables.devices.c.collection_id == space.id)).scalar_one()
-    if count:
-        raise Invalid(f"The space has {count} devices: move or delete them first")
-    unit.db.execute(delete(tables.spaces).where(tables.spaces.c.id == space.id))
-
-
-def set_space(unit: Unit, space_id: str, name: object, info: object) -> Space:
-    """Name a space and say where it is; every device in it is told."""
-    text(space_id, "space_id", required=True)
-    space = ensure_space(unit.db, space_id)
-    values = {"name": text(name, "name") or space.name, "info": {**space.info, **mapping(info, "info")}}
-    unit.db.execute(update(tables.spaces).where(tables.spaces.c.id == space.id).values(values))
-    changed = find_space(unit.db, space.id)
-    rows = unit.db.execute(select(tables.devices).where(tables.devices.c.collection_id == space.id)).all()
-    for device in map(to_device, rows):
-        change_device(unit.db, device.id, {"space_version": device.space_version + 1})
-        tell(unit, "deviceUpdated", device, by="operator", changed="space")
-        push(unit, device, "space_info", space_info(device, changed))
-    return changed
-
-
-def space_info(device: Device, space: Space) -> dict[str, Any]:
-    """What a claimed device may know about its space; empty while it is unclaimed."""
-    return {} if device.space_version == 0 else {"name": space.name, **space.info}
 
 
 def _find_alone(db: Connection, sn: str | None) -> Device | None:

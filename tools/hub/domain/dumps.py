@@ -7,7 +7,8 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tools.hub import times
-from tools.hub.domain.model import Device, is_uuid, tell
+from tools.hub.domain.model import Device, tell
+from tools.hub.domain.validation import is_uuid
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

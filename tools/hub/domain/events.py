@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from tools.hub import times
-from tools.hub.domain.model import Device, instant, text
+from tools.hub.domain.model import Device
+from tools.hub.domain.validation import instant, text
 from tools.hub.errors import Invalid
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from tools.bundle import archive
-from tools.hub.domain.model import Device, is_uuid, text
+from tools.hub.domain.model import Device
+from tools.hub.domain.validation import is_uuid, text
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from tools.hub.domain import files
-from tools.hub.domain.model import Device, get_device, push, tell, text, to_device
+from tools.hub.domain.model import Device, get_device, push, tell, to_device
+from tools.hub.domain.validation import text
 from tools.hub.errors import Invalid, Refused
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

@@ -28,7 +28,8 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from tools.hub import times
 from tools.hub.domain import problems
-from tools.hub.domain.model import Device, instant, is_pushed_to, is_uuid, mapping, push, tell, text
+from tools.hub.domain.model import Device, is_pushed_to, push, tell
+from tools.hub.domain.validation import instant, is_uuid, mapping, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

@@ -1,22 +1,16 @@
-"""The records that the domain hands out, and the bounds of what it takes in."""
+"""The device as a record: found, changed, and what becomes of it told and sent."""
 
-import re
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
-from tools.hub import times
 from tools.hub.domain import gateways
-from tools.hub.errors import Invalid, NotFound
+from tools.hub.domain.validation import is_uuid
+from tools.hub.errors import NotFound
 from tools.hub.store import tables
 from tools.hub.store.gathered import gathered_of
 from tools.hub.store.unit import Happening, Push, Unit
-
-NAME_MAX = 255  # characters in a name, a serial number, a version
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_BASE32 = "0123456789abcdefghijklmnopqrstuv"
 
 
 @dataclass(frozen=True)
@@ -66,16 +60,6 @@ class Device:
         made = object.__new__(Device)
         made.__dict__.update(self.__dict__, **changes)
         return made
-
-
-@dataclass(frozen=True)
-class Space:
-    """A row of `spaces`."""
-
-    id: str
-    space_id: str | None
-    name: str
-    info: dict[str, Any]
 
 
 def to_device(row: Row[Any]) -> Device:
@@ -140,35 +124,6 @@ def get_device(db: Connection, device_id: str) -> Device:
     return device
 
 
-def find_space(db: Connection, collection_id: str) -> Space:
-    """The space with this collection id. Raises NotFound."""
-    row = db.execute(select(tables.spaces).where(tables.spaces.c.id == collection_id)).one_or_none()
-    if row is None:
-        raise NotFound("Collection not found")
-    return Space(row.id, row.space_id, row.name, row.info)
-
-
-def new_collection_id() -> str:
-    """14 lower-case letters and digits, the first not a zero, as Span's are."""
-    return secrets.choice(_BASE32[1:]) + "".join(secrets.choice(_BASE32) for _ in range(13))
-
-
-def is_uuid(*values: str) -> bool:
-    """Whether each could be an id that the hub has given to something; what could not is nothing that every database takes."""
-    return all(_UUID.fullmatch(value) for value in values)
-
-
-def home_collection(db: Connection) -> str:
-    """The collection of the devices that nobody has claimed; made when it is first needed."""
-    found = db.execute(select(tables.meta.c.value).where(tables.meta.c.key == "home")).scalar_one_or_none()
-    if found is not None:
-        return str(found)
-    made = new_collection_id()
-    db.execute(insert(tables.spaces).values(id=made, space_id=None, name="Unclaimed", info={}))
-    db.execute(insert(tables.meta).values(key="home", value=made))
-    return made
-
-
 def tell(unit: Unit, event: str, device: Device, **data: str) -> None:
     """Note one activity about the device, and what it is for gateways."""
     happening = Happening(event, device.id, device.collection_id, data)
@@ -186,56 +141,3 @@ def push(unit: Unit, device: Device, kind: str, body: dict[str, Any]) -> None:
         data = {"kind": "command" if kind == "commands" else kind}
         sending = Happening("downstreamMessage", device.id, device.collection_id, data)
         unit.pushes.append(Push(device.id, device.collection_id, kind, body, gateways.mirrored(unit.db, sending, device)))
-
-
-def text(value: object, name: str, *, required: bool = False, limit: int = NAME_MAX) -> str | None:
-    """The value as a bounded text that every database takes; None when it is absent and need not be there.
-
-    Raises Invalid.
-    """
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or not value.strip() or len(value) > limit or "\0" in value:
-        raise Invalid(f"Invalid {name}: it must be a text of 1 to {limit} characters, none of them NUL")
-    return value
-
-
-def mapping(value: object, name: str) -> dict[str, Any]:
-    """The value as an object; empty when it is absent.
-
-    Raises Invalid.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Invalid(f"Invalid {name}: it must be an object")
-    return value
-
-
-def instant(value: object, name: str) -> float | None:
-    """The value, an ISO 8601 time, as Unix seconds; None when it is absent.
-
-    Raises Invalid.
-    """
-    if value is None:
-        return None
-    try:
-        if isinstance(value, str):
-            return times.parse(value)
-    except ValueError:
-        pass
-    raise Invalid(f"Invalid {name}: it must be an ISO 8601 time such as 2027-01-31T12:00:00.000Z")
-
-
-def whole(value: object, name: str) -> int | None:
-    """The value as a whole number from 0 to 2^31-1, also when it is written as a text of digits; None when it is absent.
-
-    Raises Invalid.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0x7FFFFFFF:
-        raise Invalid(f"Invalid {name}: it must be a whole number from 0 to 2147483647")
-    return value

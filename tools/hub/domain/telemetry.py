@@ -21,7 +21,8 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_
 
 from tools.hub import times
 from tools.hub.domain import commands, firmware, licenses, problems, state
-from tools.hub.domain.model import Device, change_device, instant
+from tools.hub.domain.model import Device, change_device
+from tools.hub.domain.validation import instant
 from tools.hub.errors import Invalid
 from tools.hub.store import tables
 from tools.hub.store.gathered import gathered_of

@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from tools.hub.domain import files, operations, problems
-from tools.hub.domain.model import Device, is_pushed_to, is_uuid, push, tell, text
+from tools.hub.domain.model import Device, is_pushed_to, push, tell
+from tools.hub.domain.validation import is_uuid, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit

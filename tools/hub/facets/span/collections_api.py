@@ -6,8 +6,9 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
-from tools.hub.domain import cellular, devices, firmware, telemetry
-from tools.hub.domain.model import Device, Space, get_device
+from tools.hub.domain import cellular, devices, firmware, spaces, telemetry
+from tools.hub.domain.model import Device, get_device
+from tools.hub.domain.spaces import Space
 from tools.hub.errors import Invalid
 from tools.hub.facets import wire
 from tools.hub.facets.span import shapes
@@ -24,15 +25,15 @@ class CollectionCalls:
 
     async def list_collections(self) -> JSONResponse:
         """All collections: the hub's spaces, and the home of the devices that nobody has claimed."""
-        spaces = await self._hub.store.read(devices.list_spaces)
-        return JSONResponse({"collections": [shapes.collection(space) for space in spaces]})
+        found = await self._hub.store.read(spaces.list_spaces)
+        return JSONResponse({"collections": [shapes.collection(space) for space in found]})
 
     async def create_collection(self, request: Request) -> JSONResponse:
         """Create a collection: tags {name}."""
         body = await wire.read_object(request)
         check_fields(body, ("tags",))
         name = name_of(body)
-        return JSONResponse(shapes.collection(await self._hub.do(lambda unit: devices.add_space(unit, name))))
+        return JSONResponse(shapes.collection(await self._hub.do(lambda unit: spaces.add(unit, name))))
 
     async def retrieve_collection(self, collection_id: str) -> JSONResponse:
         """One collection."""
@@ -48,7 +49,7 @@ class CollectionCalls:
             space = space_of(unit.db, collection_id)
             if space.space_id is None:
                 raise Invalid("The home of unclaimed devices keeps its name")
-            return space if name is None else devices.set_space(unit, space.space_id, name, None)
+            return space if name is None else spaces.change(unit, space.space_id, name, None)
 
         return JSONResponse(shapes.collection(await self._hub.do(work)))
 

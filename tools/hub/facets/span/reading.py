@@ -5,8 +5,10 @@ from typing import Any
 from fastapi import Request
 from sqlalchemy import Connection
 
-from tools.hub.domain import cellular, model
-from tools.hub.domain.model import Device, Space, find_device, find_space, mapping
+from tools.hub.domain import cellular, spaces, validation
+from tools.hub.domain.model import Device, find_device
+from tools.hub.domain.spaces import Space
+from tools.hub.domain.validation import mapping
 from tools.hub.errors import Invalid, NotFound
 
 PAGE = 512  # messages of a list, when no limit is given
@@ -15,7 +17,7 @@ _DAY = 86_400.0
 
 
 def space_of(db: Connection, collection_id: object) -> Space:
-    return find_space(db, collection_id if isinstance(collection_id, str) and collection_id.isalnum() else "")
+    return spaces.of_collection(db, collection_id if isinstance(collection_id, str) and collection_id.isalnum() else "")
 
 
 def device_of(db: Connection, collection_id: str, device_id: str) -> Device:
@@ -35,7 +37,7 @@ def name_of(body: dict[str, Any]) -> str | None:
     """The tag `name`; None when it is not there. Raises Invalid for any other tag."""
     tags = mapping(body.get("tags"), "tags")
     check_fields(tags, ("name",))
-    return model.text(tags.get("name"), "name")
+    return validation.text(tags.get("name"), "name")
 
 
 def sim_of(body: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 
 from tools.hub.domain.commands import Command
 from tools.hub.domain.firmware import Latest, is_older
-from tools.hub.domain.model import Device, Space
+from tools.hub.domain.model import Device
+from tools.hub.domain.spaces import Space
 from tools.hub.domain.telemetry import Received
 from tools.hub.errors import Invalid
 from tools.hub.facets import wire

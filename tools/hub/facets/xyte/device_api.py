@@ -17,8 +17,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from tools.hub.domain import children, commands, configuration, devices, events, incidents, licenses, telemetry
-from tools.hub.domain.model import Device, find_space, get_device
+from tools.hub.domain import children, commands, configuration, devices, events, incidents, licenses, spaces, telemetry
+from tools.hub.domain.model import Device, get_device
 from tools.hub.errors import NotFound, Refused
 from tools.hub.facets import wire
 from tools.hub.facets.xyte import children_api, files_api, shapes
@@ -162,7 +162,7 @@ class DeviceFacet(Calls):
         """Get Space Info; 404 while the device is not claimed."""
 
         def handle(unit: Unit, device: Device) -> dict[str, Any]:
-            info = devices.space_info(device, find_space(unit.db, device.collection_id))
+            info = spaces.info_for(device, spaces.of_collection(unit.db, device.collection_id))
             if not info:
                 raise NotFound("Device is not claimed")
             return shapes.space_info(info, unit.now)

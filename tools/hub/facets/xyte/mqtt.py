@@ -27,8 +27,8 @@ from paho.mqtt.properties import Properties
 from tools.hub.broker.address import BrokerAddress
 from tools.hub.broker.client import Client
 from tools.hub.broker.publish import Published
-from tools.hub.domain import commands, configuration, devices, firmware, licenses, telemetry
-from tools.hub.domain.model import Device, find_space, prepare_devices, push
+from tools.hub.domain import commands, configuration, devices, firmware, licenses, spaces, telemetry
+from tools.hub.domain.model import Device, prepare_devices, push
 from tools.hub.errors import Malformed
 from tools.hub.facets import mqtt_sender, wire
 from tools.hub.facets.mqtt_intake import WINDOW, Intake
@@ -244,7 +244,7 @@ def _cloud_settings(unit: Unit, device: Device, body: dict[str, Any]) -> None:
 
 def _snapshot(unit: Unit, device: Device, _body: dict[str, Any]) -> None:
     """Seed 001 "Get latest snapshot", in its order."""
-    info = devices.space_info(device, find_space(unit.db, device.collection_id))
+    info = spaces.info_for(device, spaces.of_collection(unit.db, device.collection_id))
     if info:
         push(unit, device, "space_info", info)
     configuration.push_current(unit, device)

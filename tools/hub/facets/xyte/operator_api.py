@@ -17,8 +17,22 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
-from tools.hub.domain import commands, configuration, devices, dumps, events, files, firmware, incidents, licenses, problems, telemetry
-from tools.hub.domain.model import Device, find_space, get_device, text
+from tools.hub.domain import (
+    commands,
+    configuration,
+    devices,
+    dumps,
+    events,
+    files,
+    firmware,
+    incidents,
+    licenses,
+    problems,
+    spaces,
+    telemetry,
+)
+from tools.hub.domain.model import Device, get_device
+from tools.hub.domain.validation import text
 from tools.hub.errors import Invalid, Malformed
 from tools.hub.facets import wire
 from tools.hub.facets.xyte import files_api, shapes
@@ -115,7 +129,7 @@ class OperatorFacet:
         unknown = [key for key in body if key not in ("name", "configuration", "space_id")]
         if unknown or not body:
             raise Malformed("PATCH takes name, configuration and space_id" + (f", not {unknown[0][:64]!r}" if unknown else ""))
-        space_id = devices.read_space_id(body["space_id"]) if "space_id" in body else None
+        space_id = spaces.read_id(body["space_id"]) if "space_id" in body else None
         name = text(body["name"], "name", required=True) if "name" in body else None
 
         def work(unit: Unit) -> Device:
@@ -320,21 +334,21 @@ class OperatorFacet:
 
     async def list_spaces(self) -> JSONResponse:
         """All spaces, and the home of the unclaimed, whose id is null."""
-        return JSONResponse({"items": [shapes.space_for_operator(space) for space in await self._hub.store.read(devices.list_spaces)]})
+        return JSONResponse({"items": [shapes.space_for_operator(space) for space in await self._hub.store.read(spaces.list_spaces)]})
 
     async def get_space(self, space_id: str) -> JSONResponse:
         """One space."""
-        return JSONResponse(shapes.space_for_operator(await self._hub.store.read(lambda db: devices.get_space(db, space_id))))
+        return JSONResponse(shapes.space_for_operator(await self._hub.store.read(lambda db: spaces.get(db, space_id))))
 
     async def remove_space(self, space_id: str) -> JSONResponse:
         """Delete a space; 422 while devices are in it."""
-        await self._hub.do(lambda unit: devices.remove_space(unit, space_id))
+        await self._hub.do(lambda unit: spaces.remove(unit, space_id))
         return JSONResponse({"success": True})
 
     async def set_space(self, space_id: str, request: Request) -> JSONResponse:
         """Name a space and say where it is: name, info {coordinates {lat, lng}, utc_offset, location, temperature_units, maintenance}."""
         body = await wire.read_object(request)
-        space = await self._hub.do(lambda unit: devices.set_space(unit, space_id, body.get("name"), body.get("info")))
+        space = await self._hub.do(lambda unit: spaces.change(unit, space_id, body.get("name"), body.get("info")))
         return JSONResponse(shapes.space_for_operator(space))
 
     async def _device(self, work: Callable[[Unit], Device]) -> JSONResponse:
@@ -356,7 +370,7 @@ class OperatorFacet:
 
 
 def _for_operator(db: Connection, device: Device) -> dict[str, Any]:
-    return shapes.device_for_operator(device, find_space(db, device.collection_id))
+    return shapes.device_for_operator(device, spaces.of_collection(db, device.collection_id))
 
 
 def _once(request: Request) -> dict[str, str]:

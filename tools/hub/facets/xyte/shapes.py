@@ -8,7 +8,9 @@ from tools.hub.domain.commands import Command
 from tools.hub.domain.files import File
 from tools.hub.domain.incidents import Incident
 from tools.hub.domain.licenses import License
-from tools.hub.domain.model import Device, Space, mapping, whole
+from tools.hub.domain.model import Device
+from tools.hub.domain.spaces import Space
+from tools.hub.domain.validation import mapping, whole
 from tools.hub.hub import Hub
 from tools.hub.store.unit import Push
 
