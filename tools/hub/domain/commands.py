@@ -12,10 +12,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from tools.hub.domain import files, operations, problems, updates
 from tools.hub.domain.model import Device, push
+from tools.hub.domain.records import of_row
 from tools.hub.domain.validation import is_uuid, mapping, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import tables
@@ -136,7 +137,7 @@ def current(db: Connection, device_id: str) -> Command | None:
 
 def unfinished(db: Connection, device_id: str) -> list[Command]:
     query = _of(device_id).where(tables.commands.c.status.in_(("pending", "in_progress")))
-    return [_to_command(row) for row in db.execute(query.order_by(tables.commands.c.seq))]
+    return [of_row(Command, row) for row in db.execute(query.order_by(tables.commands.c.seq))]
 
 
 def unfinished_behind(db: Connection, parent_id: str, limit: int) -> list[Command]:
@@ -144,20 +145,20 @@ def unfinished_behind(db: Connection, parent_id: str, limit: int) -> list[Comman
     behind = select(tables.devices.c.id).where(tables.devices.c.parent_id == parent_id)
     rows = tables.commands.c
     query = select(tables.commands).where(rows.device_id.in_(behind), rows.status.in_(("pending", "in_progress")))
-    return [_to_command(row) for row in db.execute(query.order_by(rows.device_id, rows.seq).limit(limit))]
+    return [of_row(Command, row) for row in db.execute(query.order_by(rows.device_id, rows.seq).limit(limit))]
 
 
 def list_commands(db: Connection, device_id: str, limit: int, offset: int) -> list[Command]:
     """All commands of a device, newest first."""
     query = _of(device_id).order_by(tables.commands.c.seq.desc()).limit(limit).offset(offset)
-    return [_to_command(row) for row in db.execute(query)]
+    return [of_row(Command, row) for row in db.execute(query)]
 
 
 def get(db: Connection, device_id: str, command_id: str) -> Command:
     row = db.execute(_of(device_id).where(tables.commands.c.id == command_id)).one_or_none() if is_uuid(device_id, command_id) else None
     if row is None:
         raise NotFound("Command not found")
-    return _to_command(row)
+    return of_row(Command, row)
 
 
 def push_next(unit: Unit, device: Device) -> None:
@@ -182,10 +183,3 @@ def _file_for(db: Connection, device: Device, file_id: str) -> files.File:
 
 def _of(device_id: str) -> Any:
     return select(tables.commands).where(tables.commands.c.device_id == device_id)
-
-
-def _to_command(row: Row[Any]) -> Command:
-    return Command(
-        row.id, row.device_id, row.name, row.friendly_name, row.file_id, row.parameters, row.status, row.message,
-        row.created_at, row.updated_at,
-    )  # fmt: skip

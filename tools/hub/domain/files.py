@@ -8,7 +8,7 @@ import contextlib
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from tools.bundle import archive
 from tools.hub.domain.model import Device
+from tools.hub.domain.records import columns_of, of_row
 from tools.hub.domain.validation import is_uuid, text
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
@@ -126,7 +127,7 @@ def keep(unit: Unit, file: File, length: int, sha256: str, data: Path) -> File:
     if count >= FILES_MAX or total + length > TOTAL_MAX:
         raise Invalid(f"There is no room: at most {FILES_MAX} files and {TOTAL_MAX} bytes; delete some")
     kept = replace(file, length=length, sha256=sha256, checksum=file.checksum or sha256, created_at=unit.now)
-    unit.db.execute(insert(tables.files).values({name: getattr(kept, name) for name in _FIELDS}))
+    unit.db.execute(insert(tables.files).values(columns_of(kept)))
     _sweep(unit.db, data)
     with contextlib.suppress(FileNotFoundError):  # done already, when the store tries once more what it could not commit
         new_path(data, kept.id).replace(path_of(data, kept.id))
@@ -135,7 +136,7 @@ def keep(unit: Unit, file: File, length: int, sha256: str, data: Path) -> File:
 
 def find(db: Connection, file_id: str) -> File | None:
     row = db.execute(select(tables.files).where(_F.id == file_id)).one_or_none() if is_uuid(file_id) else None
-    return None if row is None else _to_file(row)
+    return None if row is None else of_row(File, row)
 
 
 def get(db: Connection, file_id: str) -> File:
@@ -157,12 +158,12 @@ def get_for(db: Connection, device: Device, file_id: str) -> File:
 def list_for(db: Connection, device: Device) -> list[File]:
     """The files for this device's model, oldest first."""
     ours = or_(_F.hardware_key.is_(None), _F.hardware_key == device.hardware_key)
-    return [_to_file(row) for row in db.execute(select(tables.files).where(ours).order_by(_F.seq))]
+    return [of_row(File, row) for row in db.execute(select(tables.files).where(ours).order_by(_F.seq))]
 
 
 def list_files(db: Connection, limit: int, offset: int) -> list[File]:
     """All files, oldest first."""
-    return [_to_file(row) for row in db.execute(select(tables.files).order_by(_F.seq).limit(limit).offset(offset))]
+    return [of_row(File, row) for row in db.execute(select(tables.files).order_by(_F.seq).limit(limit).offset(offset))]
 
 
 def remove(unit: Unit, file_id: str) -> None:
@@ -184,11 +185,6 @@ def remove(unit: Unit, file_id: str) -> None:
 
 
 _F = tables.files.c
-_FIELDS = tuple(field.name for field in fields(File))
-
-
-def _to_file(row: Any) -> File:
-    return File(**{name: getattr(row, name) for name in _FIELDS})
 
 
 def _sweep(db: Connection, data: Path) -> None:

@@ -6,12 +6,13 @@ claimed gets an id and nothing is kept; so does one whose cloud setting `inciden
 """
 
 import uuid
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from tools.hub.domain.model import Device
+from tools.hub.domain.records import columns_of, of_row
 from tools.hub.domain.validation import is_uuid, text
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
@@ -64,7 +65,7 @@ def open_one(unit: Unit, device: Device, body: dict[str, Any], by: str) -> Incid
     count = unit.db.execute(select(func.count()).where(_I.device_id == device.id, _I.status == "active")).scalar_one()
     if count >= OPEN_MAX:
         raise Invalid(f"The device has {OPEN_MAX} open incidents already: close some")
-    unit.db.execute(insert(tables.incidents).values({name: getattr(made, name) for name in _FIELDS}))
+    unit.db.execute(insert(tables.incidents).values(columns_of(made)))
     return made
 
 
@@ -117,8 +118,7 @@ def _close(unit: Unit, device_id: str, *which: Any) -> int:
 
 
 _I = tables.incidents.c
-_FIELDS = tuple(field.name for field in fields(Incident))
 
 
 def _read(db: Connection, query: Select[Any]) -> list[Incident]:
-    return [Incident(**{name: getattr(row, name) for name in _FIELDS}) for row in db.execute(query)]
+    return [of_row(Incident, row) for row in db.execute(query)]

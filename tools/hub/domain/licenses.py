@@ -24,11 +24,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from tools.hub import times
 from tools.hub.domain import problems
 from tools.hub.domain.model import Device, is_pushed_to, push, tell
+from tools.hub.domain.records import of_row
 from tools.hub.domain.validation import instant, is_uuid, mapping, text
 from tools.hub.errors import Invalid, NotAllowed, NotFound
 from tools.hub.store import tables
@@ -160,7 +161,7 @@ def hand_out(unit: Unit, device: Device, most: int | None = None) -> list[Licens
 def pending(db: Connection, device_id: str, most: int | None = None) -> list[License]:
     """What the device has still to answer, oldest first."""
     query = _of(device_id).where(tables.licenses.c.state == "pending").order_by(tables.licenses.c.seq).limit(most)
-    return [_to_license(row) for row in db.execute(query)]
+    return [of_row(License, row) for row in db.execute(query)]
 
 
 def any_pending(db: Connection, device_id: str) -> bool:
@@ -176,14 +177,14 @@ def push_pending(unit: Unit, device: Device) -> None:
 def list_licenses(db: Connection, device_id: str, limit: int, offset: int) -> list[License]:
     """All licences of a device, oldest first."""
     query = _of(device_id).order_by(tables.licenses.c.seq).limit(limit).offset(offset)
-    return [_to_license(row) for row in db.execute(query)]
+    return [of_row(License, row) for row in db.execute(query)]
 
 
 def get(db: Connection, device_id: str, license_id: str) -> License:
     row = db.execute(_of(device_id).where(tables.licenses.c.id == license_id)).one_or_none() if is_uuid(device_id, license_id) else None
     if row is None:
         raise NotFound("License not found")
-    return _to_license(row)
+    return of_row(License, row)
 
 
 def _signed(
@@ -244,10 +245,3 @@ def _fields(value: object) -> dict[str, Any]:
 
 def _of(device_id: str) -> Any:
     return select(tables.licenses).where(tables.licenses.c.device_id == device_id)
-
-
-def _to_license(row: Row[Any]) -> License:
-    return License(
-        row.id, row.device_id, row.name, row.fields, row.data, row.signature, row.action, row.state, row.error, row.offered,
-        row.held, row.issued_at, row.expires_at, row.created_at, row.updated_at,
-    )  # fmt: skip

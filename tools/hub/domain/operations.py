@@ -12,12 +12,13 @@ was reached before.
 """
 
 import secrets
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, case, delete, func, insert, select, update
 
 from tools.hub.domain.model import Device
+from tools.hub.domain.records import columns_of, of_row
 from tools.hub.errors import Invalid
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit
@@ -158,7 +159,7 @@ def find(db: Connection, device_id: str, operation_id: int) -> Operation | None:
     if not 0 < operation_id < _INT64:
         return None
     row = db.execute(select(tables.operations).where(_O.device_id == device_id, _O.id == operation_id)).one_or_none()
-    return None if row is None else _to_operation(row)
+    return None if row is None else of_row(Operation, row)
 
 
 def find_notification(db: Connection, operation_id: int, notification_id: int) -> Notification | None:
@@ -166,17 +167,17 @@ def find_notification(db: Connection, operation_id: int, notification_id: int) -
     if not 0 < notification_id < _INT64:
         return None
     row = db.execute(select(tables.notifications).where(_N.operation_id == operation_id, _N.id == notification_id)).one_or_none()
-    return None if row is None else _to_notification(row)
+    return None if row is None else of_row(Notification, row)
 
 
 def list_operations(db: Connection, device_id: str, page: Page) -> Found[Operation]:
     query = select(tables.operations).where(_O.device_id == device_id)
-    return _page(db, query, tables.operations, page, "started_at", _to_operation)
+    return _page(db, query, tables.operations, page, "started_at", Operation)
 
 
 def list_notifications(db: Connection, operation_id: int, page: Page) -> Found[Notification]:
     query = select(tables.notifications).where(_N.operation_id == operation_id)
-    return _page(db, query, tables.notifications, page, "sent_at", _to_notification)
+    return _page(db, query, tables.notifications, page, "sent_at", Notification)
 
 
 def last_resource(db: Connection, device_id: str, number: int, among: tuple[str, ...]) -> str | None:
@@ -200,16 +201,6 @@ def forget(unit: Unit, device: Device) -> None:
 
 
 _O, _N = tables.operations.c, tables.notifications.c
-_OPERATION_FIELDS = tuple(field.name for field in fields(Operation))
-_NOTIFICATION_FIELDS = tuple(field.name for field in fields(Notification))
-
-
-def _to_operation(row: Any) -> Operation:
-    return Operation(**{name: getattr(row, name) for name in _OPERATION_FIELDS})
-
-
-def _to_notification(row: Any) -> Notification:
-    return Notification(**{name: getattr(row, name) for name in _NOTIFICATION_FIELDS})
 
 
 def _check(number: int, status: str, progress: int | None, resource: str) -> None:
@@ -225,7 +216,7 @@ def _check(number: int, status: str, progress: int | None, resource: str) -> Non
 
 def _find_by_number(db: Connection, device_id: str, number: int) -> Operation | None:
     row = db.execute(select(tables.operations).where(_O.device_id == device_id, _O.number == number)).one_or_none()
-    return None if row is None else _to_operation(row)
+    return None if row is None else of_row(Operation, row)
 
 
 def _find_same(
@@ -236,7 +227,7 @@ def _find_same(
         _N.resource == resource,
     )  # fmt: skip
     row = db.execute(query.limit(1)).one_or_none()
-    return None if row is None else _to_notification(row)
+    return None if row is None else of_row(Notification, row)
 
 
 def _open(
@@ -252,7 +243,7 @@ def _open(
     if command is not None:
         command_id, about, begun = command.id, command.parameters, command.created_at
     made = Operation(_new_id(), device.id, number, command_id, resource, about, RUNNING, begun, None, unit.now, unit.now)
-    unit.db.execute(insert(tables.operations).values({name: getattr(made, name) for name in _OPERATION_FIELDS}))
+    unit.db.execute(insert(tables.operations).values(columns_of(made)))
     return made
 
 
@@ -262,7 +253,7 @@ def _add(unit: Unit, operation: Operation, sent_at: float, status: str, progress
         oldest = select(_N.id).where(_N.operation_id == operation.id).order_by(_N.sent_at, _N.created_at, _N.id).limit(1)
         unit.db.execute(delete(tables.notifications).where(_N.id == unit.db.execute(oldest).scalar_one()))
     made = Notification(_new_id(), operation.id, sent_at, unit.now, status, resource, progress, message)
-    unit.db.execute(insert(tables.notifications).values({name: getattr(made, name) for name in _NOTIFICATION_FIELDS}))
+    unit.db.execute(insert(tables.notifications).values(columns_of(made)))
     return made
 
 
@@ -281,11 +272,11 @@ def _new_id() -> int:
     return secrets.randbelow(_INT63) + 1
 
 
-def _page(db: Connection, query: Select[Any], table: Any, page: Page, time: str, read: Any) -> Found[Any]:
+def _page(db: Connection, query: Select[Any], table: Any, page: Page, time: str, kind: type[Any]) -> Found[Any]:
     if page.resource is not None:
         query = query.where(table.c.resource == page.resource)
     keys = [table.c[name] for name in dict.fromkeys((page.sort or time, time, "created_at", "id"))]
     ordered = query.order_by(*[key.desc() if page.descending else key.asc() for key in keys])
     rows = db.execute(ordered.offset(page.offset).limit(page.limit + 1)).all()
     total = db.execute(select(func.count()).select_from(query.subquery())).scalar_one() if page.total else None
-    return Found([read(row) for row in rows[: page.limit]], len(rows) > page.limit, total)
+    return Found([of_row(kind, row) for row in rows[: page.limit]], len(rows) > page.limit, total)

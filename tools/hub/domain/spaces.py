@@ -4,9 +4,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tools.hub.domain.model import Device, change_device, push, tell, to_device
+from tools.hub.domain.records import columns_of, of_row
 from tools.hub.domain.validation import mapping, text
 from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
@@ -38,7 +39,7 @@ def home(db: Connection) -> str:
 
 def list_spaces(db: Connection) -> list[Space]:
     """All spaces, the home of the unclaimed among them."""
-    return [_to_space(row) for row in db.execute(select(tables.spaces).order_by(tables.spaces.c.id))]
+    return [of_row(Space, row) for row in db.execute(select(tables.spaces).order_by(tables.spaces.c.id))]
 
 
 def of_collection(db: Connection, collection_id: str) -> Space:
@@ -46,7 +47,7 @@ def of_collection(db: Connection, collection_id: str) -> Space:
     row = db.execute(select(tables.spaces).where(tables.spaces.c.id == collection_id)).one_or_none()
     if row is None:
         raise NotFound("Collection not found")
-    return _to_space(row)
+    return of_row(Space, row)
 
 
 def get(db: Connection, space_id: str) -> Space:
@@ -55,16 +56,16 @@ def get(db: Connection, space_id: str) -> Space:
     row = None if "\0" in space_id else db.execute(query).one_or_none()
     if row is None:
         raise NotFound("Space not found")
-    return _to_space(row)
+    return of_row(Space, row)
 
 
 def ensure(db: Connection, space_id: str) -> Space:
     """The space that the operator calls so; a new one when there is none."""
     row = db.execute(select(tables.spaces).where(tables.spaces.c.space_id == space_id)).one_or_none()
     if row is not None:
-        return _to_space(row)
+        return of_row(Space, row)
     made = Space(_new_id(), space_id, f"Space {space_id}"[:255], {})
-    db.execute(insert(tables.spaces).values(id=made.id, space_id=made.space_id, name=made.name, info=made.info))
+    db.execute(insert(tables.spaces).values(columns_of(made)))
     return made
 
 
@@ -72,7 +73,7 @@ def add(unit: Unit, name: object) -> Space:
     """A new space; the operator calls it by its collection id. Raises Invalid."""
     made = _new_id()
     space = Space(made, made, text(name, "name") or f"Collection {made}", {})
-    unit.db.execute(insert(tables.spaces).values(id=space.id, space_id=space.space_id, name=space.name, info=space.info))
+    unit.db.execute(insert(tables.spaces).values(columns_of(space)))
     return space
 
 
@@ -114,7 +115,3 @@ def read_id(value: object) -> str:
 def _new_id() -> str:
     """14 lower-case letters and digits, the first not a zero, as Span's are."""
     return secrets.choice(_BASE32[1:]) + "".join(secrets.choice(_BASE32) for _ in range(13))
-
-
-def _to_space(row: Row[Any]) -> Space:
-    return Space(row.id, row.space_id, row.name, row.info)

@@ -9,13 +9,14 @@ A request that no event has answered is sent again when the device comes back; a
 """
 
 import uuid as uuids
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from tools.hub.domain import files, operations, problems
 from tools.hub.domain.model import Device, is_pushed_to, push, tell
+from tools.hub.domain.records import of_row
 from tools.hub.domain.validation import is_uuid, text
 from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import tables
@@ -117,7 +118,7 @@ def ask_again(unit: Unit, device: Device) -> None:
     """The device has begun a session: send what it has not answered, the oldest first."""
     waiting = _U.requested.is_(True), _U.status.is_(None) | (_U.cancelled.is_(True) & _U.status.not_in((SUCCESS, FAILURE)))
     for row in unit.db.execute(_of(device.id).where(*waiting).order_by(_U.seq)).all():
-        _send(unit, device, _to_update(row))
+        _send(unit, device, of_row(Update, row))
 
 
 def report(unit: Unit, device: Device, values: dict[str, Any], sent_at: float | None) -> Event:
@@ -145,7 +146,7 @@ def report(unit: Unit, device: Device, values: dict[str, Any], sent_at: float | 
         known = select(tables.update_events).where(_E.device_id == device.id, _E.uuid == uuid, _E.sent_at == sent_at)
         for row in unit.db.execute(known).all():
             if state == {name: getattr(row, name) for name in state}:
-                return _to_event(row)
+                return of_row(Event, row)
     _change(unit, device, uuid, state)
     count = unit.db.execute(select(func.count()).select_from(tables.update_events).where(_E.device_id == device.id)).scalar_one()
     if count >= EVENTS_MAX:
@@ -191,7 +192,7 @@ def get(db: Connection, device_id: str, uuid: str) -> Update:
 def list_updates(db: Connection, device_id: str, limit: int, offset: int) -> list[Update]:
     """The device's updates, newest first."""
     query = _of(device_id).order_by(_U.seq.desc()).limit(limit).offset(offset)
-    return [_to_update(row) for row in db.execute(query)]
+    return [of_row(Update, row) for row in db.execute(query)]
 
 
 def list_events(
@@ -214,7 +215,7 @@ def list_events(
     if until is not None:
         query = query.where(_E.sent_at < until)
     order = (_E.sent_at.desc(), _E.seq.desc()) if newest_first else (_E.sent_at, _E.seq)
-    return [_to_event(row) for row in db.execute(query.order_by(*order).limit(limit))]
+    return [of_row(Event, row) for row in db.execute(query.order_by(*order).limit(limit))]
 
 
 def forget(unit: Unit, device: Device) -> None:
@@ -224,25 +225,15 @@ def forget(unit: Unit, device: Device) -> None:
 
 
 _U, _E = tables.updates.c, tables.update_events.c
-_UPDATE_FIELDS = tuple(field.name for field in fields(Update))
-_EVENT_FIELDS = tuple(field.name for field in fields(Event))
 
 
 def _of(device_id: str) -> Select[Any]:
     return select(tables.updates).where(_U.device_id == device_id)
 
 
-def _to_update(row: Any) -> Update:
-    return Update(**{name: getattr(row, name) for name in _UPDATE_FIELDS})
-
-
-def _to_event(row: Any) -> Event:
-    return Event(**{name: getattr(row, name) for name in _EVENT_FIELDS})
-
-
 def _find(db: Connection, device_id: str, uuid: str) -> Update | None:
     row = db.execute(_of(device_id).where(_U.uuid == uuid)).one_or_none() if is_uuid(uuid) else None
-    return None if row is None else _to_update(row)
+    return None if row is None else of_row(Update, row)
 
 
 def _add(unit: Unit, device: Device, uuid: str, file_id: str | None, url: str | None, *, requested: bool) -> None:
