@@ -11,6 +11,7 @@ from tools.hub import docs
 from tools.hub.domain import children, dumps, telemetry
 from tools.hub.facets import wire
 from tools.hub.facets.astarte import docs as astarte_docs
+from tools.hub.facets.forms import FORM_MAX
 from tools.hub.facets.kapua import docs as kapua_docs
 from tools.hub.facets.openapi import JSON, OPERATOR_KEY, Call
 from tools.hub.facets.span import docs as span_docs
@@ -23,7 +24,7 @@ PATHS = {
     "name": "text%2Ftxt/a", "hardware_key": "m", "space_id": "s", "collection_id": "17dj5j4ce8bkci", "scope_id": "_",
     "operation_id": "cjmXXKvLUY8", "notification_id": "RGoRWw9Pkhc",
 }  # fmt: skip
-LIMITS = {"/telemetry": telemetry.MESSAGE_MAX, "/children/telemetries": children.MESSAGE_MAX, "/dumps": dumps.SIZE_MAX + wire.FORM_MAX}
+LIMITS = {"/telemetry": telemetry.MESSAGE_MAX, "/children/telemetries": children.MESSAGE_MAX, "/dumps": dumps.SIZE_MAX + FORM_MAX}
 
 
 def calls_of(scheme: str, *, body: bool | None = None) -> list[Any]:

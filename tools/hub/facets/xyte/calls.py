@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from tools.hub.domain import commands, devices, presence, problems
 from tools.hub.domain.model import Device, tell
 from tools.hub.errors import Malformed, NotAuthorized, Refused
-from tools.hub.facets import wire
+from tools.hub.facets import forms, wire
 from tools.hub.facets.upstream import Upstream
 from tools.hub.facets.xyte import shapes
 from tools.hub.hub import Hub
@@ -86,10 +86,10 @@ class Calls:
         """Bytes from the device, as the raw body or as this field of a form; what becomes of them, `handle` tells."""
         # the key first: a stranger does not get to send a megabyte
         await self._give(device_id, request, "", lambda _unit, _device: None, speaks=False)
-        body, refused = await self._body(request, limit + wire.FORM_MAX if wire.is_multipart(request) else limit)
-        if refused is None and wire.is_multipart(request):
+        body, refused = await self._body(request, limit + forms.FORM_MAX if forms.is_multipart(request) else limit)
+        if refused is None and forms.is_multipart(request):
             try:
-                body = await asyncio.to_thread(wire.form_field, request, body, field)
+                body = await asyncio.to_thread(forms.form_field, request, body, field)
             except Refused as error:
                 refused = error
 

@@ -23,7 +23,7 @@ from fastapi.responses import JSONResponse, Response
 from tools.hub.domain import dumps, files, firmware, presence
 from tools.hub.domain.model import Device, find_device
 from tools.hub.errors import Invalid, NotFound, Refused
-from tools.hub.facets import wire
+from tools.hub.facets.file_answer import FileAnswer, range_start
 from tools.hub.facets.upstream import Upstream
 from tools.hub.facets.xyte import shapes
 from tools.hub.facets.xyte.calls import Calls
@@ -76,7 +76,7 @@ class FilesFacet(Calls):
             except Refused as refused:
                 firmware.missed(unit, device, file_id, refused)
                 raise
-            if request.method == "GET" and not wire.range_start(asked, file.length):
+            if request.method == "GET" and not range_start(asked, file.length):
                 firmware.fetched(unit, device, file)
             return file, found
 
@@ -129,7 +129,7 @@ def answer(path: Path, found: os.stat_result, name: str, sha256: str | None = No
     headers = {"x-content-type-options": "nosniff", "cache-control": "private"}
     if sha256 is not None:
         headers["etag"] = f'"{sha256}"'
-    return wire.FileAnswer(path, stat_result=found, headers=headers, media_type="application/octet-stream", filename=name)
+    return FileAnswer(path, stat_result=found, headers=headers, media_type="application/octet-stream", filename=name)
 
 
 def _held(unit: Unit, device: Device, file_id: str) -> files.File:
