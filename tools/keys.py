@@ -1,14 +1,14 @@
 """RSA keys in files: a private half that stays in its file, for its owner only, and the public half that boards are given."""
 
-import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tools.private import write_private
 
 BITS = (2048, 3072)  # what is made; firmware/redpoll/rsa.py verifies 2048 to 4096
 
@@ -19,16 +19,7 @@ def make_private(path: Path, bits: int = BITS[0]) -> None:
         raise ValueError(f"an RSA key of {bits} bits: it may have {' or '.join(map(str, BITS))}")
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(temporary)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    write_private(path, pem, replace=False)
 
 
 def load_private(path: Path) -> rsa.RSAPrivateKey:
