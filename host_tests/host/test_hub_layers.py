@@ -9,7 +9,8 @@ from tools.paths import ROOT
 HUB = ROOT / "tools" / "hub"
 # from the bottom; what is named together may not import each other
 LAYERS = (
-    {"errors", "times", "astarte_ids", "client", "data_folder"},
+    {"errors", "times", "base64url", "tasks", "client", "data_folder"},
+    {"astarte_ids"},
     {"activity", "security", "process"},
     {"store"},
     {"broker"},

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, usual_port
-from tools.hub.broker.ports import answers, check_port_is_free, free_port, is_free
+from tools.hub.broker.ports import answers, check_port_is_free, free_port, here, is_free
+from tools.hub.tasks import cancel
 from tools.private import write_private
 
 log = logging.getLogger("redpoll.hub.broker")
@@ -94,7 +95,7 @@ class EmbeddedBroker:
 
     @property
     def _inner_host(self) -> str:
-        return "127.0.0.1" if self._certificate is not None or self._host in ("0.0.0.0", "") else self._host
+        return "127.0.0.1" if self._certificate is not None else here(self._host)
 
     async def start(self) -> None:
         """Start and wait until both listeners answer. Raises BrokerError."""
@@ -112,9 +113,7 @@ class EmbeddedBroker:
     async def stop(self) -> None:
         """End the child and wait until it is gone."""
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await cancel(self._watch)
             self._watch = None
         await self._end()
 
@@ -147,10 +146,8 @@ class EmbeddedBroker:
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
-        reached_at = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host
-        for host, port in {
-            *((reached_at, port) for port in self._ports), *((self._inner_host, port) for port in self._inner), ("127.0.0.1", control),
-        }:  # fmt: skip
+        reached = {(here(self._host), port) for port in self._ports} | {(self._inner_host, port) for port in self._inner}
+        for host, port in reached | {("127.0.0.1", control)}:
             while not await (self._holds(control, token) if port == control else answers(host, port)):
                 if self._process.returncode is not None:
                     raise BrokerError(f"the embedded broker ended with status {self._process.returncode} while it started")

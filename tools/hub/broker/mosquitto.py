@@ -23,7 +23,8 @@ from pathlib import Path
 
 from tools.hub.broker import dynsec
 from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, usual_port
-from tools.hub.broker.ports import answers, check_port_is_free, free_port
+from tools.hub.broker.ports import answers, check_port_is_free, free_port, here
+from tools.hub.tasks import cancel
 from tools.private import write_private
 
 log = logging.getLogger("redpoll.hub.broker")
@@ -114,7 +115,7 @@ class MosquittoBroker:
 
     @property
     def _inner_host(self) -> str:
-        return "127.0.0.1" if self._certificate is not None or self._host in ("0.0.0.0", "") else self._host
+        return "127.0.0.1" if self._certificate is not None else here(self._host)
 
     async def start(self) -> None:
         """Start it and wait until it listens. Raises BrokerError."""
@@ -131,9 +132,7 @@ class MosquittoBroker:
     async def stop(self) -> None:
         """End it and wait until it is gone."""
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await cancel(self._watch)
             self._watch = None
         await self._end()
 
@@ -165,17 +164,13 @@ class MosquittoBroker:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
         for port in {self._port, self._inner}:
-            while not await answers(self._inner_host if port == self._inner else self._reached_at, port):
+            while not await answers(self._inner_host if port == self._inner else here(self._host), port):
                 ended = self._process.returncode is not None
                 if ended or loop.time() > deadline:
                     await self._end()
                     how = "ended while it started" if ended else f"did not listen on port {port} within {_START_SECONDS:g} s"
                     raise BrokerError(f"--broker mosquitto: it {how}: {'; '.join(self._said) or 'it said nothing'}")
                 await asyncio.sleep(0.02)
-
-    @property
-    def _reached_at(self) -> str:
-        return "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

@@ -57,5 +57,10 @@ async def answers(host: str, port: int) -> bool:
     return True
 
 
+def here(host: str) -> str:
+    """Where this machine reaches what listens on this host."""
+    return "127.0.0.1" if host in ("0.0.0.0", "") else host
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET

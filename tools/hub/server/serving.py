@@ -28,6 +28,7 @@ from tools.hub.server.folder import StartError, session
 from tools.hub.server.web import Server, config, url_of
 from tools.hub.store.migrations import SchemaError
 from tools.hub.store.outage import is_outage
+from tools.hub.tasks import cancel
 
 log = logging.getLogger("redpoll.hub")
 
@@ -136,7 +137,7 @@ class Serving:
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that is cancelled when the hub stops, before what was begun earlier."""
         task = asyncio.create_task(work)
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(cancel, task)
         return task
 
 
@@ -149,12 +150,6 @@ def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Eve
 async def _at_most(seconds: float, ready: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ready.wait(), seconds)
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _sweep(hub: Hub) -> None:
