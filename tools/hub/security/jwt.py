@@ -1,9 +1,10 @@
 """JSON web tokens (RFC 7519) signed with HMAC-SHA256. What the claims mean, and whether they have expired, is for who made them to say."""
 
-import base64
 import hmac
 import json
 from typing import Any
+
+from tools.hub import base64url
 
 TOKEN_MAX = 4096  # characters
 
@@ -12,7 +13,7 @@ _HEADER = {"alg": "HS256", "typ": "JWT"}
 
 def make(secret: bytes, claims: dict[str, Any]) -> str:
     """A token with these claims."""
-    signed = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (_HEADER, claims))
+    signed = ".".join(base64url.encode(json.dumps(part, separators=(",", ":")).encode()) for part in (_HEADER, claims))
     return f"{signed}.{_signature(secret, signed)}"
 
 
@@ -26,18 +27,13 @@ def read(secret: bytes, token: str) -> dict[str, Any] | None:
     return claims if claims is not None and (_decode(header) or {}).get("alg") == "HS256" else None
 
 
-def base64url(raw: bytes) -> str:
-    """Base64 for URLs (RFC 4648 §5) without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _signature(secret: bytes, signed: str) -> str:
-    return base64url(hmac.digest(secret, signed.encode(), "sha256"))
+    return base64url.encode(hmac.digest(secret, signed.encode(), "sha256"))
 
 
 def _decode(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        value = json.loads(base64url.decode(text))
     except ValueError:  # binascii.Error is one
         return None
     return value if isinstance(value, dict) else None

@@ -1,6 +1,5 @@
 """How Kapua writes things: compact ids, tokens, entities, lists and errors (seed 004, reference kapua-kura §1)."""
 
-import base64
 import json
 import re
 import secrets
@@ -9,7 +8,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from tools.hub import times
+from tools.hub import base64url, times
 from tools.hub.domain.access import Access
 from tools.hub.domain.model import Device
 from tools.hub.domain.operations import UPDATE, Found, Notification, Operation, number_of
@@ -29,7 +28,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}={0,2}", re.ASCII)
 def compact(number: int) -> str:
     """A number in Kapua's form: its big-endian two's-complement bytes as base64url without padding; 1 is AQ, 128 is AIA."""
     size = number.bit_length() // 8 + 1
-    return jwt.base64url(number.to_bytes(size, "big", signed=True))
+    return base64url.encode(number.to_bytes(size, "big", signed=True))
 
 
 def number(text: str) -> int | None:
@@ -37,7 +36,7 @@ def number(text: str) -> int | None:
     bare = text.rstrip("=")
     if not _ID.fullmatch(text) or len(bare) % 4 == 1:
         return None
-    return int.from_bytes(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)), "big", signed=True)
+    return int.from_bytes(base64url.decode(bare), "big", signed=True)
 
 
 # ---- tokens
