@@ -41,7 +41,7 @@ from zlib import crc32
 import pytest
 from serial_board import BoardFailed, SerialBoard, what_it_lacks
 
-from tools.board.chip import heap_bytes
+from tools.board.profile import heap_bytes
 from tools.bytecode import compile_tree
 from tools.device_code import borrowed_imports
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT, SHIM

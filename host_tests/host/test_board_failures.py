@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_flash_command import esp_firmware
 
-from tools.board.boards import VirtualBoard
+from tools.board.named import VirtualBoard
 from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.cli import main as redpoll

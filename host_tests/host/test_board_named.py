@@ -12,8 +12,8 @@ import pytest
 from serial_client import Session, mpremote
 from waiting import wait_for
 
-from tools.board.boards import VirtualBoard, known_boards
 from tools.board.errors import BoardError
+from tools.board.named import VirtualBoard, known_boards
 from tools.board.profile import Profile
 from tools.cli import main as command
 from tools.paths import ROOT

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tools.board.boards import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.errors import BoardError
 from tools.board.firmware import check_main
+from tools.board.named import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError

@@ -1,38 +1,30 @@
 """A virtual board as something to start, watch and stop: for `redpoll run`, `redpoll board` and the tests.
 
-The VM plays the chip (tools/board/vm, chip.py); this side plays what is around it: power, the reset line, the watchdog, the serial
-port, the buttons and the network.
+The VM plays the chip (tools/board/vm, chip.py); this side plays what is around it: power, the reset line and the watchdog (supervisor.py),
+the serial port, the buttons and the network.
 """
 
 import json
-import logging
-import math
 import re
-import signal
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tools.board.air import Air
-from tools.board.chip import Around, Chip, ResetCause
+from tools.board.console import Console
+from tools.board.environment import Environment, ResetCause
 from tools.board.errors import BoardError
 from tools.board.firmware import MANAGED, firmware_files
 from tools.board.flash import FlashImage
 from tools.board.page import BOOTSEL, RADIO
 from tools.board.profile import Profile
+from tools.board.supervisor import Supervisor
 from tools.board.terminal import Terminal
-from tools.board.wiring import Surroundings
+from tools.board.wiring import Wiring
 
-_LINES_KEPT = 5000
 _LINES_SHOWN = 30  # in an error
-_STOP_SECONDS = 3.0  # for the program to end after Ctrl-C
-_CRASH_SECONDS = 0.5  # before a board whose VM has died starts again
-
-log = logging.getLogger(__name__)
 
 
 class Board:
@@ -68,16 +60,16 @@ class Board:
         self.heap = heap or self.profile.heap
         self.image = FlashImage(flash or folder / "flash.img", self.profile)
         # sensors and voltages at its pins, to be changed at any time
-        self.wired = Surroundings()
-        self._around: Around | None = None
+        self.wired = Wiring()
+        self._around: Environment | None = None
         self._link = terminal
         self._terminal: Terminal | None = None
         self._settings = settings
         self._main = main
         self._files = dict(files or {})
         self._installed = bare
-        self._console = _Console(on_line)
-        self._supervisor: _Supervisor | None = None
+        self._console = Console(on_line)
+        self._supervisor: Supervisor | None = None
 
     # --- power and reset
 
@@ -106,7 +98,7 @@ class Board:
 
         A reset on the way begins the count anew.
         """
-        self._surroundings().page.cut_at_write(n)
+        self._environment().page.cut_at_write(n)
 
     @property
     def running(self) -> bool:
@@ -146,7 +138,7 @@ class Board:
         """ "on", "off" (no access point), "wrong-password", "no-dhcp", "no-dns" or "captive-portal"."""
         if what not in RADIO:
             raise BoardError(f"Wi-Fi can be {', '.join(RADIO)}, not {what!r}")
-        around = self._surroundings()
+        around = self._environment()
         if not self.profile.network:
             raise BoardError(f"the board {self.profile.name!r} has no Wi-Fi: it uses this machine's network")
         around.air.radio = what in ("on", "no-dns", "captive-portal")
@@ -157,11 +149,11 @@ class Board:
     @property
     def air(self) -> Air:
         """The network between its access point and the rest of the world, to be disturbed."""
-        return self._surroundings().air
+        return self._environment().air
 
     def drive(self, pin: int, level: bool | None) -> None:
         """Something outside sets the level of an input pin, or (None) lets go of it."""
-        self._surroundings().page.drive(pin, level)
+        self._environment().page.drive(pin, level)
 
     def press(self, seconds: float = 0.2, pin: int | None = None) -> None:
         """Press the button (board.toml says its pin) for so long."""
@@ -180,7 +172,7 @@ class Board:
     @property
     def pins(self) -> dict[str, int]:
         """The outputs that its program has changed since the last reset."""
-        return dict(self._surroundings().kept.pins)
+        return dict(self._environment().kept.pins)
 
     # --- console
 
@@ -244,11 +236,11 @@ class Board:
         self.image.create()
         self.image.acquire()
         try:
-            self._around = Around(self.image, self.profile, self.wired)
+            self._around = Environment(self.image, self.profile, self.wired)
             self._around.partitions.create()
             if self._link is not None:
                 self._terminal = Terminal(self._link)
-            self._supervisor = _Supervisor(self._around, self.heap, cause, self._console, self._terminal)
+            self._supervisor = Supervisor(self._around, self.heap, cause, self._console, self._terminal)
         except BaseException:
             self._leave()
             raise
@@ -258,7 +250,7 @@ class Board:
         if not (self._supervisor is not None and self._supervisor.reset(cause)):
             self._start(cause)
 
-    def _end(self, how: Callable[["_Supervisor"], None]) -> None:
+    def _end(self, how: Callable[[Supervisor], None]) -> None:
         if self._supervisor is not None:
             how(self._supervisor)
             self._leave()
@@ -272,7 +264,7 @@ class Board:
             self._terminal = None
         self.image.release()
 
-    def _surroundings(self) -> Around:
+    def _environment(self) -> Environment:
         if self._around is None:
             raise BoardError("the board is off")
         return self._around
@@ -281,153 +273,3 @@ class Board:
         if self.running:
             raise BoardError("the board is running; its flash can be read and written while it is off")
         self._end(lambda supervisor: supervisor.kill())
-
-
-class _Console:
-    """The lines of the serial console, with waiting for one."""
-
-    def __init__(self, on_line: Callable[[str], None] | None) -> None:
-        self._on_line = on_line
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        self._changed = threading.Condition()
-        self.count = 0
-
-    def lines(self) -> list[str]:
-        with self._changed:
-            return list(self._lines)
-
-    def add(self, line: str) -> None:
-        with self._changed:
-            self._lines.append(line)
-            self.count += 1
-            self._changed.notify_all()
-        if self._on_line:
-            self._on_line(line)
-
-    def wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def find(self, pattern: re.Pattern[str], since: int, deadline: float, alive: Callable[[], bool]) -> re.Match[str] | None:
-        with self._changed:
-            while True:
-                still_alive = alive()  # before looking: the last lines come before the end
-                first = self.count - len(self._lines)
-                for number, line in enumerate(self._lines, first):
-                    if number >= since and (found := pattern.search(line)):
-                        return found
-                since = self.count
-                left = deadline - time.monotonic()
-                if not still_alive or left <= 0:
-                    return None
-                self._changed.wait(left)
-
-
-class _Supervisor:
-    """From switching on to switching off: one VM after another, as the chip resets. Runs in a thread of its own."""
-
-    def __init__(self, around: Around, heap: str, cause: ResetCause, console: _Console, terminal: Terminal | None) -> None:
-        self._around = around
-        self._heap = heap
-        self._console = console
-        self._terminal = terminal
-        self._stopping = threading.Event()
-        self._awake = threading.Event()  # ends a deep sleep
-        self._wanted: ResetCause | None = None  # a reset that came from outside
-        self._lock = threading.Lock()
-        self._chip = self._launch(cause)
-        self._ended = False
-        self.crashed = False
-        name = f"board {around.image.path.parent.name}"
-        self._thread = threading.Thread(target=self._supervise, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        return not self._ended
-
-    @property
-    def pid(self) -> int:
-        return self._chip.process.pid
-
-    def join(self, timeout: float | None) -> bool:
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def stop(self) -> None:
-        self._signal(signal.SIGINT)
-        if self._terminal is not None or not self.join(_STOP_SECONDS):
-            self.kill()  # a REPL would not end by itself
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        self._thread.join()
-
-    def reset(self, cause: ResetCause) -> bool:
-        """From outside; False when there is nothing running to be reset."""
-        with self._lock:
-            if self._ended or self._stopping.is_set():
-                return False
-            self._wanted = cause
-            self._awake.set()
-            chip = self._chip
-            chip.signal(signal.SIGKILL)
-        while self._chip is chip and not self.join(0.005):
-            pass  # what is typed from now on is for the board that has started again
-        return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        with self._lock:
-            self._stopping.set()
-            self._awake.set()
-            self._chip.signal(number)
-
-    def _launch(self, cause: ResetCause) -> Chip:
-        return Chip(self._around, self._heap, cause, self._console.add, self._terminal)
-
-    def _supervise(self) -> None:
-        try:
-            while True:
-                cause = self._chip.run()
-                if cause is None and not self._awake.is_set() and (left := self._chip.watchdog_seconds()) is not None:
-                    self._awake.wait(left)  # the program has ended, the watchdog has not
-                    cause = ResetCause.WATCHDOG
-                sleep = self._around.kept.sleep
-                if sleep is not None:
-                    self._awake.wait(None if sleep == math.inf else sleep)
-                if self._crashed_with_terminal(cause):
-                    cause = ResetCause.WATCHDOG
-                with self._lock:
-                    cause = self._wanted or cause
-                    self._wanted = None
-                    if cause is None or self._stopping.is_set():
-                        self.crashed = self._chip.crashed and not self._stopping.is_set()
-                        self._tell_crash(self.crashed)
-                        self._ended = True
-                        return
-                    self._awake.clear()
-                    self._console.add(f"redpoll board: reset, cause: {cause.name.lower().replace('_', ' ')}")
-                    if cause is ResetCause.SOFT_RESET and self._terminal:
-                        self._terminal.write(b"MPY: soft reboot\r\n")
-                    self._chip.end()
-                    self._chip = self._launch(cause)
-        except Exception as error:  # noqa: BLE001 - the thread's edge: it must be seen on the console
-            log.exception("the board's supervisor failed")
-            self.crashed = True
-            self._console.add(f"redpoll board: {error}")
-        finally:
-            self._chip.end()
-            self._ended = True
-            self._console.wake()
-
-    def _crashed_with_terminal(self, cause: ResetCause | None) -> bool:
-        """Whether the VM has died by itself on a board with a serial port, which then starts again as after a fault of the chip."""
-        if self._terminal is None or cause is not None or self._wanted or self._stopping.is_set():
-            return False
-        self._tell_crash(True)
-        self._awake.wait(_CRASH_SECONDS)
-        return True
-
-    def _tell_crash(self, crashed: bool) -> None:
-        if crashed and (status := self._chip.process.returncode) < 0:
-            self._console.add(f"redpoll board: the VM was ended by {signal.Signals(-status).name}")

@@ -13,6 +13,12 @@ _BY_CHIP = {"rp2040": "rpi_pico_w", "rp2350": "rpi_pico2_w"}
 _TYPES = {"app": 0, "data": 1}
 
 
+def heap_bytes(text: str) -> int:
+    """Of a heap such as 192K, 2M or a number of bytes."""
+    units = {"K": 1 << 10, "M": 1 << 20}
+    return int(text[:-1]) * units[text[-1].upper()] if text[-1:].upper() in units else int(text)
+
+
 class ProfileError(ValueError):
     """There is no such board, or its board.toml lacks something; the text says which."""
 

@@ -69,7 +69,7 @@ class Aht20:
 PARTS: dict[str, type[I2CPart]] = {"aht20": Aht20}
 
 
-class Surroundings:
+class Wiring:
     """What hangs on a board's pins. It stays over resets; `power_on` is for all of it."""
 
     def __init__(self) -> None:

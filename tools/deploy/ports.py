@@ -9,7 +9,7 @@ from pathlib import Path
 import serial
 from serial.tools import list_ports
 
-from tools.board.boards import known_boards
+from tools.board.named import known_boards
 from tools.deploy.errors import DeployError, Status
 
 _MOMENT = 0.3

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.board.chip import heap_bytes
-from tools.board.profile import Profile
+from tools.board.profile import Profile, heap_bytes
 from tools.bundle import archive, contents
 from tools.bundle.command import MICROPYTHON
 from tools.deploy.errors import DeployError, Status

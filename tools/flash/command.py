@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from tools.board.boards import board_on
+from tools.board.named import board_on
 from tools.board.profile import Profile, ProfileError
 from tools.deploy import ports
 from tools.deploy.command import add_port

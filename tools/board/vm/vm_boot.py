@@ -12,7 +12,7 @@ import vm_flash
 
 import __main__
 
-# exit statuses, known to process.py
+# exit statuses, known to chip.py
 _RETURNED = 0
 _RAISED = 1
 _SOFT_RESET = 4

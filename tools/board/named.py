@@ -1,19 +1,15 @@
 """Virtual boards that stay: each is a process of its own, found by its name in a folder of this machine.
 
 `build/boards/NAME` (or `$REDPOLL_BOARDS/NAME`) holds its flash, its console's log, `tty` (its serial port) and, while it is up,
-`control.json`: where the process listens on this machine, and the word without which it does not obey.
+`control.json`: where the process (server.py) listens on this machine, and the word without which it does not obey.
 """
 
-import contextlib
 import json
 import os
 import re
-import secrets
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tools.board.errors import BoardError
-from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.paths import BUILD, ROOT
 
 DEFAULT_PROFILE = "esp32"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-_ANSWER_SECONDS = 10.0
-_LOG_BYTES = 1 << 20  # then the console's log begins anew; the one before is kept beside it
-_LINE = 65536
+ANSWER_SECONDS = 10.0
+LINE_BYTES = 65536  # of an order or an answer
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class VirtualBoard:
         log = self.folder / "process.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tools.board.boards", str(self.folder)],
+                [sys.executable, "-m", "tools.board.server", str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -129,7 +123,7 @@ class VirtualBoard:
         try:
             with self._connect() as link, link.makefile("rb") as file:
                 self._send(link, what, more)
-                return self._answer(file.readline(_LINE))
+                return self._answer(file.readline(LINE_BYTES))
         except OSError as error:
             raise BoardError(f"{self.name} does not answer: {error}") from error
 
@@ -138,7 +132,7 @@ class VirtualBoard:
         try:
             with self._connect() as link, link.makefile("rb") as file:
                 self._send(link, "console", {})
-                self._answer(file.readline(_LINE))
+                self._answer(file.readline(LINE_BYTES))
                 link.settimeout(None)
                 for line in file:
                     yield line.decode(errors="replace").rstrip("\n")
@@ -159,7 +153,7 @@ class VirtualBoard:
     def _connect(self) -> socket.socket:
         try:
             control = json.loads((self.folder / "control.json").read_bytes())
-            link = socket.create_connection(("127.0.0.1", int(control["port"])), timeout=_ANSWER_SECONDS)
+            link = socket.create_connection(("127.0.0.1", int(control["port"])), timeout=ANSWER_SECONDS)
         except (OSError, ValueError, KeyError):
             raise BoardError(f"there is no board {self.name!r} up; redpoll board up {self.name} starts it") from None
         self._word = str(control["word"])
@@ -186,129 +180,3 @@ def known_boards() -> list[Known]:
 def board_on(port: str) -> Known | None:
     """The board that is up and has this serial port."""
     return next((known for known in known_boards() if known.up and os.path.realpath(known.port) == os.path.realpath(port)), None)
-
-
-# --- inside the process
-
-
-class Server:
-    """The process that plays a board and obeys who knows the word."""
-
-    def __init__(self, folder: Path) -> None:
-        config = json.loads((folder / "board.json").read_bytes())
-        self._folder = folder
-        self._word = secrets.token_hex(16)
-        self._over = threading.Event()
-        self._listeners: list[socket.socket] = []
-        self._lock = threading.Lock()
-        self._log = (folder / "console.log").open("ab", buffering=0)
-        self._board = Board(
-            folder, board=config["profile"], heap=config["heap"], bare=True, terminal=folder / "tty", on_line=self._console_line
-        )
-
-    def serve(self) -> None:
-        """Until it is told to end, or by SIGTERM."""
-        signal.signal(signal.SIGTERM, lambda *_: self._over.set())
-        signal.signal(signal.SIGINT, lambda *_: self._over.set())
-        control = self._folder / "control.json"
-        with self._board, socket.create_server(("127.0.0.1", 0)) as server:
-            threading.Thread(target=self._accept, args=(server,), daemon=True).start()
-            draft = control.with_suffix(".new")
-            draft.touch(mode=0o600)
-            draft.write_text(json.dumps({"port": server.getsockname()[1], "word": self._word, "pid": os.getpid()}))
-            draft.rename(control)
-            try:
-                self._over.wait()
-            finally:
-                self._board.kill()
-                control.unlink(missing_ok=True)
-
-    def _accept(self, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                link, _ = server.accept()
-                threading.Thread(target=self._talk, args=(link,), daemon=True).start()
-
-    def _talk(self, link: socket.socket) -> None:
-        try:
-            link.settimeout(_ANSWER_SECONDS)
-            with link.makefile("rb") as file:
-                order = json.loads(file.readline(_LINE))
-            if not secrets.compare_digest(str(order.pop("word", "")), self._word):
-                raise BoardError("the word is wrong")
-            what = str(order.pop("do"))
-            answer: dict[str, Any] = {"value": self._do(what, order)}
-        except (BoardError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            what, answer = "", {"error": str(error)}
-        with contextlib.suppress(OSError):
-            link.sendall(json.dumps(answer).encode() + b"\n")
-            if what == "console":
-                with self._lock:
-                    self._listeners.append(link)
-                return
-        link.close()
-
-    def _do(self, what: str, order: dict[str, Any]) -> Any:
-        board = self._board
-        if what in ("hello", "console"):
-            return {"profile": board.profile.name, "lines": board.line_count}
-        if what == "down":
-            self._over.set()
-        elif what == "power-cut":
-            if order.get("at_write") is None:
-                board.power_cut()
-            else:
-                board.cut_power_at_write(int(order["at_write"]))
-        elif what == "reset":
-            board.restart()
-        elif what == "wifi":
-            board.wifi(str(order["to"]))
-        elif what == "network":
-            for name in ("silent", "dribble"):
-                setattr(board.air, name, bool(order.get(name, False)))
-            board.air.ntp = not order.get("no_ntp", False)
-            board.air.delay = float(order.get("delay", 0.0))
-        elif what == "button":
-            board.press(float(order.get("seconds", 0.2)), order.get("pin"))
-        elif what == "attach":
-            board.wired.attach(str(order["part"]))
-        elif what == "detach":
-            board.wired.detach(str(order["part"]))
-        elif what == "volts":
-            board.wired.apply_volts(int(order["pin"]), float(order["volts"]))
-        elif what == "pins":
-            return board.pins
-        else:
-            raise BoardError(f"a board does not know {what!r}")
-        return None
-
-    def _console_line(self, line: str) -> None:
-        data = line.encode(errors="replace") + b"\n"
-        if self._log.tell() > _LOG_BYTES:
-            path = self._folder / "console.log"
-            path.replace(path.with_suffix(".log.1"))
-            self._log.close()
-            self._log = path.open("ab", buffering=0)
-        self._log.write(data)
-        with self._lock:
-            for link in self._listeners[:]:
-                try:
-                    link.settimeout(0.2)
-                    link.sendall(data)
-                except OSError:  # it has gone, or does not read
-                    self._listeners.remove(link)
-                    link.close()
-
-
-def main() -> int:
-    """`python -m tools.board.boards FOLDER`: what VirtualBoard.up starts."""
-    try:
-        Server(Path(sys.argv[1])).serve()
-    except Exception as error:  # noqa: BLE001 - the process's edge: `up` shows the last line
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
