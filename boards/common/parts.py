@@ -1,8 +1,8 @@
 # What is wired to a board in the same way everywhere: an LED, a button to GND, a DHT22. What is not wired is left out.
-import os
 import time
 
 from machine import Pin
+from redpoll.flash.room import free_percent
 
 _PAUSE = 2000  # ms that a DHT22 wants between two readings
 
@@ -51,8 +51,7 @@ class Parts:
             readings["chip_temperature_c"] = temperature
         readings["button"] = self.pressed()
         readings["uptime_s"] = time.ticks_ms() // 1000
-        state = os.statvfs("/")
-        readings["flash_free_percent"] = round(state[3] * 1000 / state[2]) / 10
+        readings["flash_free_percent"] = free_percent("/")
         return readings
 
     def led(self, on):

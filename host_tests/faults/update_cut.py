@@ -18,6 +18,7 @@ for file in os.listdir(update.__file__.rpartition("/")[0]):
     if file != "__init__.py" and file.endswith(".py"):
         __import__("redpoll.update." + file[:-3])
 __import__("redpoll.flash.room")
+__import__("redpoll.port.chip")
 port.unload = lambda *names: None
 AFTER = [("main.py", b"print('1.2.0')\n"), ("lib/readings.py", maker.TEXT)]
 LATER = "77777777-2222-3333-4444-555555555555"

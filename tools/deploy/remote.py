@@ -35,7 +35,7 @@ _PRELUDE = textwrap.dedent("""
       if e[1]&0x4000:_t(p)
       else:print(os.stat(p)[6],p)
     def _k(d):
-     return sum([1+_k(d+'/'+e[0]) for e in os.ilistdir(d or '/') if e[1]&0x4000])
+     return sum([1+_k(d+'/'+e[0]) for e in os.ilistdir(d or '/') if e[1]&0x4000 and len(e)>3])
     def _d(p):
      h=_s()
      _w()

@@ -1,5 +1,6 @@
 # What MicroPython has alike on every chip. What a chip's own module has too is taken from there.
 import gc
+import os
 import sys
 import time
 
@@ -29,6 +30,12 @@ def chip_name():
     """What the chip is called, such as "rp2040" or "esp32s3"; None where MicroPython does not say."""
     board, _, name = getattr(sys.implementation, "_machine", "").rpartition(" with ")
     return name.lower() if board else None
+
+
+def folders(path):
+    """Names of the folders in a folder of a flash file system; what else is mounted there is none of them."""
+    # a mount point comes without a size
+    return [entry[0] for entry in os.ilistdir(path) if entry[1] & 0x4000 and len(entry) > 3]
 
 
 def free_heap():

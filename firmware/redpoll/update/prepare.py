@@ -74,9 +74,9 @@ def _judge(about, world, job):
 
 
 def _make_room(checked, folder, block):
-    from ..flash.room import free as room
+    from ..flash import room
 
-    free = room(folder[: folder.rfind("/slot_") + 1]) // block + _blocks(folder, block)
+    free = room.free(folder[: folder.rfind("/slot_") + 1], anew=True) // block + _blocks(folder, block)
     needed = checked.blocks + _OWN + _SPARE
     if free < needed:
         raise Failed("IOError", "too little flash: it needs %d KB, %d KB are free" % (needed * block // 1024, free * block // 1024))
