@@ -177,11 +177,11 @@ def test_an_adopted_socket_has_every_awkwardness():
 def test_tls_needs_a_ca():
     for ca in (None, "", b""):
         with raises(ValueError):
-            stream.tls_context(ca)
+            tls.context(ca)
     with raises(ValueError):
-        stream.tls_context("-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----", cert="x")
+        tls.context("-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----", cert="x")
     with raises(ValueError):
-        stream.tls_context("-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----")
+        tls.context("-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----")
     with raises(ValueError):
         tls.umqtt_context({})
 

@@ -6,7 +6,7 @@ import json
 import sys
 
 from redpoll.net.mqtt import MQTTClient, MQTTException
-from redpoll.net.stream import tls_context
+from redpoll.net.tls import context as tls_context
 from redpoll.port import sleep_ms, ticks_diff, ticks_ms
 
 

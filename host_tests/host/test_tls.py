@@ -15,7 +15,8 @@ DEADLINE_MS = 2000
 
 ATTEMPT = """
 import sys
-from redpoll.net.stream import Stream, tls_context
+from redpoll.net.stream import Stream
+from redpoll.net.tls import context as tls_context
 from redpoll.port import ticks_diff, ticks_ms
 host, port, ca, cert, key = sys.argv[1:]
 started = ticks_ms()

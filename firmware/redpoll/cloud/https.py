@@ -1,17 +1,12 @@
 # Requests to the cloud over HTTPS, beside its adapter or by it.
 from .. import clock, jsonin, log
 from ..net.http import HTTPClient
-from ..net.stream import tls_context
+from . import tls_for
 
 
 def https_client(settings, url, headers=None):
     """An HTTPClient for this URL, with the CA of settings.json when it is https."""
-    tls = None
-    if url.startswith("https:"):
-        tls = tls_context(settings.ca or None)
-    else:
-        log.once("%s: not encrypted", url)
-    return HTTPClient(url, tls=tls, headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
+    return HTTPClient(url, tls_for(settings, url), headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
 
 
 class Call:

@@ -6,9 +6,8 @@ from micropython import const
 from .. import jsonin, log
 from ..net import mqtt5
 from ..net.mqtt import MQTTClient, MQTTException
-from ..net.stream import tls_context
 from ..net.url import parse_url
-from . import xyte
+from . import tls_for, xyte
 
 _ANSWER_MS = const(30000)
 _QUIET_MS = const(1000)
@@ -58,12 +57,7 @@ class Adapter:
         self._replies = {}
         if not known.get("mqtt_hub_url"):
             raise ValueError('the cloud gave no "mqtt_hub_url": use "transport": "http"')
-        scheme, host, port, _ = parse_url(known["mqtt_hub_url"])
-        tls = None
-        if scheme == "mqtts":
-            tls = tls_context(settings.ca or None)
-        else:
-            log.once("%s: not encrypted", known["mqtt_hub_url"])
+        _, host, port, _ = parse_url(known["mqtt_hub_url"])
         self._user = [(_USER_PROPERTY, ("device_id", known["id"])), (_USER_PROPERTY, ("access_key", known["access_key"]))]
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)
@@ -78,7 +72,7 @@ class Adapter:
             user=known["id"],
             password=known["access_key"],
             keepalive=settings.keepalive,
-            ssl=tls,
+            ssl=tls_for(settings, known["mqtt_hub_url"]),
             protocol=5,
             connect_timeout_ms=settings.connect_timeout * 1000,
             ack_timeout_ms=_ACK_MS,

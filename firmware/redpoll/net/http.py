@@ -43,7 +43,7 @@ class Response:
 
 
 class HTTPClient:
-    """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.stream.tls_context gives.
+    """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.tls.context gives.
 
     Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both. timeout_ms is how long
     the server may stay silent; a response that goes to no sink may take four times that.

@@ -15,18 +15,8 @@ _SLICE_MS = const(10)
 _POLL = const(3)
 
 
-def tls_context(ca, cert=None, key=None):
-    """An SSLContext that verifies the server's chain against `ca` and its host name. Each argument is PEM, DER or a file's name.
-
-    ValueError when there is no CA, when only one of `cert` and `key` is given, or when one of them cannot be read as a certificate.
-    """
-    from .tls import context
-
-    return context(ca, cert, key)
-
-
 class Stream(_port.Pollable):
-    """A TCP connection, with `tls` (from tls_context) a TLS one. After it is open nothing waits except write and poll.
+    """A TCP connection, with `tls` (from net.tls.context) a TLS one. After it is open nothing waits except write and poll.
 
     Opening waits at most timeout_ms, the first write included, because that one completes the TLS handshake; only the name lookup
     cannot be limited. OSError(ETIMEDOUT) when it takes longer, OSError for everything else that fails.

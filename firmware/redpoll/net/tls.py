@@ -5,10 +5,13 @@ from .. import port as _port
 _last = []
 
 
-def context(*asked):
-    """net.stream.tls_context."""
+def context(ca, cert=None, key=None):
+    """An SSLContext that verifies the server's chain against `ca` and its host name. Each argument is PEM, DER or a file's name.
+
+    ValueError when there is no CA, when only one of `cert` and `key` is given, or when one of them cannot be read as a certificate.
+    """
+    asked = ca, cert, key
     if asked not in _last:
-        ca, cert, key = asked
         if not ca:
             raise ValueError("TLS needs a CA certificate to verify the server with")
         if bool(cert) != bool(key):
