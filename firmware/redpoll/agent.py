@@ -11,7 +11,7 @@ from .config import Config
 from .config_sync import ConfigSync
 from .flash.spool import Spool
 from .health import Health
-from .link import Link, describe
+from .link import Link
 from .settings import Settings
 from .telemetry import Telemetry
 from .version import VERSION, newer, running
@@ -96,7 +96,7 @@ class Agent:
     def sensor(self, every=30):
         """Decorator: call the function every so many seconds; it returns a dict of readings."""
         if callable(every):
-            raise TypeError("write @agent.sensor(every=30)")
+            raise _bare("sensor(every=30)")
 
         def register(function):
             self.telemetry.add(function, every)
@@ -110,7 +110,7 @@ class Agent:
         With fields, `times=(int, 1, 20)`, the parameters are checked before it is called.
         """
         if callable(name):
-            raise TypeError('write @agent.command("name")')
+            raise _bare('command("name")')
 
         def register(function):
             self._commands.add(name, function, fields)
@@ -121,7 +121,7 @@ class Agent:
     def config(self, *wrong, **fields):
         """Decorator: the function applies a configuration of these fields, `name=(int, 5, 3600)`; it raises to refuse it."""
         if wrong:
-            raise TypeError("write @agent.config(name=(int, 5, 3600))")
+            raise _bare("config(name=(int, 5, 3600))")
 
         def register(function):
             self._config.declare(function, fields)
@@ -196,10 +196,7 @@ class Agent:
         """How the device itself does: a sensor like any other, read every minute."""
         # what a full flash did not take is tried again, once a minute
         self._config.save_again()
-        try:
-            self.settings.save_again()
-        except OSError as error:
-            log.warning("credentials: %s", error)
+        self.settings.save_again()
         told = self._health.readings()
         told["spool_depth"] = len(self.spool)
         told["spool_dropped"] = self.spool.dropped
@@ -253,7 +250,7 @@ class Agent:
             ms = _LONGEST_WAIT
         except OSError as error:
             # a record could not be saved: the flash is full or worn
-            log.warning("flash: %s", describe(error))
+            log.warning("flash: %s", log.describe(error))
             ms = _LONGEST_WAIT
         due = self.telemetry.wait_ms()
         return ms if due is None else min(ms, due)
@@ -294,9 +291,8 @@ class Agent:
             return self._restart()
         if self._task and self._task.poll():
             self._task = None
-        if not self._good and self.clock.ms() >= _GOOD:
-            self._good = True
-            update.good(self._health.safe)
+        if self.clock.ms() >= _GOOD:
+            self._went_well()
         ms = _LONGEST_WAIT
         if self._update:
             ms = min(ms, self._update.poll())
@@ -307,6 +303,12 @@ class Agent:
             self._commands.run_next(self.clock.wall_at(self.clock.ms()))
             return 0
         return ms
+
+    def _went_well(self):
+        # boot.py counts the starts that did not
+        if not self._good:
+            self._good = True
+            update.good(self._health.safe)
 
     def _restart(self):
         # what was said last has a moment to leave the board
@@ -381,9 +383,7 @@ class Agent:
         self._link.alive()
         if self._update:
             self._update.round_trip()
-        if not self._good:
-            self._good = True
-            update.good(self._health.safe)
+        self._went_well()
         self._sync.round_trip()
 
     def on_device_told(self, fields):
@@ -391,10 +391,7 @@ class Agent:
         known = self.settings.credentials
         if known and "firmware_version" in fields:
             known["version"] = fields["firmware_version"]
-            try:
-                self.settings.store(known)
-            except OSError as error:
-                log.warning("credentials: %s", error)
+            self.settings.store(known)
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
@@ -485,7 +482,11 @@ class Agent:
             try:
                 listener(*values)
             except Exception as error:
-                log.warning("on %s: %s", event, describe(error))
+                log.warning("on %s: %s", event, log.describe(error))
+
+
+def _bare(example):
+    return TypeError("parentheses are missing: write @agent." + example)
 
 
 def _reboot():

@@ -2,7 +2,7 @@
 from micropython import const
 
 from . import log
-from .fields import declared, kept, mismatch
+from .fields import declared, kept, problems
 from .flash.record import Record
 
 _LEDGER = const(16)
@@ -102,7 +102,7 @@ class Commands:
             self._ledger.pop(0)
         self._running = entry
         self._name = name
-        if not self._save():
+        if not self._record.try_save(self._ledger):
             # nothing would know of it after a restart, and it would run again
             self.finish(ERROR, "not run: the device is out of flash or memory")
             return
@@ -115,7 +115,7 @@ class Commands:
             return
         if message is RESTART:
             entry[1] = _RESTARTING
-            self._save()
+            self._record.try_save(self._ledger)
             self.restart = True
             return
         self.finish(*message)
@@ -127,7 +127,7 @@ class Commands:
             return
         self._running = None
         entry[1:] = [status, log.redact(message)[:_MESSAGE]]
-        self._save()
+        self._record.try_save(self._ledger)
         log.info("command %s: %s %s", self._name, status, entry[2])
         if not self._report(*entry):
             self._decided.append(entry)
@@ -142,23 +142,16 @@ class Commands:
                 self._name = "update_firmware"
                 return
 
-    def _save(self):
-        try:
-            self._record.save(self._ledger)
-        except (OSError, MemoryError) as error:
-            log.warning("commands: %s", str(error) or type(error).__name__)
-            return False
-        return True
-
     def _run(self, name, parameters):
         handler, fields, _ = self._handlers.get(name, (None, None, None))
         if handler is None:
             return [ERROR, "this device has no command %r; it has %s" % (name[:40], ", ".join(sorted(self._handlers)))]
         if not isinstance(parameters, dict):
             return [ERROR, "%s: parameters must be an object, not %s" % (name, type(parameters).__name__)]
-        reason = _problem(parameters, fields) if fields else None
-        if reason:
-            return [ERROR, "%s: %s" % (name, reason)]
+        if fields:
+            wrong = problems(parameters, fields, "is not one of its parameters (%s)" % ", ".join(sorted(fields)))
+            if wrong:
+                return [ERROR, "%s: %s" % (name, wrong)]
         try:
             message = handler(**parameters)
         except ValueError as error:
@@ -166,7 +159,7 @@ class Commands:
             return [ERROR, "%s: %s" % (name, str(error) or "ValueError")]
         except Exception as error:
             log.trace(error)
-            return [ERROR, "%s: %s: %s" % (name, type(error).__name__, error)]
+            return [ERROR, "%s: %s" % (name, log.describe(error))]
         if message is LATER or message is RESTART:
             return message
         return [DONE, "" if message is None else str(message)]
@@ -178,15 +171,6 @@ def _sound(stored):
 
 def _is_entry(entry):
     return isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry)
-
-
-def _problem(parameters, fields):
-    problems = []
-    for name, value in parameters.items():
-        reason = mismatch(value, fields[name]) if name in fields else "is not one of its parameters (%s)" % ", ".join(sorted(fields))
-        if reason:
-            problems.append("%s %s" % (name, reason))
-    return "; ".join(sorted(problems))
 
 
 def _ping():

@@ -4,7 +4,7 @@ import json
 from micropython import const
 
 from . import log
-from .fields import declared, is_whole, kept, mismatch
+from .fields import declared, is_whole, kept, mismatch, problems
 from .flash.record import Record
 
 _TOLD = const(4)
@@ -170,13 +170,8 @@ class Config:
             record["untold"] = True
         if before is not None:
             record["before"] = before
-        try:
-            self._record.save(record)
-            self._unsaved = False
-        except (OSError, ValueError, MemoryError) as error:
-            # it holds until the restart, which finds the one before
-            self._unsaved = True
-            log.warning("config %d is not on flash: %s", version, str(error) or type(error).__name__)
+        # what is not on flash holds until the restart, which finds the one before
+        self._unsaved = not self._record.try_save(record)
 
     def save_again(self):
         """What the flash did not take is tried again."""
@@ -200,16 +195,10 @@ class Config:
         return "%d bytes are more than this device keeps" % size if size > _MOST else None
 
     def _problem(self, values):
-        problems = []
-        for name, value in values.items():
-            if name not in self._fields:
-                if name != "settings":
-                    log.info("config: nobody declared %r; it is kept", name)
-                continue
-            reason = mismatch(value, self._fields[name])
-            if reason:
-                problems.append("%s %s" % (name, reason))
-        return "; ".join(problems)
+        for name in values:
+            if name not in self._fields and name != "settings":
+                log.info("config: nobody declared %r; it is kept", name)
+        return problems(values, self._fields)
 
 
 def _sound(stored):

@@ -42,6 +42,16 @@ def _is_field(field):
     )
 
 
+def problems(values, fields, unknown=None):
+    """What is wrong with values that came by their names, in one text; "" for nothing. `unknown` says it of a name that no field has."""
+    found = []
+    for name in values:
+        reason = mismatch(values[name], fields[name]) if name in fields else unknown
+        if reason:
+            found.append("%s %s" % (name, reason))
+    return "; ".join(sorted(found))
+
+
 def mismatch(value, field):
     """Why the value is not of its field, such as "must be a whole number from 5 to 3600", or None."""
     kind = field[0]

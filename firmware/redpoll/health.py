@@ -21,10 +21,7 @@ class Health:
         # the last lines of the exception that ended the program before this start, or None
         self.ended_by = stored.get("exception")
         self.cause = port.reset_cause()
-        try:
-            self._record.save({"starts": self.starts})
-        except OSError as error:
-            log.warning("health: %s", error)
+        self._record.try_save({"starts": self.starts})
         # does boot.py keep the product's code from running?
         self.safe = os.getcwd() == "/safe"
         if self.safe:
@@ -54,10 +51,7 @@ class Health:
         """The program ends with this exception: the next start tells of it."""
         text = io.StringIO()
         port.print_exception(error, text)
-        try:
-            self._record.save({"starts": self.starts, "exception": log.redact(text.getvalue())[-_TRACE:]})
-        except OSError as failed:
-            log.warning("health: %s", failed)
+        self._record.try_save({"starts": self.starts, "exception": log.redact(text.getvalue())[-_TRACE:]})
 
 
 def _sound(stored):

@@ -185,7 +185,7 @@ class Link:
         """The session failed in somebody's hands: close it and wait."""
         self.failures += 1
         wait = getattr(error, "wait_ms", None) or self._backoff.next()
-        why = self.trouble = describe(error)
+        why = self.trouble = log.describe(error)
         log.warning("link: %s; again in %d.%d s", why, wait // 1000, wait % 1000 // 100)
         self.close()
         if isinstance(error, MemoryError):
@@ -208,12 +208,3 @@ class Link:
         if self._job:
             self._job.close()
             self._job = None
-
-
-def describe(error):
-    """An exception as a person wants to read it."""
-    text = str(error)
-    name = type(error).__name__
-    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and error.args[0] < 0:
-        return "the host name was not found (%s)" % text
-    return text if name == "Refused" else "%s: %s" % (name, text) if text else name

@@ -55,6 +55,16 @@ def warning(form, *values):
     _write("warning: ", form, values)
 
 
+def describe(error):
+    """An exception as a person wants to read it."""
+    text = str(error)
+    name = type(error).__name__
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and error.args[0] < 0:
+        # the numbers of getaddrinfo
+        return "the host name was not found (%s)" % text
+    return text if name == "Refused" else "%s: %s" % (name, text) if text else name
+
+
 def trace(error):
     """Show on the console where an exception came from."""
     text = io.StringIO()

@@ -72,20 +72,19 @@ class Settings:
         return told
 
     def store(self, credentials):
-        """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts. OSError when the flash fails."""
+        """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts; until the next one they hold also when the flash is full."""
         stored = dict(credentials)
         stored["entry"] = self.entry
         stored["sn"] = self.sn
-        # they hold until the restart also when the flash is full
         self.credentials = self._usable(stored)
         self._unsaved[self._record.path] = stored
-        self._record.save(stored)
-        del self._unsaved[self._record.path]
+        self.save_again()
 
     def save_again(self):
         """What the flash did not take is tried again."""
-        if self.credentials and self._record.path in self._unsaved:
-            self.store(self.credentials)
+        path = self._record.path
+        if path in self._unsaved and self._record.try_save(self._unsaved[path]):
+            del self._unsaved[path]
 
     def forget(self):
         """Drop the credentials: the cloud has removed the device."""

@@ -3,6 +3,7 @@
 import os
 
 from . import jsonin, log, port
+from .fields import mismatch
 from .net.url import parse_url
 from .settings import SettingsError
 
@@ -20,6 +21,7 @@ _NUMBERS = {
     "sleep": (0, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password", "ntp")
+_PLAIN = "must be 1 to %d letters, digits or -_."
 # what begins the topics of the reporters
 _NAMES = ("astarte_realm", "kura_account")
 _REPORTERS = ("astarte", "kura")
@@ -88,27 +90,25 @@ def check(values):
     for key in _KEYS:
         found[key] = values.get(key, "")
         if not isinstance(found[key], (str, dict)):
-            problems.append('"%s" must be a file name, PEM text or a JWK object, not %s' % (key, _shown(found[key])))
+            _refuse(problems, key, "must be a file name, PEM text or a JWK object", found[key])
     for key in _NAMES:
-        name = found[key] = values.get(key, "redpoll")
-        if not isinstance(name, str) or not 0 < len(name) <= 48 or not _is_plain(name):
-            problems.append('"%s" must be 1 to 48 letters, digits or -_., not %s' % (key, _shown(name)))
+        found[key] = values.get(key, "redpoll")
+        if not _is_plain(found[key], 48):
+            _refuse(problems, key, _PLAIN % 48, found[key])
     report = found["report"] = values.get("report", [])
     if not isinstance(report, list) or not all(name in _REPORTERS for name in report):
-        problems.append('"report" must be a list of %s, not %s' % (", ".join(['"%s"' % name for name in _REPORTERS]), _shown(report)))
+        _refuse(problems, "report", "must be a list of " + _quoted(_REPORTERS, ", "), report)
     elif report and found["transport"] == "http":
         problems.append('"report": %s publish on the MQTT connection of the cloud, and with "transport": "http" there is none' % report)
     for key in _TEXTS:
-        found[key] = _text(values, key, problems)
+        found[key] = _declared(values, key, "", (str, 0, 256), problems)
     for key, (default, low, high) in _NUMBERS.items():
-        found[key] = _number(values, key, default, low, high, problems)
+        found[key] = _declared(values, key, default, (int, low, high), problems)
+    for key, default in _SWITCHES.items():
+        found[key] = _declared(values, key, default, (bool,), problems)
     details = found["details"] = values.get("details", {})
     if not isinstance(details, dict):
-        problems.append('"details" must be an object such as {"room": "5b"}, not %s' % _shown(details))
-    for key, default in _SWITCHES.items():
-        found[key] = values.get(key, default)
-        if not isinstance(found[key], bool):
-            problems.append('"%s" must be true or false, not %s' % (key, _shown(found[key])))
+        _refuse(problems, "details", 'must be an object such as {"room": "5b"}', details)
     if not found["hardware_key"] and "hardware_key" not in values:
         found["hardware_key"] = port.HARDWARE
     if not found["sn"] and not found["cloud_id"] and not problems:
@@ -124,8 +124,8 @@ def check_credentials(reply):
     for key in ("id", "access_key"):
         value = reply.get(key)
         # both become part of topics, URLs and headers
-        if not isinstance(value, str) or not 1 <= len(value) <= 128 or not _is_plain(value):
-            raise ValueError('registration reply: "%s" must be 1 to 128 letters, digits or -_.' % key)
+        if not _is_plain(value, 128):
+            raise ValueError('registration reply: "%s" %s' % (key, _PLAIN % 128))
         checked[key] = value
     for key, schemes in (("hub_url", ("https", "http")), ("mqtt_hub_url", ("mqtts", "mqtt"))):
         value = reply.get(key)
@@ -157,32 +157,32 @@ def _url_problem(value, schemes):
     return None if scheme in schemes else "not %s://" % scheme
 
 
-def _is_plain(text):
-    return all(c.isdigit() or c.isalpha() or c in "-_." for c in text)
+def _is_plain(text, most):
+    return isinstance(text, str) and 1 <= len(text) <= most and all(c.isdigit() or c.isalpha() or c in "-_." for c in text)
 
 
-def _text(values, key, problems):
-    value = values.get(key, "")
-    if isinstance(value, str) and len(value) <= 256:
-        return value
-    shown = "what is there" if key in SECRETS else _shown(value)
-    problems.append('"%s" must be a text of at most 256 characters, not %s' % (key, shown))
-    return ""
-
-
-def _number(values, key, default, low, high, problems):
+def _declared(values, key, default, field, problems):
     value = values.get(key, default)
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+    reason = mismatch(value, field)
+    if not reason:
         return value
-    problems.append('"%s" must be a whole number from %d to %d, not %s' % (key, low, high, _shown(value)))
+    _refuse(problems, key, reason, value)
     return default
 
 
 def _one_of(values, key, choices, problems):
     value = values.get(key, choices[0])
     if value not in choices:
-        problems.append('"%s" must be %s, not %s' % (key, " or ".join(['"%s"' % choice for choice in choices]), _shown(value)))
+        _refuse(problems, key, "must be " + _quoted(choices, " or "), value)
     return value
+
+
+def _refuse(problems, key, must, value):
+    problems.append('"%s" %s, not %s' % (key, must, "what is there" if key in SECRETS else _shown(value)))
+
+
+def _quoted(names, between):
+    return between.join(['"%s"' % name for name in names])
 
 
 def _own_serial(problems):

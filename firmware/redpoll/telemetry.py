@@ -4,7 +4,9 @@ import json
 from micropython import const
 
 from . import log
+from .fields import mismatch
 
+_PERIOD = (float, 0.01, 1 << 24)
 _KEYS = const(64)
 _TEXT = const(1000)  # bytes of a string that the cloud takes (reference xyte §2)
 _INT = const(0x7FFFFFFF)
@@ -91,7 +93,7 @@ class Telemetry:
             if not isinstance(readings, dict):
                 raise TypeError("a sensor returns a dict, not %s" % type(readings).__name__)
         except Exception as error:
-            text = "%s: %s: %s" % (name, type(error).__name__, error)
+            text = "%s: %s" % (name, log.describe(error))
             if sensor[4] != text:
                 log.warning("sensor %s", text)
                 log.trace(error)
@@ -129,8 +131,9 @@ class Telemetry:
 
 
 def _check(seconds):
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0.01 <= seconds <= 1 << 24:
-        raise ValueError("a sensor is read every so many seconds, not every %r" % seconds)
+    reason = mismatch(seconds, _PERIOD)
+    if reason:
+        raise ValueError("a sensor's period %s seconds, not %r" % (reason, seconds))
 
 
 def refusal(key, value):

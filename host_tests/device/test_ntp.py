@@ -156,7 +156,7 @@ def test_a_name_that_is_not_found_and_a_network_that_is_not_there_are_said():
     bench = Bench()
     bench.names = OSError(-2)
     assert not bench.run(20000)
-    assert bench.ntp.trouble == "NTP time.example: the host name was not found"
+    assert bench.ntp.trouble == "NTP time.example: the host name was not found (-2)"
     bench.names = None
     bench.server.fails = OSError(errno.ECONNREFUSED)
     assert not bench.run(400000)

@@ -5,6 +5,7 @@ from micropython import const
 
 from .. import log
 from ..clock import iso
+from ..fields import is_whole
 
 # of a configuration that carries its fields at top level, these are not fields
 _ABOUT_CONFIG = ("version", "last_updated", "device_id")
@@ -21,9 +22,7 @@ def version_of(message, key):
             version = int(version[:11])
         except ValueError:
             return None
-    if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < _VERSION_END:
-        return version
-    return None
+    return version if is_whole(version) and version < _VERSION_END else None
 
 
 def deliver_config(handler, message):

@@ -49,13 +49,22 @@ class Record:
         """Replace the value. OSError when the flash is full or fails; the old value is then still there."""
         payload = json.dumps(value).encode()
         if len(payload) > _MOST:
-            raise ValueError("%s: %d bytes are too many for a record" % (self.path, len(payload)))
+            raise ValueError("%d bytes are too many for a record" % len(payload))
         new = self.path + ".new"
         with open(new, "wb") as file:
             file.write(_MAGIC + struct.pack("<II", len(payload), crc32(payload)))
             file.write(payload)
             port.sync(file)
         os.rename(new, self.path)
+
+    def try_save(self, value):
+        """The same for what can wait: True when it was saved, else the reason is in the log."""
+        try:
+            self.save(value)
+        except (OSError, ValueError, MemoryError) as error:
+            log.warning("%s is not saved: %s", self.path, log.describe(error))
+            return False
+        return True
 
     def delete(self):
         """Remove the value, if there is one, and what a cut save left of another."""

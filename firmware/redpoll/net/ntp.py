@@ -46,9 +46,7 @@ class Ntp:
                     return _LOOK_MS
                 return self._fail("no answer")
         except OSError as error:
-            # negative: the numbers of getaddrinfo
-            lost = error.args and isinstance(error.args[0], int) and error.args[0] < 0
-            return self._fail("the host name was not found" if lost else "OSError: %s" % error)
+            return self._fail(log.describe(error))
         return max(0, self._not_before - now) or _LOOK_MS
 
     def _ask(self):

@@ -5,7 +5,7 @@ import sys
 
 from micropython import const
 
-from .. import log, port
+from .. import port
 from ..flash.record import Record
 
 _SAFE = const(10)  # boot.py knows this number too
@@ -30,10 +30,7 @@ def good(safe):
     boots = _SAFE - 1 if safe else 0
     if state.get("boots", 0) != boots and "trial" not in state and state:
         state["boots"] = boots
-        try:
-            _boot.save(state)
-        except OSError as error:
-            log.warning("/boot.state: %s", error)
+        _boot.try_save(state)
 
 
 def pending(path):

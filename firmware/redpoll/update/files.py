@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from micropython import const
 
-from ..link import describe
+from .. import log
 from .errors import Failed
 
 _CHUNK = const(512)
@@ -17,7 +17,7 @@ def flash(call, *values):
     try:
         return call(*values)
     except OSError as error:
-        raise Failed("IOError", "flash: " + describe(error))
+        raise Failed("IOError", "flash: " + log.describe(error))
 
 
 def read(path, take):

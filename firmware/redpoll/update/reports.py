@@ -1,6 +1,5 @@
 # Who is told of an update beside the Xyte cloud: the reporters of settings.report, on the MQTT connection of the cloud in use.
 from .. import log
-from ..link import describe
 
 
 class Reports:
@@ -53,7 +52,7 @@ class Reports:
         try:
             operation, uuid, url = astarte.request(payload)
         except (ValueError, IndexError) as error:
-            log.warning("OTARequest: %s; it is left alone", describe(error))
+            log.warning("OTARequest: %s; it is left alone", log.describe(error))
             return
         if not uuid or len(uuid) > 64:
             log.warning("OTARequest: without a uuid; it cannot be answered")

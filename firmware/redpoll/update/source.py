@@ -3,8 +3,7 @@ import gc
 
 from micropython import const
 
-from .. import version
-from ..link import describe
+from .. import log, version
 from ..net.http import HTTPError
 from ..net.url import parse_url
 from .download import Download
@@ -120,7 +119,7 @@ class Source:
     def _again(self, reason):
         gc.collect()
         code = "InternalError" if isinstance(reason, MemoryError) else "NetworkError"
-        message = describe(reason)
+        message = log.describe(reason)
         self._attempts += 1
         if self._attempts >= _ATTEMPTS:
             raise Failed(code, message)

@@ -21,7 +21,6 @@ from micropython import const
 from .. import log, port, version
 from ..fields import kept
 from ..flash.record import Record
-from ..link import describe
 from .errors import BadBundle, Changed, Failed
 
 _STARTS = const(5)
@@ -92,7 +91,7 @@ class Updater:
                 slots.clear()
             except OSError as error:
                 # the flash is full or worn; the next start tries again
-                log.warning("update: %s", describe(error))
+                log.warning("update: %s", log.describe(error))
         if job:
             job["phase"] = "fetch"
             job.pop("image", None)
@@ -189,13 +188,13 @@ class Updater:
             code, message = "InvalidBaseImage", str(error)
         except OSError as error:
             # those of the network were caught where they came up
-            code, message = "IOError", "flash: " + describe(error)
+            code, message = "IOError", "flash: " + log.describe(error)
         except MemoryError:
             gc.collect()
             code, message = "InternalError", "out of memory"
         except Exception as error:
             log.trace(error)
-            code, message = "InternalError", describe(error)
+            code, message = "InternalError", log.describe(error)
         else:
             self._not_before = now + ms
             return ms
@@ -218,7 +217,7 @@ class Updater:
             else:
                 self._slots.confirm()
         except OSError as error:
-            log.warning("update: it cannot be confirmed: %s", describe(error))
+            log.warning("update: it cannot be confirmed: %s", log.describe(error))
             return
         self._trial_end = None
         log.info("update: version %s is confirmed", self._world.version)
@@ -299,13 +298,8 @@ class Updater:
             stored["finals"] = self.finals
         if self.failed:
             stored["failed"] = self.failed
-        try:
-            self._record.save(stored)
-            self._unsaved = False
-        except (OSError, MemoryError) as error:
-            log.warning("update: %s", describe(error))
-            self._unsaved = True
-            self._save_at = self._clock.ms() + _SAVE_AGAIN
+        self._unsaved = not self._record.try_save(stored)
+        self._save_at = self._clock.ms() + _SAVE_AGAIN
 
     def _stop(self):
         self._steps = None
