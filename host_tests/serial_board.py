@@ -17,14 +17,16 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
 ROOT = "/device_tests"  # on the board; nothing else of what it holds is touched
+_RUN = f"{ROOT}/run"  # where a test runs, emptied before each
 _CHUNK = 2048
 _START_SECONDS = 20.0
 
 # what a board may lack, and then its tests do not run there
 _OPTIONAL = ("socket", "select", "ssl", "tls", "asyncio", "cryptolib", "deflate", "machine", "network", "vfs", "hashlib")
 
-_HASHES = """
-import os, hashlib
+# each path below a folder, what is in a folder before the folder itself
+_WALK = """
+import os
 def _walk(folder):
     try:
         entries = list(os.ilistdir(folder))
@@ -32,32 +34,26 @@ def _walk(folder):
         return
     for entry in entries:
         path = folder + "/" + entry[0]
-        if entry[1] == 0x4000:
-            _walk(path)
-        else:
-            digest = hashlib.sha256()
-            with open(path, "rb") as file:
-                while True:
-                    piece = file.read(512)
-                    if not piece:
-                        break
-                    digest.update(piece)
-            print(repr(path), repr(digest.digest()))
+        is_folder = entry[1] == 0x4000
+        if is_folder:
+            yield from _walk(path)
+        yield path, is_folder
 """
-_FRESH = """
-import os
-def _empty(folder):
-    try:
-        entries = list(os.ilistdir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        path = folder + "/" + entry[0]
-        if entry[1] == 0x4000:
-            _empty(path)
-            os.rmdir(path)
-        else:
-            os.remove(path)
+_HASHES = """
+import hashlib
+for _path, _is_folder in _walk(%r):
+    if not _is_folder:
+        _digest = hashlib.sha256()
+        with open(_path, "rb") as _file:
+            _piece = _file.read(512)
+            while _piece:
+                _digest.update(_piece)
+                _piece = _file.read(512)
+        print(repr(_path), repr(_digest.digest()))
+"""
+_EMPTY = """
+for _path, _is_folder in _walk(%r):
+    (os.rmdir if _is_folder else os.remove)(_path)
 """
 
 
@@ -105,8 +101,8 @@ class SerialBoard:
             self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_START_SECONDS)
             code = self._setup
             if not self._modules:
-                code += f"{_FRESH}\nfor _f in ({ROOT!r}, {ROOT + '/run'!r}):\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n"
-                code += f"_empty({ROOT + '/run'!r})\nos.chdir({ROOT + '/run'!r})\ndel _empty\n"
+                code += f"{_WALK}\nfor _f in ({ROOT!r}, {_RUN!r}):\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n"
+                code += f"{_EMPTY % _RUN}\nos.chdir({_RUN!r})\ndel _walk\n"
             self._exec(code + "\nimport gc; gc.collect()")
             self.heap = int(self._exec("print(gc.mem_free())"))
         except (TransportError, OSError) as error:
@@ -130,7 +126,7 @@ class SerialBoard:
                     wanted[f"{ROOT}/{folder.name}/{path.relative_to(folder).as_posix()}"] = path
         if self._known is None:
             self._known = {}
-            for line in self._exec(f"{_HASHES}\n_walk({ROOT!r})").splitlines():
+            for line in self._exec(_WALK + _HASHES % ROOT).splitlines():
                 name, _, digest = line.partition(" ")
                 self._known[ast.literal_eval(name)] = ast.literal_eval(digest)
         for target, source in wanted.items():

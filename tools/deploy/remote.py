@@ -36,14 +36,16 @@ _PRELUDE = textwrap.dedent("""
       else:print(os.stat(p)[6],p)
     def _k(d):
      return sum([1+_k(d+'/'+e[0]) for e in os.ilistdir(d or '/') if e[1]&0x4000 and len(e)>3])
-    def _d(p):
-     h=_s()
+    def _p(p):
      _w()
      with open(p,'rb') as f:
       c=f.read(1024)
       while c:
-       h.update(c)
+       yield c
        c=f.read(1024)
+    def _d(p):
+     h=_s()
+     for c in _p(p):h.update(c)
      print(_h(h.digest()).decode())
     def _o(p):
      global _f
@@ -59,12 +61,7 @@ _PRELUDE = textwrap.dedent("""
      _f.write(_b(c))
     def _c(s,t):
      _o(t)
-     _w()
-     with open(s,'rb') as g:
-      c=g.read(1024)
-      while c:
-       _f.write(c)
-       c=g.read(1024)
+     for c in _p(s):_f.write(c)
      _f.close()
     def _r(p):
      _w()
