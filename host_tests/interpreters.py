@@ -9,11 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.paths import FIRMWARE, LIB, ROOT
+from tools.paths import FIRMWARE, LIB, SHIM
 from tools.vm import find_vm
 
 INTERPRETERS = ("cpython", "micropython")
-SHIM = ROOT / "host_tests" / "shim"
 
 
 def command(interpreter: str, *arguments: str, heap: str = "400K") -> tuple[list[str], dict[str, str]]:

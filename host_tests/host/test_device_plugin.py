@@ -86,7 +86,7 @@ def test_a_failed_comparison_shows_both_values_and_the_line_on_the_vm(run):
     ],
 )
 def test_with_values_keeps_meaning_and_lines(statement, shown):
-    from device_plugin import with_values
+    from assertion_values import with_values
 
     source = f"def test():\n    x = 1\n    {statement}\n".encode()
     rewritten = with_values(source)

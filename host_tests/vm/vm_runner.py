@@ -12,7 +12,7 @@ def _short(value):
 
 
 def _compare(operator, left, right):
-    # what device_plugin.with_values makes of `assert left == right`
+    # what assertion_values.with_values makes of `assert left == right`
     if operator == "==":
         holds = left == right
     elif operator == "!=":
