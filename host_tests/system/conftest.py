@@ -73,6 +73,14 @@ def make_stopped_board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 
 
 @pytest.fixture
+def product(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The main.py that the test's module has as PRODUCT."""
+    path = tmp_path / "product.py"
+    path.write_text(request.module.PRODUCT)
+    return path
+
+
+@pytest.fixture
 def make_board(hub: HubProcess, link: str, make_stopped_board: Callable[..., Board]) -> Callable[..., Board]:
     """Starts boards on `hub`: keys of settings.json; the program is product.py here, or `main`."""
 

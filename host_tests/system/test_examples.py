@@ -57,7 +57,7 @@ def readings(hub: HubProcess, device_id: str, key: str) -> list[Any]:
 
 
 def done(hub: HubProcess, device_id: str, command: dict[str, Any]) -> str | None:
-    now = next(c for c in hub.operator.commands(device_id) if c["id"] == command["id"])
+    now = hub.operator.get_command(device_id, command["id"])
     return str(now["message"]) if now["status"] == "done" else None
 
 

@@ -71,6 +71,10 @@ class Load:
             thread.join(30)
             assert not thread.is_alive()
 
+    def acknowledged(self) -> int:
+        """How many messages have been so far, over HTTP and MQTT."""
+        return sum(map(len, self.told.values())) + sum(len(acknowledged) for _, acknowledged in self._published.values())
+
     def settle(self) -> None:
         """Wait until the MQTT clients have every acknowledgement that they wait for."""
         for client in self._clients:
@@ -195,7 +199,8 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_hub_is_killed(
         load.start()
         longest = 0.0
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.05, 1.0))  # the load at work
+            enough = load.acknowledged() + chance.randint(10, 200)
+            wait_for(lambda enough=enough: load.acknowledged() >= enough, "more acknowledgements", 60)
             hub.kill()
             began = time.monotonic()
             hub.start()

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from operator_side import Eventually, registered
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 
-Eventually = Callable[..., Any]
 MakeBoard = Callable[..., Board]
 PRODUCT = """
 from redpoll import Agent
@@ -25,13 +25,6 @@ agent.run()
 """
 
 
-@pytest.fixture
-def product(tmp_path: Path) -> Path:
-    path = tmp_path / "licensed.py"
-    path.write_text(PRODUCT)
-    return path
-
-
 def in_days(days: float) -> str:
     when = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
     return when.strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -41,7 +34,7 @@ def test_a_licence_unlocks_survives_a_power_cut_is_renewed_and_removed(
     hub: HubProcess, make_board: MakeBoard, product: Path, eventually: Eventually
 ) -> None:
     board = make_board(main=product, sn="S1", license_key=hub.operator.license_key())
-    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    device = registered(hub, eventually)["id"]
 
     def says(name: str, value: Any) -> bool:
         return bool(hub.operator.telemetry(device)["telemetries"].get(name) == value)
@@ -68,7 +61,7 @@ def test_a_licence_of_another_key_is_an_error_with_its_reason(
     hub: HubProcess, make_board: MakeBoard, product: Path, eventually: Eventually
 ) -> None:
     make_board(main=product, sn="S1")
-    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    device = registered(hub, eventually)["id"]
     hub.operator.add_license(device, "pro")
     refused = eventually(lambda: next((x for x in hub.operator.licenses(device) if x["state"] == "error"), None), what="the refusal")
     assert "license_key" in refused["error"]

@@ -3,25 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+from operator_side import Eventually, ended, registered
+
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 
-Eventually = Callable[..., Any]
 MakeBoard = Callable[..., Board]
-
-
-def registered(hub: HubProcess, eventually: Eventually, serial: str = "S1") -> dict[str, Any]:
-    """The device with this serial number, once the hub has it."""
-    return eventually(lambda: next((d for d in hub.operator.devices() if d["sn"] == serial), None), what="registration")
 
 
 def history(hub: HubProcess, device: dict[str, Any]) -> list[dict[str, Any]]:
     return hub.operator.history(device["id"])
-
-
-def finished(hub: HubProcess, device: dict[str, Any], command: dict[str, Any]) -> dict[str, Any] | None:
-    now = next(c for c in hub.operator.commands(device["id"]) if c["id"] == command["id"])
-    return now if now["status"] in ("done", "error", "failed") else None
 
 
 def test_a_fresh_board_registers_and_its_measurements_arrive(hub: HubProcess, make_board: MakeBoard, eventually: Eventually) -> None:
@@ -64,10 +55,10 @@ def test_commands_run_once_in_order_and_are_reported(hub: HubProcess, make_board
     queued = [hub.operator.command(device["id"], "count", {"step": step}) for step in (1, 2, 3)]
     queued.append(hub.operator.command(device["id"], "dance"))
     queued.append(hub.operator.command(device["id"], "count", {"pace": 1}))
-    results = [eventually(lambda c=command: finished(hub, device, c), what="the command's end") for command in queued]
+    results = [eventually(lambda c=command: ended(hub, device, c), what="the command's end") for command in queued]
     assert [r["message"] for r in results[:3]] == ["counted to 1", "counted to 3", "counted to 6"]
     assert [r["status"] for r in results[:3]] == ["done"] * 3
-    assert all(r["status"] in ("error", "failed") for r in results[3:])
+    assert all(r["status"] == "failed" for r in results[3:])
     assert "no command 'dance'" in results[3]["message"]
     assert "pace" in results[4]["message"]
     assert sum("counted to" in line and "command" not in line for line in board.lines) == 3
@@ -83,7 +74,7 @@ def test_what_was_missed_while_the_power_was_off_is_in_the_snapshot(hub: HubProc
     command = hub.operator.command(device["id"], "count")
     board.start()
     board.wait_for(r"applied 9", 20)
-    eventually(lambda: finished(hub, device, command), what="the command's end")
+    eventually(lambda: ended(hub, device, command), what="the command's end")
     assert not any("applied 8" in line for line in board.lines)
     assert [d["id"] for d in hub.operator.devices()] == [device["id"]]
 
@@ -130,6 +121,6 @@ def test_two_boards_do_not_hear_each_others_commands(hub: HubProcess, make_board
     device = registered(hub, eventually, "S1")
     registered(hub, eventually, "S2")
     command = hub.operator.command(device["id"], "count", {"step": 5})
-    eventually(lambda: finished(hub, device, command), what="the command's end")
+    eventually(lambda: ended(hub, device, command), what="the command's end")
     assert any("counted to 5" in line for line in first.lines)
     assert not any("counted" in line for line in second.lines)

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from operator_side import Eventually, registered
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 from tools.hub.security.authority import Authority
-
-Eventually = Callable[..., Any]
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def test_a_board_does_its_whole_job_over_tls_and_comes_back_after_a_restart(
     assert hub.ca
     settings = {"entry": hub.entry_url, "transport": transport, "ca": "ca.pem", "sn": "S1"}
     board = make_stopped_board(settings, files={"ca.pem": hub.ca.read_bytes()}).start()
-    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    device = registered(hub, eventually)["id"]
     eventually(lambda: len(hub.operator.history(device)) >= 2, what="telemetry")
     command = hub.operator.command(device, "count", {"step": 3})["id"]
 
@@ -55,7 +53,7 @@ def test_a_plain_esp32_reports_with_the_heap_that_it_has_when_it_polls(
         "ntp": "off",
     }
     board = make_stopped_board(settings, main=None, files={"ca.pem": hub.ca.read_bytes()}, board="esp32").start()
-    device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+    device = registered(hub, eventually)["id"]
     eventually(lambda: "heap_free_bytes" in hub.operator.telemetry(device)["telemetries"], what="the first heartbeat")
     command = hub.operator.command(device, "blink", {"times": 1})["id"]
     eventually(lambda: hub.operator.get_command(device, command)["status"] == "done", what="the command's end")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from operator_side import Eventually, registered
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 
-Eventually = Callable[..., Any]
 MakeBoard = Callable[..., Board]
 
 ONE_LINK = pytest.mark.parametrize("link", ["mqtt-embedded"], indirect=True)
@@ -36,31 +36,19 @@ agent.run()
 """
 
 
-@pytest.fixture
-def product(tmp_path: Path) -> Path:
-    path = tmp_path / "product.py"
-    path.write_text(PRODUCT)
-    return path
-
-
-def first_device(hub: HubProcess, eventually: Eventually) -> dict[str, Any]:
-    device: dict[str, Any] = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")
-    return device
-
-
 def told(hub: HubProcess, device: dict[str, Any], key: str) -> Any:
     return hub.operator.telemetry(device["id"])["telemetries"].get(key)
 
 
 def state_of(hub: HubProcess, device: dict[str, Any], command: dict[str, Any]) -> tuple[str, str]:
-    now = next(c for c in hub.operator.commands(device["id"]) if c["id"] == command["id"])
+    now = hub.operator.get_command(device["id"], command["id"])
     return now["status"], now["message"]
 
 
 @ONE_LINK
 def test_the_watchdog_restarts_a_board_that_hangs(hub: HubProcess, make_board: MakeBoard, product: Path, eventually: Eventually) -> None:
     make_board(main=product, sn="S1")
-    device = first_device(hub, eventually)
+    device = registered(hub, eventually)
     eventually(lambda: told(hub, device, "starts") == 1, what="the first heartbeat")
     command = hub.operator.command(device["id"], "hang")
     eventually(lambda: told(hub, device, "reset_cause") == "watchdog", timeout=30, what="the heartbeat after the restart")
@@ -73,7 +61,7 @@ def test_an_unhandled_exception_is_told_after_the_restart(
     hub: HubProcess, make_stopped_board: MakeBoard, product: Path, eventually: Eventually
 ) -> None:
     board = make_stopped_board({"entry": hub.entry_url, "sn": "S1", "watchdog": True}, main=product).start()
-    device = first_device(hub, eventually)
+    device = registered(hub, eventually)
     hub.operator.command(device["id"], "fail")
     board.wait_for(r"Traceback", 20)
     board.restart()
@@ -82,7 +70,7 @@ def test_an_unhandled_exception_is_told_after_the_restart(
 
 def test_a_reboot_command_is_done_after_the_restart(hub: HubProcess, make_board: MakeBoard, product: Path, eventually: Eventually) -> None:
     board = make_board(main=product, sn="S1")
-    device = first_device(hub, eventually)
+    device = registered(hub, eventually)
     command = hub.operator.command(device["id"], "reboot")
     board.wait_for(r"start 2, after hard_reset", 30)
     eventually(lambda: state_of(hub, device, command) == ("done", "restarted"), what="the command's end")
@@ -93,7 +81,7 @@ def test_a_dump_brings_the_log_to_the_hub_without_secrets(
     hub: HubProcess, make_board: MakeBoard, product: Path, eventually: Eventually
 ) -> None:
     make_board(main=product, sn="S1")
-    device = first_device(hub, eventually)
+    device = registered(hub, eventually)
     command = hub.operator.command(device["id"], "dump")
     eventually(lambda: state_of(hub, device, command) == ("done", "uploaded"), what="the command's end")
     dump = hub.operator.dumps(device["id"])[0]

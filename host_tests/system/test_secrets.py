@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,13 +14,13 @@ import paho.mqtt.client as paho
 import pytest
 from brokers import needs_mosquitto
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from operator_side import Eventually, registered
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 
-Eventually = Callable[..., Any]
 Figure = Callable[[str], None]
 OPERATOR_KEY = "planted-operator-key-5c2e"
 WRONG = "planted-wrong-key-83d0"
@@ -79,7 +78,7 @@ def test_no_secret_is_in_anything_that_was_written_or_sent(
         assert hub.ca
         settings = {"entry": hub.entry_url, "ca": "ca.pem", "sn": "S1", "wifi_password": WIFI}
         board = make_stopped_board(settings, files={"ca.pem": hub.ca.read_bytes()}, heap="320K").start()  # for a dump beside MQTT
-        device = eventually(lambda: next(iter(hub.operator.devices()), None), what="registration")["id"]
+        device = registered(hub, eventually)["id"]
         hub.operator.configure(device, {"interval": 5})
         for name in ("ping", "dump", "no-such-command"):
             hub.operator.command(device, name)
