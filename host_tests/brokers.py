@@ -24,6 +24,12 @@ def mosquitto() -> Iterator[dict[int, int]]:
         yield {4: broker.port, 5: broker.port}
 
 
+@pytest.fixture(params=BROKERS)
+def each_broker(request: pytest.FixtureRequest) -> str:
+    """The name of one of the brokers after the other."""
+    return str(request.param)
+
+
 class KillableMosquitto(MosquittoProcess):
     """Mosquitto that ends without a word, as EmbeddedProcess does when it is stopped."""
 

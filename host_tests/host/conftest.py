@@ -66,7 +66,7 @@ def hub_on_mosquitto(hubs_mosquitto: MosquittoProcess, tmp_path_factory: pytest.
 
 @pytest.fixture
 def board_broker() -> str:
-    """The broker of `board`; a module that tries each redefines this with params=BROKERS."""
+    """The broker of `board`; in a module that tries all of them this is each_broker."""
     return "embedded"
 
 

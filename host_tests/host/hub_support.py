@@ -20,6 +20,13 @@ from tools.hub.process import HubProcess
 TRUST = ssl.create_default_context()  # for httpx, which else makes one with each client and each call, in 25 ms
 
 
+SEED_000 = {
+    "status": "online",
+    "timestamp": "2021-08-04T07:45:44.122Z",
+    "telemetries": {"fan_speed": 100.1, "connection": "4g", "usbc": True},
+}
+
+
 def registration(**changes: Any) -> dict[str, Any]:
     """A body that registers a device that no other test has."""
     unique = secrets.token_hex(8)

@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from astarte_board import INTROSPECTION, NOON, AstarteBoard
 from astarte_board import ota_event as values
-from brokers import BROKERS
+from brokers import each_broker
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hub_support import Board, KapuaClient, MqttBoard, operation_path
 from hypothesis import given, settings
@@ -38,10 +38,7 @@ EVENT, REQUEST = OTA_EVENT.name, OTA_REQUEST.name
 KEYS = tuple(OTA_EVENT.keys)
 
 
-@pytest.fixture(params=BROKERS)
-def board_broker(request: pytest.FixtureRequest) -> str:
-    """What goes over MQTT runs on both brokers."""
-    return str(request.param)
+board_broker = each_broker  # what goes over MQTT runs on both
 
 
 def at(step: int) -> datetime:

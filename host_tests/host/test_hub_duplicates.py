@@ -11,26 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
-from brokers import BROKERS
+from brokers import each_broker
 from databases import sqlite_only, url_in
-from hub_support import TRUST, Board, MqttBoard, forget_revisions
+from hub_support import SEED_000, TRUST, Board, MqttBoard, forget_revisions
 from waiting import wait_for
 
 from tools.hub import times
 from tools.hub.domain import state
 from tools.hub.process import HubProcess
 
-SEED_000 = {
-    "status": "online",
-    "timestamp": "2021-08-04T07:45:44.122Z",
-    "telemetries": {"fan_speed": 100.1, "connection": "4g", "usbc": True},
-}
-
-
-@pytest.fixture(params=BROKERS)
-def board_broker(request: pytest.FixtureRequest) -> str:
-    """What goes over MQTT runs on both brokers."""
-    return str(request.param)
+board_broker = each_broker  # what goes over MQTT runs on both
 
 
 @pytest.fixture

@@ -6,16 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_support import TRUST, Board, registration
+from hub_support import SEED_000, TRUST, Board, registration
 
 from tools.hub.client import HubError
 from tools.hub.process import HubProcess
 
-SEED_000 = {
-    "status": "online",
-    "timestamp": "2021-08-04T07:45:44.122Z",
-    "telemetries": {"fan_speed": 100.1, "connection": "4g", "usbc": True},
-}
 SEED_000_ERROR = {"status": "error", "telemetries": {"input": "Unknown"}, "message": "Unknown input connected"}
 REPLY_KEYS = {
     "config_version", "command", "info_version", "new_licenses", "latest_fw_version", "latest_fw_file_id", "space_data_version", "success",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 import pytest
-from brokers import BROKERS
+from brokers import each_broker
 from hub_support import Board, KapuaClient, MqttBoard, operation_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,10 +146,7 @@ def test_what_the_hub_subscribes_to_depends_on_the_broker_and_the_share() -> Non
 # ---- through a process
 
 
-@pytest.fixture(params=BROKERS)
-def board_broker(request: pytest.FixtureRequest) -> str:
-    """What goes over MQTT runs on both brokers."""
-    return str(request.param)
+board_broker = each_broker  # what goes over MQTT runs on both
 
 
 def topic(board: Board, resource: str = "download", client: str | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from brokers import BROKERS
+from brokers import each_broker
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -36,10 +36,7 @@ LATER = "2099-01-31T12:00:00.000Z"
 ILLEGAL = {"error": "Only allowed to set: inuse/removed/error"}
 
 
-@pytest.fixture(params=BROKERS)
-def board_broker(request: pytest.FixtureRequest) -> str:
-    """What goes over MQTT runs on both brokers."""
-    return str(request.param)
+board_broker = each_broker  # what goes over MQTT runs on both
 
 
 @pytest.fixture

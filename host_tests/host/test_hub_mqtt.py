@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import BROKERS, needs_mosquitto
+from brokers import each_broker, needs_mosquitto
 from hub_support import Board, MqttBoard, body_of
 from waiting import wait_for
 
@@ -21,11 +21,7 @@ from tools.hub.broker.rumqttd import PANICKED
 from tools.hub.process import HubProcess
 from tools.paths import ROOT
 
-
-@pytest.fixture(params=BROKERS)
-def board_broker(request: pytest.FixtureRequest) -> str:
-    """What goes over MQTT runs on both brokers."""
-    return str(request.param)
+board_broker = each_broker  # what goes over MQTT runs on both
 
 
 def state_of(board: Board) -> dict[str, Any]:
