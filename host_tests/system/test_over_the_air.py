@@ -1,6 +1,7 @@
 """Over-the-air updates: a board (firmware in the real VM, real LittleFS, its boot.py) takes signed bundles from the hub."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from tools import keys
 from tools.board.partitions import Partitions
 from tools.board.process import Board
 from tools.bundle.command import build
+from tools.cli import main as redpoll
 from tools.hub.process import HubProcess
 
 MAIN = """import time
@@ -28,6 +30,10 @@ def beat():
 
 {more}
 agent.run()
+"""
+FREE = """
+from redpoll.flash import room
+print("%d KB of the flash are free, both slots full" % (room.free("/") // 1024))
 """
 HEAP = "320K"  # of a VM whose objects are twice a board's
 QUICK = {"snapshot_every": 10, "trial_timeout": 20}
@@ -172,6 +178,28 @@ def test_a_board_takes_what_was_built_for_it_and_nothing_for_another_one_of_its_
     board.wait_for("this is 1.1.0", 60)
     result = eventually(lambda: ended(hub, device, command), 30, "the command's end")
     assert (result["status"], result["message"]) == ("done", "version 1.1.0 runs")
+
+
+def test_the_flash_of_a_pico_w_holds_the_agent_as_files_in_both_slots(
+    bundles: Bundles,
+    hub: HubProcess,
+    make_stopped_board: Callable[..., Board],
+    eventually: Eventually,
+    tmp_path: Path,
+    figure: Callable[[str], None],
+) -> None:
+    told = {"entry": hub.entry_url, "sn": "S1", "update_key": bundles.public, "wifi_ssid": "home", "wifi_password": "correct horse"} | QUICK
+    board = make_stopped_board(bare=True, terminal=tmp_path / "tty", board="rpi_pico_w", heap=HEAP)
+    board.write_file("/settings.json", json.dumps(told).encode())
+    board.start().wait_for("help")
+    assert redpoll(["deploy", "--port", str(board.port), str(bundles.main("1.0.0").parent)]) == 0
+    device = registered(hub, eventually)
+    for version in ("1.1.0", "1.2.0"):
+        command = ordered(hub, device, bundles.make(version, FREE, board="rpi_pico_w"), version)
+        result = eventually(lambda command=command: ended(hub, device, command), 90, "the command's end")
+        assert (result["status"], result["message"]) == ("done", f"version {version} runs")
+    free = board.wait_for(r"(\d+) KB of the flash are free, both slots full").group(0)
+    figure(f"Pico W, the agent as files: {free}")
 
 
 @pytest.mark.parametrize("works", [True, False], ids=["confirmed", "rolled-back"])
