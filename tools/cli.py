@@ -9,7 +9,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "run": ("tools.run", "a hub, one board and a live view of both"),
     "watch": ("tools.watch", "what happens in a hub, as it happens"),
-    "wire": ("tools.wire", "what goes over the wire to each cloud, captured from two boards"),
+    "wire": ("tools.wire.command", "what goes over the wire to each cloud, captured from two boards"),
     "hub": ("tools.hub.command", "the stand-in cloud"),
     "bench": ("tools.bench.command", "measurements, such as how long a board's flash lasts"),
     "board": ("tools.board.command", "one virtual board on the real MicroPython VM"),

@@ -15,7 +15,7 @@ from operator_side import Eventually, ended, registered
 from tools import keys
 from tools.board.partitions import Partitions
 from tools.board.process import Board
-from tools.bundle.command import build
+from tools.bundle.build import build
 from tools.cli import main as redpoll
 from tools.hub.process import HubProcess
 

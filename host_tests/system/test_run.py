@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tools.paths import ROOT
-from tools.run import UPDATER
 
 PROMISES = (
     "yes  the board registered: ",
@@ -49,7 +48,6 @@ def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_eithe
         assert "load_1m=" in output, "what was measured is shown"
 
 
-@pytest.mark.skipif(not UPDATER.exists(), reason="this firmware has no updater")
 def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rolled_back() -> None:
     good, polling, bad = (
         start("--for", 90, "--until-done", *options) for options in ((), ("--transport", "http", "--no-tls"), ("--bad-update",))

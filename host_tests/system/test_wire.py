@@ -3,7 +3,8 @@
 import re
 
 from tools.paths import ROOT
-from tools.wire import CLOUDS, capture, parsed
+from tools.wire.capture import CLOUDS, capture
+from tools.wire.message import parsed
 
 BLOCK = re.compile(r"^```wire (\w+)\n(.*?)^```$", re.M | re.S)
 

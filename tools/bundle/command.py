@@ -8,12 +8,12 @@ from tools import keys
 from tools.board.profile import Profile, ProfileError
 from tools.bundle import archive, contents, plan
 from tools.bundle.archive import Bundle, BundleError, Entry
+from tools.bundle.build import MICROPYTHON, build
 from tools.mpy import CompileError
 from tools.paths import FIRMWARE
 
 _REFUSED = 1
 _UNUSABLE = 2
-MICROPYTHON = "1.24.0"  # the lowest that our bytecode is for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,39 +73,6 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError, ProfileError, CompileError) as error:
         print(error, file=sys.stderr)
         return _UNUSABLE
-
-
-def build(
-    folder: Path,
-    key: Path,
-    version: str,
-    *,
-    name: str = "redpoll",
-    board: str = "unix",
-    boards: list[str] | None = None,
-    micropython: str = MICROPYTHON,
-    window: int = archive.WINDOW,
-    sources: bool = False,
-    frozen: bool = False,
-    image: Path | None = None,
-) -> bytes:
-    """A signed bundle of the folder for a board of boards/; `boards` may take it (None: that one, []: any).
-
-    With `image` it is one of that ESP32 firmware image instead.
-
-    Raises BundleError, ValueError for the key, ProfileError, CompileError and OSError.
-    """
-    signer = keys.load_private(key)
-    profile = Profile.load(board)
-    files = contents.image(image, profile) if image else contents.collect(folder, profile, sources=sources, frozen=frozen)
-    mpy = contents.bytecode_version(files)
-    allowed = {own for one in ([board] if boards is None else boards) for own in _names(one)}
-    return archive.pack(files, signer, name=name, version=version, boards=sorted(allowed), micropython=micropython, mpy=mpy, window=window)
-
-
-def _names(board: str) -> set[str]:
-    """What a bundle for it says: its name, and that of the chip, by which a board knows itself."""
-    return {board, Profile.load(board).chip} if board in Profile.names() else {board}
 
 
 def _add_board(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.board.profile import Profile, heap_bytes
 from tools.bundle import archive, contents
-from tools.bundle.command import MICROPYTHON
+from tools.bundle.build import MICROPYTHON
 from tools.deploy.errors import DeployError, Status
 from tools.deploy.remote import About
 from tools.device_code import firmware

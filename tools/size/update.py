@@ -14,7 +14,7 @@ from typing import Any, Self
 from tools import keys
 from tools.board.firmware import vm_folder
 from tools.bundle import archive
-from tools.bundle.command import build
+from tools.bundle.build import build
 from tools.hub.process import HubProcess
 from tools.paths import BUILD
 from tools.size.start import AMPLE, Starts, hopeless
