@@ -108,6 +108,7 @@ def spool(n, most):
     from redpoll import log
     from redpoll.clock import Clock
     from redpoll.flash.spool import Spool
+    from spool_drain import drain
 
     log.print = lambda *_: None
     # twice what they take, so that no spool is bounded by its flash
@@ -133,12 +134,7 @@ def spool(n, most):
     heap = _heap() - empty
     kept = len(spool)
     started = time.ticks_us()
-    while True:
-        message = spool.peek()
-        if message is None:
-            break
-        spool.sent(message[0])
-        spool.acknowledge(message[0])
+    drain(spool)
     drained = time.ticks_diff(time.ticks_us(), started)
     _tell(start=start, heap=heap, kept=kept, dropped=dropped, rate=kept * 1e6 / max(drained, 1))
 

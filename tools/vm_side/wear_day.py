@@ -1,15 +1,15 @@
-# ruff: noqa: UP031 - runs on MicroPython
 """Flash wear of a simulated day, on the MicroPython VM: `wear_day.run({...})` prints one line of JSON."""
 
 import json
 import os
 
-import vfs  # type: ignore[import-not-found]
-from flash_device import FlashDevice  # type: ignore[import-not-found]
-from redpoll import log  # type: ignore[import-not-found]
-from redpoll.clock import Clock  # type: ignore[import-not-found]
-from redpoll.flash.record import Record  # type: ignore[import-not-found]
-from redpoll.flash.spool import Spool  # type: ignore[import-not-found]
+import vfs
+from flash_device import FlashDevice
+from redpoll import log
+from redpoll.clock import Clock
+from redpoll.flash.record import Record
+from redpoll.flash.spool import Spool
+from spool_drain import drain
 
 _ROUND_TRIP = 200  # ms until an acknowledgement comes
 
@@ -72,9 +72,4 @@ def _boot(case: "dict[str, int]", day: int, boot: int) -> None:
         if down[0] <= second < down[1]:
             continue
         ticks.ms += _ROUND_TRIP
-        while True:
-            message = spool.peek()
-            if message is None:
-                break
-            spool.sent(message[0])
-            spool.acknowledge(message[0])
+        drain(spool)
