@@ -2,8 +2,6 @@
 
 import argparse
 import contextlib
-import datetime
-import ipaddress
 import json
 import os
 import resource
@@ -16,10 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +23,7 @@ from tools.bench.relay import relay
 from tools.bench.results import Results
 from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.security.authority import Authority
 from tools.vm import find_vm
 
 HEAP = "512K"
@@ -251,23 +246,12 @@ class Bench:
 
 def certificates(folder: Path) -> tuple[Path, str]:
     """A CA in DER, and the lines that give a Mosquitto listener a certificate of it for localhost."""
-    now = datetime.datetime.now(datetime.UTC)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench CA")])
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = []
-    for number, subject in enumerate((issuer, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))):
-        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(keys[number].public_key())
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=2))
-        builder = builder.add_extension(x509.BasicConstraints(ca=number == 0, path_length=None), critical=True)
-        builder = builder.add_extension(names, critical=False) if number else builder
-        made.append(builder.sign(keys[0], hashes.SHA256()))
-    encoding, private = serialization.Encoding, serialization.PrivateFormat
+    authority = Authority.made("bench CA")
+    issued = authority.issue("localhost", ["localhost", "127.0.0.1"])
     ca = folder / "ca.der"
-    ca.write_bytes(made[0].public_bytes(encoding.DER))
-    (folder / "server.pem").write_bytes(made[1].public_bytes(encoding.PEM))
-    (folder / "server.key").write_bytes(keys[1].private_bytes(encoding.PEM, private.PKCS8, serialization.NoEncryption()))
+    ca.write_bytes(authority.der())
+    (folder / "server.pem").write_bytes(issued.certificate)
+    (folder / "server.key").write_bytes(issued.key)
     # Mosquitto gives up root's rights before it reads the key
     user = "user root\n" if os.geteuid() == 0 else ""
     return ca, f"{user}certfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
