@@ -19,7 +19,7 @@ BAD_UPDATE ?=
 PORT      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup vm32
+.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup vm32 frozen
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware mod
 
 vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Debian; the tests and `make size` then use it
 	@$(BIN)/python -m tools.vm32
+
+frozen: setup  ## build a MicroPython with the agent frozen in, as boards' firmware has it, from Debian's source (1 minute); used as vm32 is
+	@$(BIN)/python -m tools.frozen_vm
 
 size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (3 minutes)
 	@$(BIN)/python -m tools.size

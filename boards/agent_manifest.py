@@ -1,9 +1,11 @@
-# Freezes the agent for one port: all of firmware/redpoll but the other ports, and umqtt.simple. boards/<name>/manifest.py includes it.
+# Freezes the agent: all of firmware/redpoll but the ports that are not in `port`, and umqtt.simple. boards/<name>/manifest.py includes it.
 import os
 
 options.defaults(port="esp32")
 _base = "../firmware"
-_ports = [name + ".py" for name in ("__init__", "chip", "interpreter", "wlan", options.port, options.port + "_wlan")]
+_ports = ["__init__.py", "chip.py", "interpreter.py", "wlan.py"]
+for _port in options.port.split():
+    _ports += [_port + ".py", _port + "_wlan.py"]
 _files = []
 for _folder, _, _names in os.walk(_base + "/redpoll"):
     for _name in _names:

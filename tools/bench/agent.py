@@ -25,10 +25,10 @@ from tools.bench.relay import relay
 from tools.bench.results import Results
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.hub.process import HubProcess
+from tools.size.machines import Machine, machines
 from tools.size.sets import feature_sets
 from tools.size.start import Starts
 from tools.vm import find_vm
-from tools.vm32 import find_vm32
 
 MQTT, HTTP, ARDUINO, BARE = "Redpoll, MQTT 5", "Redpoll, HTTP", "arduino-iot-cloud 1.4.1", "bare loop"
 ASLEEP = "sleep_ms alone"  # which this VM leaves 2,000 times a second; a board does not
@@ -159,37 +159,38 @@ class Bench:
         self.results.add(HTTP, BACK, "s", note="needs no broker")
 
     def heaps(self) -> None:
-        """Live heap at rest and the most of it, and the smallest heap, on both VMs."""
+        """Live heap at rest and the most of it, and the smallest heap, on each machine."""
         control = next(features for features in feature_sets() if features.name == "control")
-        machines = {"64-bit VM": [str(find_vm())]} | ({"32-bit VM": vm32} if (vm32 := find_vm32()) else {})
-        for machine, vm in machines.items():
-            starts = Starts(vm, self._hub)
+        for machine in machines():
+            starts = Starts(machine, self._hub)
             found = starts.stages(control)
             self._keep_heap(MQTT, machine, found["stages"]["done"], found["peak"], starts.smallest(control, registered=False))
-            for name in (HTTP, ARDUINO) if machine == "64-bit VM" else (HTTP,):
-                said = self._heap(name, vm, "4M", look=True)
-                self._keep_heap(name, machine, said["rest"], said["peak"], self._smallest(name, vm, said["peak"] // 1024))
-        if "32-bit VM" in machines:
-            for figure, unit in _HEAPS.items():
-                self.results.add(ARDUINO, f"{figure}, 32-bit VM", unit, note="that VM has no module ssl")
+            for name in (HTTP, ARDUINO) if machine.key == "heap64" else (HTTP,):
+                said = self._heap(name, machine, "4M", look=True)
+                self._keep_heap(name, machine, said["rest"], said["peak"], self._smallest(name, machine, said["peak"] // 1024))
+            if machine.key == "heap32":
+                for figure, unit in _HEAPS.items():
+                    self.results.add(ARDUINO, f"{figure}, {machine.title}", unit, note="that VM has no module ssl")
 
-    def _keep_heap(self, name: str, machine: str, *values: int) -> None:
+    def _keep_heap(self, name: str, machine: Machine, *values: int) -> None:
         for (figure, unit), value in zip(_HEAPS.items(), values, strict=True):
-            self.results.add(name, f"{figure}, {machine}", unit, value)
+            self.results.add(name, f"{figure}, {machine.title}", unit, value)
 
-    def _heap(self, name: str, vm: list[str], heap: str, *, look: bool) -> dict[str, Any]:
+    def _heap(self, name: str, machine: Machine, heap: str, *, look: bool) -> dict[str, Any]:
         # rest and peak (bytes) of so many messages in a heap of this size. Raises ProgramError when they do not pass
         case = {"every": 0, "sync": True} if name == ARDUINO else {"every": _EVERY, "look": look, "small": not look}
-        with self._program(name, self._folder if name == ARDUINO else self._new(name), heap, vm, messages=_MESSAGES, **case) as program:
+        with self._program(
+            name, self._folder if name == ARDUINO else self._new(name), heap, machine, messages=_MESSAGES, **case
+        ) as program:
             return program.told("rest", 20, trouble=b"memory")[1]
 
-    def _smallest(self, name: str, vm: list[str], live: int) -> int:
+    def _smallest(self, name: str, machine: Machine, live: int) -> int:
         """KB of the smallest heap in which the messages pass."""
         low, high = live // 2, 2 * live
         while high - low > 1:
             middle = (low + high) // 2
             try:
-                self._heap(name, vm, f"{middle}K", look=False)
+                self._heap(name, machine, f"{middle}K", look=False)
                 high = middle
             except ProgramError:
                 low = middle
@@ -225,13 +226,15 @@ class Bench:
         with self._program(name, folder, every=_EVERY, messages=0) as program:
             return (program.told("acknowledged")[0] - program.started) * 1000
 
-    def _program(self, name: str, folder: Path, heap: str = "512K", vm: list[str] | None = None, **case: Any) -> Program:
+    def _program(self, name: str, folder: Path, heap: str = "512K", machine: Machine | None = None, **case: Any) -> Program:
         kind = {ARDUINO: "arduino", BARE: "bare", ASLEEP: "asleep"}.get(name, "redpoll")
         if kind != "redpoll":
             case = {"port": self._server.port_311 if name == ARDUINO else self._server.port, "sync": False} | case
         if name == ARDUINO:
             self._discover()
-        return Program(vm or [str(find_vm())], f"import agent_bench; agent_bench.{kind}({case!r})", folder, self._path, heap)
+        vm = list(machine.command) if machine else [str(find_vm())]
+        path = peers.ours(frozen=True) if machine and machine.frozen else self._path
+        return Program(vm, f"import agent_bench; agent_bench.{kind}({case!r})", folder, path, heap)
 
     def _discover(self) -> None:
         async def retain() -> None:

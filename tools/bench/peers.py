@@ -31,9 +31,10 @@ def bytecode() -> str:
     return _compiled({sources: "peers"} | {sides / name: f"vm_side/{name}" for name in ("peers", "smallest")}) + ":" + ours()
 
 
-def ours() -> str:
-    """MICROPYPATH with our modules, umqtt.simple and tools/vm_side, all .mpy."""
-    return _compiled({FIRMWARE: "firmware", LIB: "lib", ROOT / "tools" / "vm_side": "vm_side"}) + ":.frozen"
+def ours(*, frozen: bool = False) -> str:
+    """MICROPYPATH with our modules, umqtt.simple and tools/vm_side, all .mpy; `frozen`: the VM has the first two."""
+    agent = {} if frozen else {FIRMWARE: "firmware", LIB: "lib"}
+    return _compiled({**agent, ROOT / "tools" / "vm_side": "vm_side"}) + ":.frozen"
 
 
 def _compiled(folders: dict[Path, str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.chip.build import NoChip, environment
+from tools.chip.build import NoChip, toolchain
 
 SETUP = Path(__file__).parent / "setup.py"  # what the chip runs after each reset
 _START_SECONDS = 30.0
@@ -32,7 +32,7 @@ class Chip:
         try:
             self._process = subprocess.Popen(
                 ["qemu-system-arm", *_MACHINE, "-kernel", str(self._elf)],
-                env=environment(),
+                env=toolchain().environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -13,6 +13,7 @@ from typing import IO, Any
 from tools.bytecode import compile_tree
 from tools.hub.process import HubProcess
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
+from tools.size.machines import Machine
 from tools.size.sets import FeatureSet
 
 MESSAGES = 30  # acknowledged ones, until a start counts as one that runs
@@ -22,22 +23,25 @@ AMPLE = "4M"  # of heap: nothing runs out of it
 
 
 class Starts:
-    """Runs vm_side/size/size_start.py with the command `vm` of a MicroPython against a hub."""
+    """Runs vm_side/size/size_start.py on a machine against a hub."""
 
-    def __init__(self, vm: list[str], hub: HubProcess) -> None:
-        self._vm = vm
+    def __init__(self, machine: Machine, hub: HubProcess) -> None:
+        self.machine = machine
         self._hub = hub
         built = BUILD / "size"
         sides = Path(__file__).parent.parent / "vm_side" / "size"
         compile_tree(sides, built / "size", sides.relative_to(ROOT).as_posix())
-        compile_tree(FIRMWARE, built / "firmware", FIRMWARE.relative_to(ROOT).as_posix())
-        compile_tree(LIB, built / "lib", LIB.relative_to(ROOT).as_posix())
-        self._path = ":".join(str(built / part) for part in ("size", "firmware", "lib")) + ":.frozen"
+        folders = [built / "size"]
+        if not machine.frozen:
+            folders += [built / "firmware", built / "lib"]
+            compile_tree(FIRMWARE, built / "firmware", FIRMWARE.relative_to(ROOT).as_posix())
+            compile_tree(LIB, built / "lib", LIB.relative_to(ROOT).as_posix())
+        self._path = ":".join([*map(str, folders), ".frozen"])
 
     def begin(self, heap: str, module: str, call: str, log: IO[bytes], *more: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
         """Start `call`, of a module in vm_side/size, with this heap; it finds what lies in `more` too, and prints into `log`."""
         return subprocess.Popen(
-            [*self._vm, "-X", f"heapsize={heap}", "-c", f"import {module}; {call}"],
+            [*self.machine.command, "-X", f"heapsize={heap}", "-c", f"import {module}; {call}"],
             cwd=folder,
             env={**os.environ, "MICROPYPATH": ":".join([*map(str, more), self._path])},
             stdin=subprocess.DEVNULL,

@@ -58,14 +58,15 @@ class Updates:
         product.mkdir()
         (product / "main.py").write_text("from redpoll import Agent\n\nAgent().run()\n")
         (product / "notes.txt").write_text("1.0.0\n" * 200)
-        missing = size - len(build(product, key, "1.0.0"))
+        agent_frozen = starts.machine.frozen
+        missing = size - len(build(product, key, "1.0.0", frozen=agent_frozen))
         # what no compressor makes smaller, the same in every run; unless the firmware fills the bundle already
         for number in range(0, missing, 20_000):
             (product / f"asset_{number // 20_000}.bin").write_bytes(random.Random(number).randbytes(min(20_000, missing - number)))
-        old = archive.read(build(product, key, "1.0.0"))
+        old = archive.read(build(product, key, "1.0.0", frozen=agent_frozen))
         self._old = {entry.name: old.content(entry.name) for entry in old.manifest.files}
         (product / "notes.txt").write_text("1.1.0\n" * 200)
-        self.bundle = build(product, key, "1.1.0")
+        self.bundle = build(product, key, "1.1.0", frozen=agent_frozen)
 
     def __enter__(self) -> Self:
         return self
@@ -73,17 +74,16 @@ class Updates:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._temporary.cleanup()
 
-    def take(self, *, fetch_all: bool, heap: str = AMPLE, look: bool = False, frozen: bool = False) -> Taken | None:
+    def take(self, *, fetch_all: bool, heap: str = AMPLE, look: bool = False) -> Taken | None:
         """One update; `fetch_all`: of a board that has none of its files yet. None when it did not come to its restart.
 
-        With `look` its peak of live heap is found; its time means nothing then. With `frozen` the update's code is part of what is live
-        when idle, as where it is frozen into the firmware. build/size.log has what the board printed.
+        With `look` its peak of live heap is found; its time means nothing then. build/size.log has what the board printed.
         """
         serial = uuid.uuid4().hex
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             flash = Path(name, "flash")
             self._fill(flash, serial, {} if fetch_all else self._old)
-            call = f"size_update.run({str(flash)!r}, {FLASH}, {_WANTED!r}, {MESSAGES}, {look}, {frozen})"
+            call = f"size_update.run({str(flash)!r}, {FLASH}, {_WANTED!r}, {MESSAGES}, {look})"
             with LOG.open("w+b") as log:
                 process = self._starts.begin(heap, "size_update", call, log, vm_folder())
                 try:

@@ -29,29 +29,15 @@ def _copy(source, target):
                 new.write(old.read())
 
 
-def _load_all():
-    import redpoll.update
-    from redpoll import port
-
-    for file in os.listdir(redpoll.update.__file__.rpartition("/")[0]):
-        name = file.partition(".")[0]
-        if name != "__init__" and file.endswith(".mpy"):
-            __import__("redpoll.update." + name)
-    for name in ("cloud.https", "net.http", "rsa"):
-        __import__("redpoll." + name)
-    port.unload = lambda *names: None
-
-
 def _live():
     gc.collect()
     return gc.mem_alloc()
 
 
-def run(path, size, wanted, messages, look, frozen):
+def run(path, size, wanted, messages, look):
     """Start from the file system in `path`, be idle, take the update that is then asked for, and print what it took.
 
-    With `look` the heap is collected and looked at in every turn; its time means nothing then. With `frozen` the update's code is
-    loaded before and stays: what the heap has more while it runs is then data, as where the code is frozen into the firmware.
+    With `look` the heap is collected and looked at in every turn; its time means nothing then.
     """
     gc.threshold(4096)
     host = vm_flash.mount(vm_flash.Flash(path, _BLOCK, size // _BLOCK), None)
@@ -61,8 +47,6 @@ def run(path, size, wanted, messages, look, frozen):
     os.chdir("/")
     from size_product import Product
 
-    if frozen:
-        _load_all()
     product = Product(wanted)
     while not product.complete(messages):
         product.turn()
