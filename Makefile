@@ -31,6 +31,7 @@ docs/run.svg: setup  ## what `make run` shows, as the picture in README
 	@$(BIN)/redpoll run --for 90 --until-done --svg $@
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
+	@$(BIN)/python -m tools.frozen --renew
 	@$(PYTEST) $(ARGS)
 
 deploy: setup  ## the product onto the board on PORT; ARGS=... is passed on (`redpoll deploy --help`)
@@ -44,6 +45,7 @@ test-chip: setup  ## the same on an emulated Cortex-M3 with 140 KB of heap; its 
 	@$(BIN)/python -m tools.chip $(ARGS)
 
 test-long: setup  ## the same with the exhaustive sweeps in full
+	@$(BIN)/python -m tools.frozen --renew
 	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)
 
 lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
@@ -56,7 +58,7 @@ vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Deb
 	@$(BIN)/python -m tools.vm32
 
 frozen: setup  ## build a MicroPython with the agent frozen in, as boards' firmware has it, from Debian's source (1 minute); used as vm32 is
-	@$(BIN)/python -m tools.frozen_vm
+	@$(BIN)/python -m tools.frozen
 
 size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (3 minutes)
 	@$(BIN)/python -m tools.size

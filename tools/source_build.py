@@ -63,6 +63,8 @@ def source() -> Path:
 def make(port: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
     """Build one of its ports, on all cores; `log` gets all that is said. Raises BuildError with the last lines of it."""
     command = ["make", f"-j{os.cpu_count() or 1}", *arguments]
+    # it looks for its version in a repository: not in ours
+    environment = {**environment, "GIT_CEILING_DIRECTORIES": str(BUILD)}
     ran = subprocess.run(command, cwd=port, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     log.write_text(ran.stdout + ran.stderr)
     if ran.returncode:

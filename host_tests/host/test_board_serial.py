@@ -15,13 +15,15 @@ from waiting import wait_for, wait_for_write
 from tools.board.process import Board
 
 LONG = bool(os.environ.get("REDPOLL_LONG"))
-PROFILES = ["esp32", "esp32s3", "rpi_pico_w", "rpi_pico2_w"] if LONG else ["esp32"]
+FROZEN = "esp32, agent frozen in"
+PROFILES = ["esp32", "esp32s3", "rpi_pico_w", "rpi_pico2_w", FROZEN] if LONG else ["esp32"]
 COUNTING = b"import time\nn = 1\nprint('main runs')\nwhile True:\n    n += 1\n    time.sleep_ms(5)\n"
 
 
 @pytest.fixture(params=PROFILES)
 def board(request, tmp_path):
-    with Board(tmp_path / "board", board=request.param, bare=True, terminal=tmp_path / "tty") as board:
+    profile, _, frozen = request.param.partition(",")
+    with Board(tmp_path / "board", board=profile, bare=True, terminal=tmp_path / "tty", frozen_agent=bool(frozen)) as board:
         yield board
 
 

@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from tools import source_build
 from tools.chip import __main__ as command
 from tools.chip import build, emulator
 from tools.debian import AptError
@@ -16,8 +17,9 @@ def nothing_built(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    for name in ("FOLDER", "_TOOLS", "_SOURCE"):
-        monkeypatch.setattr(build, name, tmp_path / "chip" / name)
+    monkeypatch.setattr(build, "FOLDER", tmp_path / "chip")
+    monkeypatch.setattr(source_build, "_SOURCE", tmp_path / "source")
+    monkeypatch.setattr(source_build, "_LOCK", tmp_path / "lock")
 
     def program(name, script=""):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -34,7 +36,7 @@ def test_without_make_or_debians_packages_the_reason_is_said_and_the_status_is_t
     def refuse(*_):
         raise AptError("there is no apt-get on this machine")
 
-    monkeypatch.setattr(build, "Apt", refuse)
+    monkeypatch.setattr(source_build, "Apt", refuse)
     assert command.main() == 77
     assert "no emulated chip: there is no apt-get on this machine" in capsys.readouterr().err
 

@@ -19,20 +19,14 @@ from typing import Any
 from tools.board.environment import Environment, ResetCause
 from tools.board.firmware import vm_folder
 from tools.board.keyboard import Keyboard
-from tools.board.profile import heap_bytes
 from tools.board.terminal import Output, Terminal
 from tools.board.wiring import NoAcknowledge, Wiring
-from tools.vm import find_vm
 
 SOFT_RESET_STATUS = 4  # vm_boot's exit statuses; 0 is a main.py that returned, 1 one that raised
 _INTERRUPTED = 5
 _LINE_BYTES = 8192  # a longer console line is cut into several
 _IDLE = 0.03  # seconds between two looks for a client at the terminal
 _PROTOCOL = b"\x01\x04\x80\x00"  # what the raw REPL says beside text; it has no place in a log
-# what the stand-ins for a chip's modules take of the VM's heap: on a chip they are C and in the flash
-_STAND_INS_BYTES = 50 * 1024
-# the VM's objects have 64 bits, and what takes 48 KB on a chip takes about 72 there
-_WIDE = 1.5
 
 
 class Chip:
@@ -56,9 +50,11 @@ class Chip:
         state = self._state(cause, mark, control_end, answers_end)
         self._open = [self._control, self._answers, *stdin, self._leash]
         code = "__import__('vm_boot').start()"
+        interpreter = around.interpreter
+        heap_size = interpreter.heap(around.profile, heap)
         try:
             self.process = subprocess.Popen(
-                [str(find_vm()), "-X", f"heapsize={self._heap(heap)}", *(["-i"] if terminal else []), "-c", code],
+                [str(interpreter.program), "-X", f"heapsize={heap_size}", *(interpreter.for_repl if terminal else ()), "-c", code],
                 cwd=around.image.path.parent,
                 env=os.environ | {"MICROPYPATH": f"{vm_folder()}:.frozen", "REDPOLL_BOARD": json.dumps(state)},
                 stdin=stdin[0],
@@ -102,11 +98,6 @@ class Chip:
             "partitions_file": str(around.partitions.path),
             "running": around.kept.running,
         }
-
-    def _heap(self, heap: str) -> str:
-        if not self._around.profile.is_chip:
-            return heap
-        return str(int(heap_bytes(heap) * _WIDE) + _STAND_INS_BYTES)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the VM a signal, if it still runs."""

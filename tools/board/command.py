@@ -15,6 +15,7 @@ from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
 from tools.board.wiring import PARTS
+from tools.frozen.build import NoFrozenVM
 from tools.mpy import CompileError
 from tools.paths import BUILD
 from tools.vm import NoMicroPython
@@ -31,6 +32,8 @@ _OPTIONS = {
     "volts": ("pin", "volts"),
 }
 
+_FROZEN = "its MicroPython has the agent frozen in, as with boards/<name>/manifest.py; built from source if need be"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll board`."""
@@ -45,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_attach(parser)
     parser.add_argument("--board", default="unix", metavar="NAME", help="a folder of boards/ (default: unix)")
     parser.add_argument("--heap", metavar="SIZE", help="such as 192K (default: the board's)")
+    parser.add_argument("--frozen-agent", action="store_true", help=_FROZEN)
     _add_actions(parser.add_subparsers(title="boards that stay", metavar="ACTION", dest="action"))
 
 
@@ -66,6 +70,7 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     up.add_argument("--profile", metavar="NAME", help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})")
     up.add_argument("--fresh", action="store_true", default=argparse.SUPPRESS, help="erase its flash first")
     up.add_argument("--heap", metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
+    up.add_argument("--frozen-agent", action="store_true", default=argparse.SUPPRESS, help=f"{_FROZEN}; it stays so")
     add_attach(up, argparse.SUPPRESS)
     add("down", "switch it off; its flash stays")
     add("list", "every board, what it is and where its serial port is", named=False)
@@ -101,7 +106,7 @@ def _act(args: argparse.Namespace) -> int:
         return 0
     board = VirtualBoard(args.name)
     if args.action == "up":
-        print(board.up(args.profile, fresh=args.fresh, heap=args.heap))
+        print(board.up(args.profile, fresh=args.fresh, heap=args.heap, frozen_agent=args.frozen_agent or None))
         for part in args.attach or ():
             board.ask("attach", part=part)
     elif args.action == "down":
@@ -130,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
             board=args.board,
             flash=args.flash,
             on_line=lambda line: print(line, flush=True),
+            frozen_agent=args.frozen_agent,
         )
         for part in args.attach or ():
             board.wired.attach(part)
@@ -144,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
             flush=True,
         )
         return _watch(board)
-    except (BoardError, ProfileError, CompileError, NoMicroPython, OSError) as error:
+    except (BoardError, ProfileError, CompileError, NoFrozenVM, NoMicroPython, OSError) as error:
         print(f"redpoll board: {error}", file=sys.stderr)
         return 1
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tools.board.air import Air
 from tools.board.flash import FlashImage
+from tools.board.interpreter import Interpreter
 from tools.board.page import Page
 from tools.board.partitions import Partitions
 from tools.board.profile import Profile
@@ -64,9 +65,10 @@ class Kept:
 
 
 class Environment:
-    """What is around the chip and stays when it resets: flash, pins and network. One for each board."""
+    """What is around the chip's program and stays when it resets: MicroPython, flash, pins and network. One for each board."""
 
-    def __init__(self, image: FlashImage, profile: Profile, wired: Wiring) -> None:
+    def __init__(self, interpreter: Interpreter, image: FlashImage, profile: Profile, wired: Wiring) -> None:
+        self.interpreter = interpreter
         self.image = image
         self.wired = wired
         self.profile = profile

@@ -8,13 +8,15 @@ from tools.board.profile import Profile
 from tools.bytecode import compile_tree
 from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT
 
+AGENT = ("redpoll/", "lib/umqtt/")  # what a MicroPython made with boards/<name>/manifest.py has already
 MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
 
 
-def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path]:
+def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: bool = False) -> dict[str, Path]:
     """Path on the board -> file of this machine: bytecode, except boot.py and main.py, which a board wants as source.
 
-    `main` stands in for firmware/main.py: a file, or the folder of a product with all that it brings. Raises tools.mpy.CompileError, and
+    `main` stands in for firmware/main.py: a file, or the folder of a product with all that it brings. `frozen_agent`: without AGENT.
+    Raises tools.mpy.CompileError, and
     FileNotFoundError without umqtt.simple in build/lib.
     """
     if not (LIB / "umqtt").is_dir():
@@ -33,7 +35,7 @@ def firmware_files(profile: Profile, main: Path | None = None) -> dict[str, Path
                 files[f"/{name}"] = path
     if product:
         files.update(_product_files(product))
-    return files
+    return {name: path for name, path in files.items() if not frozen_agent or not name.lstrip("/").startswith(AGENT)}
 
 
 def check_main(main: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tools.board.errors import BoardError
 from tools.board.profile import Profile
+from tools.frozen.build import frozen_vm
 from tools.paths import BUILD, ROOT
 
 DEFAULT_PROFILE = "esp32"
@@ -56,11 +57,11 @@ class VirtualBoard:
         """Its serial port, the same whenever it is up."""
         return self.folder / "tty"
 
-    def up(self, profile: str | None = None, *, fresh: bool = False, heap: str | None = None) -> Path:
+    def up(self, profile: str | None = None, *, fresh: bool = False, heap: str | None = None, frozen_agent: bool | None = None) -> Path:
         """Switch it on, making it when there is none of this name -> its serial port. One that is up stays as it is.
 
-        `profile` is a folder of boards/ or a chip (default: the one that it has, else esp32); `fresh` erases the flash. Raises
-        BoardError.
+        `profile` is a folder of boards/ or a chip (default: the one that it has, else esp32); `fresh` erases the flash; `frozen_agent`:
+        its MicroPython has the agent frozen in (default: as it is, a new one has not). Raises BoardError, tools.frozen.build.NoFrozenVM.
         """
         known = self._config()
         if self.is_up():
@@ -76,7 +77,11 @@ class VirtualBoard:
         if fresh:
             for path in self.folder.glob("flash.*"):
                 path.unlink()
-        config = {"profile": wanted, "heap": heap or (known.get("heap") if not fresh else None)}
+        before = {} if fresh else known
+        frozen_agent = before.get("frozen_agent", False) if frozen_agent is None else frozen_agent
+        if frozen_agent:
+            frozen_vm()  # it may have to be built, which takes longer than a board may take to start
+        config = {"profile": wanted, "heap": heap or before.get("heap"), "frozen_agent": frozen_agent}
         (self.folder / "board.json").write_text(json.dumps(config))
         self._spawn()
         return self.port

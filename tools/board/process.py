@@ -18,6 +18,7 @@ from tools.board.environment import Environment, ResetCause
 from tools.board.errors import BoardError
 from tools.board.firmware import MANAGED, firmware_files
 from tools.board.flash import FlashImage
+from tools.board.interpreter import Interpreter
 from tools.board.page import BOOTSEL, RADIO
 from tools.board.profile import Profile
 from tools.board.supervisor import Supervisor
@@ -33,6 +34,7 @@ class Board:
     `settings` becomes settings.json, None leaves what is on the flash; `main` stands in for firmware/main.py, a file or a product's
     folder; `files` are more files (path on the board: content). All of it is put onto the flash before the first start only, so that
     a later start finds what the program has made of it; with `bare` nothing is put there, as on a board that has just been flashed.
+    `frozen_agent`: its MicroPython has the agent frozen in, and none is put onto the flash.
     `terminal` is where its serial port appears, for mpremote and others: it has a REPL then, and goes on when main.py has ended.
     `on_line` is called with each console line, from another thread. ::
 
@@ -55,6 +57,7 @@ class Board:
         bare: bool = False,
         terminal: Path | None = None,
         on_line: Callable[[str], None] | None = None,
+        frozen_agent: bool = False,
     ) -> None:
         self.profile = Profile.load(board)
         self.heap = heap or self.profile.heap
@@ -62,6 +65,7 @@ class Board:
         # sensors and voltages at its pins, to be changed at any time
         self.wired = Wiring()
         self._around: Environment | None = None
+        self._frozen_agent = frozen_agent
         self._link = terminal
         self._terminal: Terminal | None = None
         self._settings = settings
@@ -74,7 +78,7 @@ class Board:
     # --- power and reset
 
     def start(self) -> Self:
-        """Switch it on. Raises BoardError when its flash is in use, tools.vm.NoMicroPython without a VM."""
+        """Switch it on. Raises BoardError when its flash is in use, NoMicroPython or NoFrozenVM without a VM."""
         return self._start(ResetCause.POWER_ON)
 
     def stop(self) -> None:
@@ -203,7 +207,7 @@ class Board:
 
     def install(self) -> int:
         """Put firmware, settings and files onto the flash; returns how many files differed. Done by the first start."""
-        files: dict[str, Path | bytes] = {**firmware_files(self.profile, self._main)}
+        files: dict[str, Path | bytes] = {**firmware_files(self.profile, self._main, frozen_agent=self._frozen_agent)}
         if self._settings is not None:
             files["/settings.json"] = json.dumps(dict(self._settings)).encode()
         files.update((name if name.startswith("/") else f"/{name}", data) for name, data in self._files.items())
@@ -236,7 +240,8 @@ class Board:
         self.image.create()
         self.image.acquire()
         try:
-            self._around = Environment(self.image, self.profile, self.wired)
+            interpreter = Interpreter.with_agent() if self._frozen_agent else Interpreter.plain()
+            self._around = Environment(interpreter, self.image, self.profile, self.wired)
             self._around.partitions.create()
             if self._link is not None:
                 self._terminal = Terminal(self._link)

@@ -34,7 +34,13 @@ class Server:
         self._lock = threading.Lock()
         self._log = (folder / "console.log").open("ab", buffering=0)
         self._board = Board(
-            folder, board=config["profile"], heap=config["heap"], bare=True, terminal=folder / "tty", on_line=self._console_line
+            folder,
+            board=config["profile"],
+            heap=config["heap"],
+            bare=True,
+            terminal=folder / "tty",
+            on_line=self._console_line,
+            frozen_agent=config["frozen_agent"],
         )
 
     def serve(self) -> None:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.board.firmware import board_folders, firmware_files, is_foreign_port
+from tools.board.firmware import AGENT, board_folders, firmware_files, is_foreign_port
 from tools.board.profile import Profile
 from tools.bundle.archive import IMAGE, BundleError, check_names
 from tools.deploy.errors import DeployError
@@ -16,7 +16,6 @@ from tools.paths import FIRMWARE, LIB
 _BOOT = "boot.py"  # never replaced over the air
 _MAIN = "main.py"  # a board starts it as source
 _OWN = ("settings.json",)  # a board's own, with its secrets
-_FROZEN = ("redpoll/", "lib/umqtt/")  # what a firmware made with boards/<name>/manifest.py has already
 _PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
@@ -36,7 +35,7 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
         own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}
     files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
     if frozen:
-        files = {name: path for name, path in files.items() if not name.startswith(_FROZEN)}
+        files = {name: path for name, path in files.items() if not name.startswith(AGENT)}
     contents = {name: path.read_bytes() for name, path in {**files, **own}.items() if name != _BOOT}
     if not sources:
         contents = _compiled(contents)

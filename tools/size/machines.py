@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tools.frozen_vm import find_frozen_vm
+from tools.frozen.build import find_frozen_vm
 from tools.vm import find_vm
 from tools.vm32 import find_vm32
 

@@ -77,9 +77,16 @@ def start():
         vm_control.halt()
     vm_control.tell(b"ended %d" % status)
     _native.stdout.write(mark + b"B")  # the host puts the board's own first line in place of the VM's
+    if _repl:
+        _repl.run()
+        sys.exit()
 
 
 _native = sys
+try:
+    import vm_repl as _repl
+except ImportError:
+    _repl = None  # the VM goes over to its own
 _stand_ins = None
 if vm_control.state["network"] is not None:
     import vm_chip as _stand_ins

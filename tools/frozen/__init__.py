@@ -1,0 +1,1 @@
+"""MicroPython with the agent frozen in."""
