@@ -40,6 +40,7 @@ from zlib import crc32
 
 import pytest
 from assertion_values import with_values
+from long_run import LONG
 from serial_board import BoardFailed, SerialBoard, what_it_lacks
 
 from tools.board.profile import heap_bytes
@@ -55,7 +56,6 @@ DEFAULT_TIMEOUT = 30
 OUTPUT_LIMIT = 1 << 20  # bytes that a test on the VM may print
 TEST_FOLDER = "device_tests"
 INTERPRETERS = "device_interpreters"
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 PART = 8  # of so many tests one runs on the 32-bit VM
 
 

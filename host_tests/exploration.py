@@ -1,11 +1,9 @@
 """How much hypothesis tries: the same examples in each run, other ones in the long run."""
 
-import os
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
-
-LONG = bool(os.environ.get("REDPOLL_LONG"))
+from long_run import LONG
 
 
 def bounded(examples: int, **more: Any) -> settings:

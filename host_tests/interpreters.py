@@ -1,5 +1,6 @@
-"""Scripts that import the firmware, as processes of their own: on CPython with the shim, and on the MicroPython VM."""
+"""The firmware's modules for tests: in this process, and in scripts of their own on CPython with the shim and on the MicroPython VM."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -9,10 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.paths import FIRMWARE, LIB, SHIM
+from tools.device_code import borrowed_imports
+from tools.paths import FIRMWARE, LIB, ROOT, SHIM
 from tools.vm import find_vm
 
 INTERPRETERS = ("cpython", "micropython")
+_DEVICE = ROOT / "host_tests" / "device"
+
+
+def firmware_here(*more: Path) -> contextlib.AbstractContextManager[None]:
+    """Within it this process can import the firmware, with the shim, what the device tests play to it, and what lies in `more`."""
+    return borrowed_imports([SHIM, FIRMWARE, LIB, _DEVICE, *more])
 
 
 def command(interpreter: str, *arguments: str, heap: str = "400K") -> tuple[list[str], dict[str, str]]:

@@ -6,21 +6,15 @@ printed at the end of the run.
 
 import contextlib
 import importlib
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from device_plugin import borrowed_imports
 from faulty_disk import Disk, PowerCut, on_disk
-from on_vm import on_vm
-
-from tools.paths import FIRMWARE, LIB
+from interpreters import firmware_here
+from long_run import LONG
+from on_vm import Figure, on_vm
 
 HERE = Path(__file__).resolve().parent
-DEVICE = HERE.parent / "device"  # where the cloud that is played to the agent lies
-Figure = Callable[[str], None]
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 
 
 @pytest.mark.timeout(600)
@@ -44,7 +38,7 @@ def test_after_a_power_cut_littlefs_holds_a_valid_state(
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize("scenario_name", ["flash", "agent"])
 def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str, torn: bool, tmp_path: Path, figure: Figure) -> None:
-    with firmware():
+    with firmware_here(HERE):
         scenario = importlib.import_module(f"scenario_{scenario_name}").Scenario
         modules = [importlib.import_module(f"redpoll.flash.{name}") for name in ("record", "spool")]
         port = importlib.import_module("redpoll.port")
@@ -84,7 +78,7 @@ def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tm
     if interpreter == "micropython":
         on_vm(f"import fuzz_flash; fuzz_flash.run({times})", tmp_path, figure)
         return
-    with firmware(), contextlib.chdir(tmp_path):
+    with firmware_here(HERE), contextlib.chdir(tmp_path):
         fuzz = importlib.import_module("fuzz_flash")
         port = importlib.import_module("redpoll.port")
         port.sync = lambda file: file.flush()  # type: ignore[attr-defined]
@@ -94,10 +88,3 @@ def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tm
 
 def test_on_a_full_flash_the_oldest_messages_go_and_a_record_keeps_its_old_value(tmp_path: Path, figure: Figure) -> None:
     assert "flash full" in on_vm("import flash_full; flash_full.run()", tmp_path, figure)
-
-
-@contextlib.contextmanager
-def firmware() -> Iterator[None]:
-    """The firmware can be imported, with the shim."""
-    with borrowed_imports([HERE.parent / "shim", FIRMWARE, LIB, DEVICE, HERE]):
-        yield

@@ -12,12 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from device_plugin import SHIM, borrowed_imports
-from exploration import LONG, bounded
+from exploration import bounded
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tools.paths import FIRMWARE, LIB, ROOT
+from interpreters import firmware_here
+from long_run import LONG
 
 PACKETS = 200_000
 KINDS = ("valid", "odd", "mutated", "random", "large")
@@ -31,7 +30,7 @@ fw = SimpleNamespace()
 @pytest.fixture(autouse=True)
 def firmware() -> Iterator[None]:
     """The firmware imported as the device tests import it, on a clock that only waiting moves, and forgotten afterwards."""
-    with borrowed_imports([SHIM, FIRMWARE, LIB, ROOT / "host_tests" / "device"]):
+    with firmware_here():
         fw.fakes = importlib.import_module("fakes")
         for name in ("mqtt", "mqtt5", "stream", "adopted"):
             setattr(fw, name, importlib.import_module(f"redpoll.net.{name}"))

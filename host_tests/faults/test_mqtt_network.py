@@ -7,7 +7,6 @@ its deadline. A part of the places each time; all of them with REDPOLL_LONG=1. W
 import copy
 import errno
 import getpass
-import os
 import queue
 import random
 import threading
@@ -23,13 +22,13 @@ from bad_network import Cut, Dribble, Garbage, Late, Network, Packets, Silence, 
 from brokers import BROKERS, KillableMosquitto, needs_mosquitto
 from certificates import make_certificates
 from interpreters import INTERPRETERS, Script
+from long_run import LONG
 from waiting import wait_for_port
 
 from tools.hub.broker.ports import free_port
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 
 HERE = Path(__file__).resolve().parent
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 Figure = Callable[[str], None]
 COUNT = 6  # messages of one session
 SLACK_MS = 1500  # a busy machine

@@ -3,16 +3,14 @@
 A part of the cut points each time; all of them with REDPOLL_LONG=1 in the environment. What was tried is printed at the end of the run.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from long_run import LONG
 from on_vm import on_vm
 
 from tools.paths import FIRMWARE
-
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 
 
 @pytest.mark.timeout(1800)

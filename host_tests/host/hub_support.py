@@ -1,4 +1,4 @@
-"""A board as the hub's tests need one: it speaks the wire of the seeds and knows nothing of the hub's inside."""
+"""What the hub's tests share: a board that speaks the wire of the seeds and knows nothing of the hub's inside, and other clients."""
 
 import json
 import queue

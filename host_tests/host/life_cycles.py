@@ -14,12 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from device_plugin import SHIM, borrowed_imports
-from exploration import LONG, bounded
+from exploration import bounded
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-
-from tools.paths import FIRMWARE, LIB, ROOT
+from interpreters import firmware_here
+from long_run import LONG
 
 START = 1_700_000_000_000  # Unix ms at which every device starts
 FINAL = ("done", "error")
@@ -40,7 +39,7 @@ class PowerCut(BaseException):
 @pytest.fixture
 def firmware() -> Iterator[None]:
     """The firmware imported as the device tests import it, with a switch for its power, and forgotten afterwards."""
-    with borrowed_imports([SHIM, FIRMWARE, LIB, ROOT / "host_tests" / "device"]):
+    with firmware_here():
         for name in ("log", "port", "backoff", "config", "commands", "link", "agent", "clock", "flash.record"):
             setattr(fw, name.rpartition(".")[2], importlib.import_module(f"redpoll.{name}"))
         fw.fakes = importlib.import_module("cloud_fakes")

@@ -1,10 +1,10 @@
 """What a virtual board's chip is and does: its profile, flash, partitions, pins, clock, sleep, Wi-Fi, and the network around it."""
 
-import os
 import socket
 import threading
 
 import pytest
+from long_run import LONG
 from serial_client import Session, Wire
 
 from tools.board.errors import BoardError
@@ -12,7 +12,6 @@ from tools.board.process import Board
 from tools.board.profile import Profile
 
 CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from long_run import LONG
 from test_flash_command import esp_firmware
 
 from tools.board.named import VirtualBoard
@@ -19,7 +20,6 @@ from tools.deploy.errors import Status
 Flashed = Callable[..., Board]
 Shown = pytest.CaptureFixture[str]
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 ENTRY = "http://hub.example/xyte"
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from long_run import LONG
 from serial_client import Session, mpremote
 from waiting import wait_for
 
@@ -18,7 +19,6 @@ from tools.board.profile import Profile
 from tools.cli import main as command
 from tools.paths import ROOT
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
 # one profile and a part of the tests always, everything on request
 RUNS = (

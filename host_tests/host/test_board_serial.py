@@ -9,12 +9,12 @@ import subprocess
 import time
 
 import pytest
+from long_run import LONG
 from serial_client import BIN, Session, Wire, ampy, mpremote
 from waiting import wait_for, wait_for_write
 
 from tools.board.process import Board
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 FROZEN = "esp32, agent frozen in"
 PROFILES = ["esp32", "esp32s3", "rpi_pico_w", "rpi_pico2_w", FROZEN] if LONG else ["esp32"]
 COUNTING = b"import time\nn = 1\nprint('main runs')\nwhile True:\n    n += 1\n    time.sleep_ms(5)\n"

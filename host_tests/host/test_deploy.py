@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from long_run import LONG
 from mpremote.transport import TransportError
 from waiting import wait_for, wait_for_write
 
@@ -29,7 +30,6 @@ from tools.deploy.product import Product
 from tools.deploy.remote import RemoteBoard
 from tools.paths import FIRMWARE, ROOT
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 CHIPS = ("rpi_pico_w", "esp32", "esp32s3", "rpi_pico2_w")
 SETTINGS = b'{"entry": "http://127.0.0.1:1/xyte", "wifi_ssid": "home", "wifi_password": "correct horse"}'
 MAIN = "import lamp\nprint('lamp', lamp.VERSION)\nwhile True:\n    lamp.rest()\n"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import socket
 from collections import Counter
@@ -12,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from hub_support import Board, MqttBoard
+from long_run import LONG
 from waiting import wait_for
 
 from tools.hub.client import HubError
 from tools.hub.process import HubProcess
 
 SEED = 20261121
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 ROUND = 500  # messages between two looks at what became of them
 MESSAGES = 50_000 if LONG else 2 * ROUND
 ALLOWED = {200, 201, 400, 401, 403, 404, 405, 422, 429}

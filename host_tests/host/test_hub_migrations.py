@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import multiprocessing
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hub_support import RunHub, assert_refused
+from long_run import LONG
 from sqlalchemy import JSON, Boolean, Connection, Float, MetaData, NullPool, String, Table, func, insert, inspect, select
 
 from tools.hub.domain import commands, devices, telemetry
@@ -282,7 +282,7 @@ def test_the_next_revision_is_written_from_the_difference(tmp_path: Path, monkey
     assert look(url, lambda db: compare_metadata(MigrationContext.configure(db), changed)) == []
 
 
-@pytest.mark.skipif(not os.environ.get("REDPOLL_LONG"), reason="builds a wheel: REDPOLL_LONG=1")
+@pytest.mark.skipif(not LONG, reason="builds a wheel: REDPOLL_LONG=1")
 def test_an_installed_redpoll_has_its_revisions(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a build leaves things behind
     shutil.copytree(ROOT / "tools", source / "tools")

@@ -1,7 +1,6 @@
 """The OpenAPI description: complete, true in its examples, readable without a network; and requests that schemathesis makes from it."""
 
 import contextlib
-import os
 import re
 import secrets
 from collections import Counter
@@ -18,6 +17,7 @@ from astarte_board import INTROSPECTION, NOON, AstarteBoard, ota_event
 from hub_support import Board, KapuaClient, MqttBoard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from long_run import LONG
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
@@ -35,7 +35,6 @@ from tools.hub.facets.span import docs as span_docs
 from tools.hub.facets.xyte.docs.common import DEVICE_KEY
 from tools.hub.process import HubProcess
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 REQUESTS = 20_000 if LONG else 200
 METHODS = ("get", "put", "post", "patch", "delete")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from databases import EVERYWHERE
+from long_run import LONG
 from sqlalchemy import text
 from waiting import wait_for
 
@@ -46,7 +47,7 @@ def test_each_database_is_its_own(new_postgres_database: Callable[[], str]) -> N
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(EVERYWHERE or not os.environ.get("REDPOLL_LONG"), reason="runs hundreds of tests once more: REDPOLL_LONG=1")
+@pytest.mark.skipif(EVERYWHERE or not LONG, reason="runs hundreds of tests once more: REDPOLL_LONG=1")
 def test_the_hub_is_the_same_on_postgresql(postgres: PostgresProcess, figure: Callable[[str], None]) -> None:
     here = Path(__file__).parent
     files = [str(path) for path in sorted(here.glob("test_hub_*.py")) if path.name not in OWN]

@@ -1,7 +1,6 @@
 """net.mqtt against Mosquitto and rumqttd, on both interpreters; and the trial that clients usually fail: a broker that is killed."""
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -12,12 +11,12 @@ from pathlib import Path
 import pytest
 from brokers import BROKERS
 from interpreters import INTERPRETERS, run
+from long_run import LONG
 from waiting import wait_for_port
 
 from tools.hub.broker.ports import free_port
 
 WALK = Path(__file__).with_name("mqtt_walk.py")
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 Figure = Callable[[str], None]
 WALKS = ("flows", "oversize", "retained", "will", "resumed", "takeover", "properties")
 

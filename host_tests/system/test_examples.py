@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from operator_side import Eventually
 
 from tools.board.process import Board
 from tools.board.profile import Profile
@@ -12,7 +13,6 @@ from tools.hub.process import HubProcess
 from tools.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
-Eventually = Callable[..., Any]
 MakeBoard = Callable[..., Board]
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import paho.mqtt.client as paho
 import pytest
+from long_run import LONG
+from operator_side import Eventually
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from waiting import wait_for
@@ -24,14 +26,12 @@ from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.process import HubProcess
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 KILLS = 50 if LONG else 3
 BROKERS = ["embedded", "mosquitto"] if LONG and find_mosquitto() else ["embedded"]
 RATE = 100  # messages a second of each device
 WAITING = 1000  # messages that a device keeps while nobody acknowledges them
 _AWAY = (httpx.TransportError, OSError)
 Figure = Callable[[str], None]
-Eventually = Callable[..., Any]
 
 
 class Load:

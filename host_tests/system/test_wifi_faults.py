@@ -5,7 +5,6 @@ The boards' clock runs SPEED times as fast as ours, so that an agent's minutes a
 with REDPOLL_LONG=1.
 """
 
-import os
 import re
 import socket
 import struct
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from long_run import LONG
+from operator_side import Eventually
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
 
-LONG = bool(os.environ.get("REDPOLL_LONG"))
 SPEED = 20
 MAIN = """import time
 from redpoll import Agent
@@ -57,8 +57,6 @@ CASES = [(chip, transport, fault) for chip in CHIPS for transport in TRANSPORTS 
 CASES = CASES if LONG else [("esp32", "mqtt", "off"), ("rpi_pico_w", "http", "captive-portal")]
 HEAP = "256K"  # the agent is here as files, not in the firmware
 EPOCH = 2208988800  # of NTP, in seconds before 1970
-
-Eventually = Callable[..., Any]
 
 
 @pytest.fixture
