@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+from mqtt_packets import packet_end
+
 
 class Ends(Exception):
     """The connection ends here, both ways."""
@@ -124,18 +126,6 @@ class Packets(Way):
 def twice(*kinds: int) -> Packets:
     """A way on which each packet of these types comes twice."""
     return Packets(lambda first, body: 2 if first >> 4 in kinds else 1)
-
-
-def packet_end(data: bytes, at: int) -> tuple[int, int] | None:
-    """The packet that begins there -> (where its body begins, where it ends), None when it is not complete."""
-    size = shift = 0
-    for head in range(at + 1, min(at + 5, len(data))):
-        size |= (data[head] & 127) << shift
-        shift += 7
-        if data[head] < 128:
-            stop = head + 1 + size
-            return (head + 1, stop) if stop <= len(data) else None
-    return None
 
 
 class Link:

@@ -8,6 +8,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from mqtt_packets import split
+
 PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
 UP, DOWN = "up", "down"  # to the broker, to the client
 _QUIET_SECONDS = 0.03
@@ -90,22 +92,3 @@ class Proxy:
         elif kind in (PUBACK, PUBCOMP):
             waiting[DOWN if way == UP else UP] -= 1
         target.sendall(packet)
-
-
-def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """Bytes of a connection -> the complete packets, and what is left."""
-    packets = []
-    while True:
-        size = shift = 0
-        for at in range(1, min(5, len(data))):
-            size |= (data[at] & 127) << shift
-            shift += 7
-            if data[at] < 128:
-                break
-        else:
-            return packets, data
-        end = at + 1 + size
-        if len(data) < end:
-            return packets, data
-        packets.append(data[:end])
-        data = data[end:]

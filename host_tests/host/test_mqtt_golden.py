@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from interpreters import INTERPRETERS, run
-from mqtt_proxy import split
+from mqtt_packets import split
 from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
