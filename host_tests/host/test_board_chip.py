@@ -289,6 +289,15 @@ def test_datagrams_pass_too(make):
         assert run("print(u.recvfrom(100)[0])") == "b'ping pong'\n"
 
 
+def test_an_rp2_reads_its_bootsel_button(make):
+    board = make("rpi_pico_w")
+    with Session(board.port) as run:
+        run("import rp2")
+        for down in (True, False):
+            board.hold_bootsel(down)
+            assert run("print(rp2.bootsel_button())") == f"{int(down)}\n"
+
+
 def test_what_a_board_has_not_is_said(tmp_path):
     with Board(tmp_path, main=_idle(tmp_path)) as board:
         with pytest.raises(BoardError, match="has no Wi-Fi"):

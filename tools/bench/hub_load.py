@@ -22,7 +22,6 @@ _CONNECTING = 100  # at once
 _TICK = 0.005  # seconds between two bursts
 _ACK_SECONDS = 30.0  # for the last acknowledgements of a run
 _KEEPALIVE = 3600
-_EXTRA_FILES = 200
 
 
 def _text(value: str) -> bytes:
@@ -185,7 +184,7 @@ async def serve() -> None:
 
 
 def main() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(serve())
 
