@@ -50,8 +50,8 @@ columns without it, it is taken out. The bare loop writes the same bytes from on
 """
 _MEMORY_NOTE = """
 Bytecode on the 64-bit VM, whose objects are twice a board's; live heap, after a collection, above that of the VM. The smallest heap is
-that in which connect, subscribe and 500 messages pass. On the wire is both ways: MQTT 5 with the two user properties that seed 001 asks for
-in each message, MQTT 3.1.1 without. The package of arduino-iot-cloud loads its agent too.
+that in which connect, subscribe and 500 messages pass. On the wire is both ways: MQTT 5 with the two user properties that Xyte asks for in
+each message, MQTT 3.1.1 without. The package of arduino-iot-cloud loads its agent too.
 """
 _AGENT_NOTE = """
 Four readings of one sensor; configuration and a command declared. arduino-iot-cloud runs without its TLS, its thing id comes from a
