@@ -2,9 +2,10 @@
 import time
 
 from machine import Pin
+from micropython import const
 from redpoll.flash.room import free_percent
 
-_PAUSE = 2000  # ms that a DHT22 wants between two readings
+_PAUSE = const(2000)  # ms that a DHT22 wants between two readings
 
 
 class Climate:

@@ -20,7 +20,7 @@ _LONGEST_WAIT = const(1000)
 _HEALTH_EVERY = const(60)
 _FAREWELL = const(1000)
 _REPLAY = const(100)
-_SLOTS = ("/slot_a", "/slot_b", "/safe")
+_SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG = const(8388)  # ms; the RP2040 has no more
 _GOOD = const(60000)  # ms after which a start has gone well
 
@@ -53,7 +53,7 @@ class Agent:
         # what the cloud said of the place the device stands in, or {}; its version in this session, 0 before it came
         self.space = {}
         self._space_version = 0
-        self._link = Link(self.settings, self.clock, self, version)
+        link = self._link = Link(self.settings, self.clock, self, version)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
         self._listeners = {}
@@ -64,7 +64,9 @@ class Agent:
         # the device id of the last session
         self._registration = None
         sync = self._sync = ConfigSync(self, self._config)
-        # what an adapter calls (DESIGN §2)
+        # what an adapter calls beside the on_... below (DESIGN §2)
+        self.on_doubt = link.doubt
+        self.on_revoked = link.revoked
         self.on_config = sync.on_config
         self.on_config_version = sync.on_config_version
         self.on_config_untold = sync.on_config_untold
@@ -427,14 +429,6 @@ class Agent:
         self._latest = latest
         log.info("firmware %s is available, this is %s", latest, self.version)
         self._notify("firmware", latest, file_id)
-
-    def on_doubt(self):
-        """The cloud does not answer."""
-        self._link.doubt()
-
-    def on_revoked(self):
-        """The cloud has removed the device."""
-        self._link.revoked()
 
     def config_version(self):
         """Version of the configuration in force."""

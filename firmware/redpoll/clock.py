@@ -1,7 +1,9 @@
 # Uptime that does not wrap, and wall time once somebody knows it.
+from micropython import const
+
 from . import port
 
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 
 class Clock:

@@ -12,7 +12,7 @@ _MESSAGE = const(200)
 IN_PROGRESS = "in_progress"
 DONE = "done"
 ERROR = "error"
-_RESTARTING = "restarting"
+_RESTARTING = const("restarting")
 
 # what a handler returns instead of a message:
 # the work goes on; finish() will tell how it ended

@@ -32,9 +32,9 @@ _SIGNATURE = const(1200)  # characters: 4096 bits in hexadecimal, with room for 
 _REASON = const(200)
 _DAY = const(86400000)
 
-_INUSE = "inuse"
-_REMOVED = "removed"
-_ERROR = "error"
+_INUSE = const("inuse")
+_REMOVED = const("removed")
+_ERROR = const("error")
 
 
 class Licenses:

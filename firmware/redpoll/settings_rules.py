@@ -2,6 +2,8 @@
 # called it unloads it again.
 import os
 
+from micropython import const
+
 from . import jsonin, log, port
 from .fields import mismatch
 from .net.url import parse_url
@@ -21,10 +23,10 @@ _NUMBERS = {
     "sleep": (0, 0, 86400),
 }
 _TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password", "ntp")
-_PLAIN = "must be 1 to %d letters, digits or -_."
+_PLAIN = const("must be 1 to %d letters, digits or -_.")
 # what begins the topics of the reporters
 _NAMES = ("astarte_realm", "kura_account")
-_REPORTERS = ("astarte", "kura")
+_REPORTERS = const(("astarte", "kura"))
 _KEYS = ("license_key", "update_key")
 _SWITCHES = {"watchdog": True, "auto_update": False}
 # settings that name a file may be relative to settings.json

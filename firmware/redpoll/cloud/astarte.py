@@ -1,10 +1,12 @@
 # Update events as Edgehog's OTAEvent over Astarte MQTT v1, and its OTARequest (seed 002, reference edgehog-astarte §1 to §3).
 from binascii import b2a_base64, unhexlify
 
+from micropython import const
+
 from . import bson
 
-_INTERFACES = "io.edgehog.devicemanager.OTAEvent:0:1;io.edgehog.devicemanager.OTARequest:1:0"
-_UNIQUE = 2  # QoS of the reliability "unique"
+_INTERFACES = const("io.edgehog.devicemanager.OTAEvent:0:1;io.edgehog.devicemanager.OTARequest:1:0")
+_UNIQUE = const(2)  # QoS of the reliability "unique"
 
 
 def device_id(uuid):

@@ -7,11 +7,11 @@ from .protobuf import chunk, integer
 _INT64 = const(2)
 _INT32 = const(3)
 _STRING = const(5)
-_VALUES = (0, 0, 5, 6, 0, 8)
+_VALUES = const((0, 0, 5, 6, 0, 8))
 _INT63 = (1 << 63) - 1
 
-_DOWNLOAD = "download"
-_INSTALL = "install"
+_DOWNLOAD = const("download")
+_INSTALL = const("install")
 _FINAL = {"Success": "COMPLETED", "Failure": "FAILED"}
 
 

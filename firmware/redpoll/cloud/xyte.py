@@ -8,10 +8,10 @@ from ..clock import iso
 from ..fields import is_whole
 
 # of a configuration that carries its fields at top level, these are not fields
-_ABOUT_CONFIG = ("version", "last_updated", "device_id")
+_ABOUT_CONFIG = const(("version", "last_updated", "device_id"))
 _VERSION_END = const(1 << 31)
-_LATE = b'{"message": "taken before a restart, nobody knows when", '
-_OVERRIDE = b', "override": true'
+_LATE = const(b'{"message": "taken before a restart, nobody knows when", ')
+_OVERRIDE = const(b', "override": true')
 
 
 def version_of(message, key):

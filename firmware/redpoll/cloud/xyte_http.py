@@ -14,7 +14,7 @@ _QUIET_MS = const(1000)
 # Update Device has a limit of its own, by the hour (reference xyte §2)
 _LIMITED_MS = const(300000)
 # a telemetry message for which the cloud answers so will be refused however often it comes
-_UNFIT = (400, 413, 422)
+_UNFIT = const((400, 413, 422))
 
 
 class Adapter:

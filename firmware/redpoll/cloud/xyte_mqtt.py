@@ -24,10 +24,10 @@ _RESPONSE_TOPIC = const(8)
 _CORRELATION_DATA = const(9)
 _USER_PROPERTY = const(38)
 # a message for which the broker answers so will be refused however often it comes: name, size, format (MQTT 5.0 §2.4)
-_UNFIT = (0x90, _TOO_LARGE, 0x99)
-_DENIED = (0x86, 0x87, 4, 5)  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
+_UNFIT = const((0x90, _TOO_LARGE, 0x99))
+_DENIED = const((0x86, 0x87, 4, 5))  # bad user name or password, not authorized (MQTT 5.0 §3.2.2.2, MQTT 3.1.1 §3.2.2.3)
 # what the cloud publishes; "command" is the newer generation of "commands" (reference xyte §3)
-_INBOUND = ("config", "commands", "license", "space_info", "firmware")
+_INBOUND = const(("config", "commands", "license", "space_info", "firmware"))
 
 
 # what a connection receives into: made for the first one, when the heap still has such a piece

@@ -13,7 +13,7 @@ from micropython import const
 
 from .. import log, port
 
-_MAGIC = b"RPR1"
+_MAGIC = const(b"RPR1")
 _MOST = const(32768)  # bytes of payload: a damaged length must not decide how much heap is asked for
 
 

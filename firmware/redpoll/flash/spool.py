@@ -20,8 +20,8 @@ from micropython import const
 from .. import log, port
 from .record import Record
 
-_MAGIC = b"RPS1"
-_MARK = b"\x01m"
+_MAGIC = const(b"RPS1")
+_MARK = const(b"\x01m")
 _SEGMENT = const(4096)
 _START = const(8)  # where the messages of a segment begin
 _HEAD = const(28)

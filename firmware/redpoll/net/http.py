@@ -26,7 +26,7 @@ _CHUNK_END = const(4)
 _TRAILER = const(5)
 
 # may be sent twice without harm (RFC 9110 §9.2.2)
-_IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
+_IDEMPOTENT = const(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
 
 
 class HTTPError(Exception):

@@ -3,6 +3,7 @@ import gc
 import os
 
 import machine
+from micropython import const
 
 from .chip import reset as _reset
 from .chip import reset_cause as _reset_cause
@@ -10,8 +11,8 @@ from .chip import reset_cause as _reset_cause
 # the chip says "watchdog" for a reset by the program too, so that one leaves this file
 # in the root: the next start may be in another slot
 _MARK = "/reset.mark"
-_SLICE = 4000
-_PIECE = 1024
+_SLICE = const(4000)
+_PIECE = const(1024)
 
 
 def reset(cause="hard_reset"):

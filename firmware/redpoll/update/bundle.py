@@ -7,7 +7,7 @@ from .errors import BadBundle
 HEADER = const(30)  # of a ZIP entry, before its name (APPNOTE.TXT §4.3.7)
 _ENTRY = const(400)  # bytes of one file's object in the manifest, with a name of 100
 _ABOUT = const(1536)  # of all that is no file
-_MARK = b'"files":['
+_MARK = const(b'"files":[')
 
 
 def u16(data, at):

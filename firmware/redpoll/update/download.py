@@ -6,7 +6,7 @@ from ..net.url import parse_url
 _REDIRECTS = const(5)
 _IDLE_MS = const(5)
 _USELESS = const(4096)  # bytes of an error's body that are waited for
-_REDIRECTED = (301, 302, 303, 307, 308)
+_REDIRECTED = const((301, 302, 303, 307, 308))
 
 
 class _Enough(Exception):
@@ -147,6 +147,6 @@ def _target(url, location):
     if location.startswith("/") and not location.startswith("//"):
         end = url.find("/", url.find("://") + 3)
         location = (url if end < 0 else url[:end]) + location
-    if not location.startswith("https://") and (not location.startswith("http://") or url.startswith("https:")):
+    if not location.startswith("https://") and (not location.startswith("http://") or parse_url(url)[0] == "https"):
         raise OSError("redirected to where it is not safe to go")
     return location

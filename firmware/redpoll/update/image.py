@@ -18,8 +18,8 @@ _MAGIC = const(0xE9)
 _CHIP = const(12)
 # every application has its description behind header and segment header, a bootloader has not: esp_app_desc_t begins with this
 _ABOUT = const(32)
-_ABOUT_MAGIC = b"\x32\x54\xcd\xab"
-_NO_IMAGE = "it is no application image of an ESP32 (the .app-bin of a build)"
+_ABOUT_MAGIC = const(b"\x32\x54\xcd\xab")
+_NO_IMAGE = const("it is no application image of an ESP32 (the .app-bin of a build)")
 
 
 def running():

@@ -18,8 +18,8 @@ _SIGNATURE = const(512)
 _FILES = const(200)
 _NAME = const(100)
 _LARGEST = const(1 << 25)
-_IMAGE = "firmware.bin"
-_FIELDS = ("method", "name", "offset", "packed", "sha256", "size")
+_IMAGE = const("firmware.bin")
+_FIELDS = const(("method", "name", "offset", "packed", "sha256", "size"))
 _MARKS = const(6)  # bytes by which a name is remembered
 
 

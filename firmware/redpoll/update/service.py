@@ -1,13 +1,15 @@
 # The update as the agent sees it: who asks for it, and who is told. It exists while there is one.
+from micropython import const
+
 from .. import log, port
 from .errors import Failed
 from .slots import Slots
 from .updater import COMMAND, EDGEHOG, NOTICE, Updater
 
-_EVENTS = 24
+_EVENTS = const(24)
 # how long an event waits for the clock to be set
-_CLOCK_MS = 60000
-_FINAL = ("Success", "Failure")
+_CLOCK_MS = const(60000)
+_FINAL = const(("Success", "Failure"))
 
 
 class Update:
@@ -128,6 +130,8 @@ class Update:
         """What has poll() -> the cloud's description of a file, None while it is coming."""
         from ..cloud.files import FileInfo
 
+        # gone with the answer: the download needs the memory
+        port.unload("cloud.files")
         return FileInfo(self._settings, file_id)
 
     def tell(self, event):

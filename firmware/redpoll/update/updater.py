@@ -31,7 +31,7 @@ _SAVE_AGAIN = const(60000)
 _BUSY_MS = const(20)
 _QUIET_MS = const(1000)
 
-_STEPS = ("Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting")
+_STEPS = const(("Acknowledged", "Downloading", "Deploying", "Deployed", "Rebooting"))
 COMMAND = "command"
 EDGEHOG = "edgehog"
 NOTICE = "notice"
