@@ -346,6 +346,19 @@ def test_a_full_flash_does_not_end_the_loop():
     assert MQTT.made[-1].open
 
 
+def test_a_registration_that_the_full_flash_does_not_take_is_used_until_the_restart():
+    bench = Bench(registered=False)
+
+    def full(value):
+        raise OSError(28)
+
+    bench.agent.settings._record.save = full
+    assert bench.turn().open
+    assert any("is not saved: OSError: 28" in line for line in log.lines())
+    bench.start()
+    assert bench.agent.settings.credentials is None
+
+
 def test_what_was_too_large_to_take_is_counted_over_all_sessions():
     bench = Bench()
     bench.turn().dropped = 2
@@ -586,7 +599,7 @@ def test_the_first_message_of_an_earlier_start_overrides_nothing():
 def test_what_is_declared_wrongly_is_told_at_once():
     agent = Bench().agent
     for wrong in (lambda: agent.sensor(len), lambda: agent.command(len), lambda: agent.config(len)):
-        assert "write @agent." in scratch.text_of(TypeError, wrong)
+        assert "parentheses are missing: write @agent." in scratch.text_of(TypeError, wrong)
     for field in (bool, int, (int, 5), (int, 9, 5), (dict, 1, 2), (), (int, "a", "b")):
         assert "on=(int, low, high)" in scratch.text_of(ValueError, lambda: agent.command("x", on=field)(len))  # noqa: B023
 

@@ -3,9 +3,11 @@ from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 import usocket
 from fakes import Clock, Wire
+from redpoll.cloud import tls_for
 from redpoll.net import adopted, stream, tls
 from redpoll.net.url import parse_url
 from redpoll.port import ticks_diff, ticks_ms
+from scratch import text_of
 from support import raises
 
 
@@ -184,6 +186,16 @@ def test_tls_needs_a_ca():
         tls.context("-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----")
     with raises(ValueError):
         tls.umqtt_context({})
+
+
+def test_the_scheme_of_a_server_counts_in_any_case():
+    class Settings:
+        ca = ""
+
+    for url in ("https://hub.example", "HTTPS://hub.example", "Mqtts://hub.example"):
+        assert "CA" in text_of(ValueError, tls_for, Settings, url)
+    for url in ("http://hub.example", "MQTT://hub.example"):
+        assert tls_for(Settings, url) is None
 
 
 def test_a_write_ends_at_its_deadline_also_while_a_little_goes_through():
