@@ -131,7 +131,7 @@ class ErrorBodies:
 # by the first part of the path; all else is answered in Xyte's words, which are also the hub's own
 ERROR_BODIES = {
     "/span": ErrorBodies(lambda refused: span_shapes.error(refused.status, str(refused)), span_shapes.error),
-    "/kapua": ErrorBodies(kapua.refusal, kapua_shapes.error),
+    "/kapua": ErrorBodies(kapua_shapes.refusal, kapua_shapes.error),
     "/astarte": ErrorBodies(astarte_shapes.refusal, astarte_shapes.error),
 }
 

@@ -16,7 +16,6 @@ find a device's id.
 Left out: XML, /authentication/{jwt,info,mfa}, lockout after failed logins, `optlock`, STALE, deleting operations, and all other resources.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -30,63 +29,30 @@ from tools.hub.domain import access, devices, operations
 from tools.hub.domain.access import Access
 from tools.hub.domain.model import Device, find_device
 from tools.hub.domain.operations import Found, Notification, Operation, Page
-from tools.hub.errors import NotAuthorized, Refused
+from tools.hub.errors import NotAuthorized
 from tools.hub.facets import wire
 from tools.hub.facets.kapua import shapes
+from tools.hub.facets.kapua.reading import (
+    NOTIFICATION_SORTS,
+    OPERATION_SORTS,
+    counting,
+    credential,
+    device_of,
+    operation_of,
+    parse_query,
+    read_body,
+    read_id,
+)
+from tools.hub.facets.kapua.shapes import EntityNotFound, Unauthorized
 from tools.hub.hub import Hub
 from tools.hub.store.unit import Unit
 
 PREFIX = "/kapua/v1"
 USERNAME = "operator"
-LIMIT_MAX = 1000
 _DEVICES = "/{scope_id}/devices"
 _OPERATIONS = f"{_DEVICES}/{{device_id}}/operations"
 _NOTIFICATIONS = f"{_OPERATIONS}/{{operation_id}}/notifications"
-OPERATION_SORTS = {
-    "id": "id", "operationId": "number", "resource": "resource", "status": "status", "startedOn": "started_at", "endedOn": "ended_at",
-    "createdOn": "created_at", "modifiedOn": "updated_at",
-}  # fmt: skip
-NOTIFICATION_SORTS = {
-    "id": "id", "resource": "resource", "status": "status", "progress": "progress", "message": "message", "sentOn": "sent_at",
-    "createdOn": "created_at",
-}  # fmt: skip
-_QUERY = {"offset", "limit", "askTotalCount", "sortParam", "sortDir", "resource"}
-_DIGITS = re.compile(r"-?\d{1,10}", re.ASCII)
-
 T = TypeVar("T")
-
-
-class EntityNotFound(Refused):
-    """Nothing in the hub is at this path."""
-
-    def __init__(self, kind: str, entity_id: str) -> None:
-        super().__init__(f"no {kind} {entity_id}")
-        self.body = shapes.not_found(kind, entity_id)
-
-
-class IllegalArgument(Refused):
-    """A part of the request is not what it must be."""
-
-    def __init__(self, name: str, value: str | None, why: str) -> None:
-        super().__init__(f"{name}: {why}")
-        self.body = shapes.illegal_argument(name, None if value is None else value[:255], why)
-
-
-class Unauthorized(Refused):
-    """The account is not the caller's."""
-
-    def __init__(self, permission: str) -> None:
-        super().__init__(permission)
-        self.body = shapes.subject_unauthorized(permission)
-
-
-def refusal(refused: Refused) -> Response:
-    """What is refused, in Kapua's words."""
-    if isinstance(refused, NotAuthorized):
-        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})  # without a body, as in the reference
-    if isinstance(refused, EntityNotFound | IllegalArgument | Unauthorized):
-        return JSONResponse(refused.body, refused.body["httpErrorCode"])
-    return JSONResponse(shapes.illegal_argument("body", None, str(refused)), 400)
 
 
 def router(hub: Hub) -> APIRouter:
@@ -125,19 +91,19 @@ class KapuaFacet:
 
     async def log_in(self, request: Request) -> JSONResponse:
         """A token for the user `operator`, whose password is the operator key."""
-        body = await _read_body(request)
-        name, password = _text(body, "username"), _text(body, "password")
+        body = await read_body(request)
+        name, password = credential(body, "username"), credential(body, "password")
         known = compare_digest(_hash(name), _hash(USERNAME))
         return await self._log_in(password, known)
 
     async def log_in_with_key(self, request: Request) -> JSONResponse:
         """A token for an API key, which is the operator key."""
-        return await self._log_in(_text(await _read_body(request), "apiKey"), True)
+        return await self._log_in(credential(await read_body(request), "apiKey"), True)
 
     async def refresh(self, request: Request) -> JSONResponse:
         """A new token for an old one, which may have expired, and its refresh token; neither works any more."""
-        body = await _read_body(request)
-        token, refresh_token = _text(body, "tokenId"), _text(body, "refreshToken")
+        body = await read_body(request)
+        token, refresh_token = credential(body, "tokenId"), credential(body, "refreshToken")
         if not shapes.is_signed(self._secret, token):
             raise NotAuthorized()
         return await self._token(lambda unit: access.refresh(unit, token, refresh_token, self._make_token))
@@ -157,7 +123,7 @@ class KapuaFacet:
 
     async def list_devices(self, scope_id: str, request: Request) -> JSONResponse:
         """The devices in the order of registration; `clientId` is the hub's own id of one."""
-        query = _parse_query(request.query_params, {}, text=True, allowed=("offset", "limit", "clientId"))
+        query = parse_query(request.query_params, {}, text=True, allowed=("offset", "limit", "clientId"))
         wanted = request.query_params.get("clientId")
 
         def work(db: Connection) -> Found[Device]:
@@ -172,13 +138,13 @@ class KapuaFacet:
 
     async def get_device(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """One device."""
-        return JSONResponse(await self._read(request, scope_id, lambda db: shapes.device(_device(db, device_id))))
+        return JSONResponse(await self._read(request, scope_id, lambda db: shapes.device(device_of(db, device_id))))
 
     # ---- operations
 
     async def list_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The device's operations, in the order of their start."""
-        return await self._operations(request, scope_id, device_id, _parse_query(request.query_params, OPERATION_SORTS, text=True))
+        return await self._operations(request, scope_id, device_id, parse_query(request.query_params, OPERATION_SORTS, text=True))
 
     async def query_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The same with the query in the body."""
@@ -189,7 +155,7 @@ class KapuaFacet:
         page = await self._query(request, scope_id, OPERATION_SORTS)
 
         def work(db: Connection) -> Found[Operation]:
-            return operations.list_operations(db, _device(db, device_id).id, _counting(page))
+            return operations.list_operations(db, device_of(db, device_id).id, counting(page))
 
         return await self._count(request, scope_id, work)
 
@@ -197,7 +163,7 @@ class KapuaFacet:
         """One operation."""
 
         def work(db: Connection) -> dict[str, Any]:
-            return self._operation_shape(db, _operation(db, device_id, operation_id))
+            return self._operation_shape(db, operation_of(db, device_id, operation_id))
 
         return JSONResponse(await self._read(request, scope_id, work))
 
@@ -205,7 +171,7 @@ class KapuaFacet:
 
     async def list_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
         """The operation's notifications, in the order in which they were sent."""
-        page = _parse_query(request.query_params, NOTIFICATION_SORTS, text=True)
+        page = parse_query(request.query_params, NOTIFICATION_SORTS, text=True)
         return await self._notifications(request, scope_id, device_id, operation_id, page)
 
     async def query_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
@@ -218,7 +184,7 @@ class KapuaFacet:
         page = await self._query(request, scope_id, NOTIFICATION_SORTS)
 
         def work(db: Connection) -> Found[Notification]:
-            return self._found(db, _operation(db, device_id, operation_id), _counting(page))
+            return self._found(db, operation_of(db, device_id, operation_id), counting(page))
 
         return await self._count(request, scope_id, work)
 
@@ -268,7 +234,7 @@ class KapuaFacet:
     def _enter(self, db: Connection, token: str, scope_id: str, now: float, action: str) -> None:
         """Let the caller into the account. Raises NotAuthorized, IllegalArgument and Unauthorized."""
         access.check(db, token, now)
-        scope = shapes.SCOPE if scope_id == "_" else _number(scope_id, "scopeId")
+        scope = shapes.SCOPE if scope_id == "_" else read_id(scope_id, "scopeId")
         if scope != shapes.SCOPE:
             raise Unauthorized(f"device_management_registry:{action}:{shapes.compact(scope)}:*")
 
@@ -284,7 +250,7 @@ class KapuaFacet:
     async def _query(self, request: Request, scope_id: str, sorts: Mapping[str, str]) -> Page:
         """The page that the body asks for; who sent it is judged first."""
         await self._read(request, scope_id, lambda _db: None)
-        return _parse_query(await _read_body(request), sorts)
+        return parse_query(await read_body(request), sorts)
 
     async def _list(
         self, kind: str, request: Request, scope_id: str, work: Callable[[Connection], Found[T]], shape: Callable[[T], dict[str, Any]]
@@ -296,14 +262,14 @@ class KapuaFacet:
 
     async def _operations(self, request: Request, scope_id: str, device_id: str, page: Page) -> JSONResponse:
         def work(db: Connection) -> Found[dict[str, Any]]:
-            found = operations.list_operations(db, _device(db, device_id).id, page)
+            found = operations.list_operations(db, device_of(db, device_id).id, page)
             return Found([self._operation_shape(db, item) for item in found.items], found.more, found.total)
 
         return await self._list(shapes.OPERATION, request, scope_id, work, lambda shaped: shaped)
 
     async def _notifications(self, request: Request, scope_id: str, device_id: str, operation_id: str, page: Page) -> JSONResponse:
         def work(db: Connection) -> Found[Notification]:
-            return self._found(db, _operation(db, device_id, operation_id), page)
+            return self._found(db, operation_of(db, device_id, operation_id), page)
 
         return await self._list(shapes.NOTIFICATION, request, scope_id, work, shapes.notification)
 
@@ -323,107 +289,12 @@ class KapuaFacet:
 
     def _notification(self, db: Connection, device_id: str, operation_id: str, notification_id: str) -> Notification:
         """The notification at this path, checked in full."""
-        operation = _operation(db, device_id, operation_id)
-        number = _number(notification_id, "notificationId")
+        operation = operation_of(db, device_id, operation_id)
+        number = read_id(notification_id, "notificationId")
         found = None if self._is_folded(operation) else operations.find_notification(db, operation.id, number)
         if found is None:
             raise EntityNotFound(shapes.NOTIFICATION, shapes.compact(number))
         return found
-
-
-def _device(db: Connection, device_id: str) -> Device:
-    """The device of a compact id, or of the hub's own. Raises IllegalArgument and EntityNotFound."""
-    if devices.is_device_id(device_id):
-        number, found = operations.number_of(device_id), find_device(db, device_id)
-    else:
-        number = _number(device_id, "deviceId")
-        found = devices.find_by_number(db, number)
-    if found is None:
-        raise EntityNotFound(shapes.DEVICE, shapes.compact(number))
-    return found
-
-
-def _operation(db: Connection, device_id: str, operation_id: str) -> Operation:
-    device, number = _device(db, device_id), _number(operation_id, "operationId")
-    found = operations.find(db, device.id, number)
-    if found is None:
-        raise EntityNotFound(shapes.OPERATION, shapes.compact(number))
-    return found
-
-
-def _number(text: str, name: str) -> int:
-    number = shapes.number(text)
-    if number is None:
-        raise IllegalArgument(name, text, "an id is a number in base64url without padding")
-    return number
-
-
-def _counting(page: Page) -> Page:
-    """The same matches, none of them wanted but their number."""
-    return Page(limit=0, resource=page.resource, total=True)
-
-
-async def _read_body(request: Request) -> dict[str, Any]:
-    body = await wire.read_body(request)
-    if not body:
-        raise IllegalArgument("body", None, "it is required and must be a JSON object")
-    return wire.decode_object(body)
-
-
-def _parse_query(
-    asked: Mapping[str, Any], sorts: Mapping[str, str], *, text: bool = False, allowed: tuple[str, ...] = tuple(_QUERY)
-) -> Page:
-    """The page out of a query string (`text`: numbers and booleans are texts in it) or a body. Raises IllegalArgument."""
-    for key, value in asked.items():
-        if key not in allowed and key != "type" and value not in (None, [], {}, ""):
-            raise IllegalArgument(key[:64], None, f"a query takes {', '.join(sorted(allowed))}")
-    sort, direction, resource = (_optional_text(asked.get(name), name) for name in ("sortParam", "sortDir", "resource"))
-    if sort is not None and sort not in sorts:
-        raise IllegalArgument("sortParam", sort, f"it must be one of {', '.join(sorted(sorts))}")
-    if direction is not None and direction.upper() not in ("ASCENDING", "DESCENDING"):
-        raise IllegalArgument("sortDir", direction, "it must be ASCENDING or DESCENDING")
-    return Page(
-        offset=_whole(asked.get("offset"), "offset", 0, text),
-        limit=min(_whole(asked.get("limit"), "limit", 50, text), LIMIT_MAX),
-        resource=resource,
-        sort=sorts[sort] if sort else None,
-        descending=direction is not None and direction.upper() == "DESCENDING",
-        total=_flag(asked.get("askTotalCount"), "askTotalCount", text),
-    )
-
-
-def _whole(value: object, name: str, default: int, text: bool) -> int:
-    if value is None:
-        return default
-    if text and isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise IllegalArgument(name, str(value), "it must be a whole number from 0 to 2147483647")
-    return value
-
-
-def _flag(value: object, name: str, text: bool) -> bool:
-    if text and isinstance(value, str):
-        value = {"true": True, "false": False}.get(value.lower(), value)
-    if value is not None and not isinstance(value, bool):
-        raise IllegalArgument(name, str(value), "it must be true or false")
-    return bool(value)
-
-
-def _optional_text(value: object, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > operations.RESOURCE_MAX or "\0" in value:
-        raise IllegalArgument(name, None, f"it must be a text of 1 to {operations.RESOURCE_MAX} characters")
-    return value
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    """A credential; it is never repeated."""
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise IllegalArgument(name, None, "it is required and must be a text")
-    return value
 
 
 def _hash(text: str) -> bytes:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tools.hub.facets.kapua import api, shapes
+from tools.hub.facets.kapua import api, reading, shapes
 from tools.hub.facets.openapi import Answer, Call, Calls, given, query, said
 
 BEARER = "kapuaToken"
@@ -241,7 +241,7 @@ def _page(sorts: Any) -> tuple[dict[str, Any], ...]:
     return (
         query("resource", "only those of this resource", {"type": "string", "maxLength": 255}),
         query("offset", "how many to leave out first", {**whole, "default": 0}),
-        query("limit", f"how many, at most {api.LIMIT_MAX}", {**whole, "default": 50}),
+        query("limit", f"how many, at most {reading.LIMIT_MAX}", {**whole, "default": 50}),
         query("askTotalCount", "whether totalCount is wanted", {"type": "boolean"}),
         query("sortParam", "what to sort by", {"type": "string", "enum": sorted(sorts)}),
         query("sortDir", "ASCENDING or DESCENDING", {"type": "string", "enum": ["ASCENDING", "DESCENDING"]}),
@@ -302,11 +302,11 @@ CALLS: Calls = {
         query=(query("clientId", "the hub's own id of one", {"type": "string"}), *_page(())[1:3]),
     ),
     ("GET", f"{_DEVICES}/{{device_id}}"): _call(given(KapuaDevice, _DEVICE)),
-    ("GET", _OPERATIONS): _call(_LISTED_OPERATIONS, query=_page(api.OPERATION_SORTS)),
+    ("GET", _OPERATIONS): _call(_LISTED_OPERATIONS, query=_page(reading.OPERATION_SORTS)),
     ("POST", f"{_OPERATIONS}/_query"): _call(_LISTED_OPERATIONS, body=_QUERY),
     ("POST", f"{_OPERATIONS}/_count"): _call(given(Count, {"count": 1}), body=_QUERY),
     ("GET", f"{_OPERATIONS}/{{operation_id}}"): _call(given(Operation, _OPERATION)),
-    ("GET", _NOTIFICATIONS): _call(_LISTED_NOTIFICATIONS, query=_page(api.NOTIFICATION_SORTS)),
+    ("GET", _NOTIFICATIONS): _call(_LISTED_NOTIFICATIONS, query=_page(reading.NOTIFICATION_SORTS)),
     ("POST", f"{_NOTIFICATIONS}/_query"): _call(_LISTED_NOTIFICATIONS, body=_QUERY),
     ("POST", f"{_NOTIFICATIONS}/_count"): _call(given(Count, {"count": 0}), body=_QUERY),
     ("GET", f"{_NOTIFICATIONS}/{{notification_id}}"): _call(given(Notification, SEED_004)),

@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from tools.hub import base64url, times
 from tools.hub.domain.access import Access
 from tools.hub.domain.model import Device
 from tools.hub.domain.operations import UPDATE, Found, Notification, Operation, number_of
+from tools.hub.errors import NotAuthorized, Refused
 from tools.hub.security import jwt
 
 SCOPE = 1  # the only account, "AQ"
@@ -165,6 +167,39 @@ def error(status: int, text: str) -> JSONResponse:
     kind = _error("throwableInfo", status, text, "", {})
     del kind["kapuaErrorCode"]
     return JSONResponse(internal(text) if status == 500 else kind, status)
+
+
+class EntityNotFound(Refused):
+    """Nothing in the hub is at this path."""
+
+    def __init__(self, kind: str, entity_id: str) -> None:
+        super().__init__(f"no {kind} {entity_id}")
+        self.body = not_found(kind, entity_id)
+
+
+class IllegalArgument(Refused):
+    """A part of the request is not what it must be."""
+
+    def __init__(self, name: str, value: str | None, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.body = illegal_argument(name, None if value is None else value[:255], why)
+
+
+class Unauthorized(Refused):
+    """The account is not the caller's."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(permission)
+        self.body = subject_unauthorized(permission)
+
+
+def refusal(refused: Refused) -> Response:
+    """What is refused, in Kapua's words."""
+    if isinstance(refused, NotAuthorized):
+        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})  # without a body, as in the reference
+    if isinstance(refused, EntityNotFound | IllegalArgument | Unauthorized):
+        return JSONResponse(refused.body, refused.body["httpErrorCode"])
+    return JSONResponse(illegal_argument("body", None, str(refused)), 400)
 
 
 def _error(kind: str, status: int, said: str, code: str, more: Mapping[str, Any]) -> dict[str, Any]:
