@@ -28,6 +28,7 @@ from tools.hub.process import HubProcess
 from tools.size.machines import Machine, machines
 from tools.size.sets import feature_sets
 from tools.size.start import Starts
+from tools.smallest import smallest
 from tools.vm import find_vm
 
 MQTT, HTTP, ARDUINO, BARE = "Redpoll, MQTT 5", "Redpoll, HTTP", "arduino-iot-cloud 1.4.1", "bare loop"
@@ -186,15 +187,14 @@ class Bench:
 
     def _smallest(self, name: str, machine: Machine, live: int) -> int:
         """KB of the smallest heap in which the messages pass."""
-        low, high = live // 2, 2 * live
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                self._heap(name, machine, f"{middle}K", look=False)
-                high = middle
-            except ProgramError:
-                low = middle
-        return high
+
+        def is_enough(heap: int) -> bool:
+            with contextlib.suppress(ProgramError):
+                self._heap(name, machine, f"{heap}K", look=False)
+                return True
+            return False
+
+        return smallest(live // 2, 2 * live, is_enough)
 
     def _run_of(self, name: str, messages: int) -> dict[str, Any]:
         # what so many messages took: body (bytes), wire (bytes), cpu (s)

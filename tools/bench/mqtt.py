@@ -24,6 +24,7 @@ from tools.bench.results import Results
 from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.hub.security.authority import Authority
+from tools.smallest import smallest
 from tools.vm import find_vm
 
 HEAP = "512K"
@@ -172,18 +173,18 @@ class Bench:
     def smallest(self, place: Callable[[str], tuple[int, str]]) -> None:
         """KB of the smallest heap in which connect, subscribe and 500 messages at QoS 1 pass."""
         for name, module in SMALLEST.items():
-            low, high = 4, 256
-            while high - low > 1:
-                middle = (low + high) // 2
-                try:
-                    # collecting often keeps a small heap in one piece; a board that is short of memory does the same
-                    code = f"import gc; gc.threshold(4096); import small_{module}; small_{module}.run({place(name)[0]})"
-                    self._run(code, f"{middle}K")
-                    high = middle
-                except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-                    low = middle
-            self.found[name]["smallest_kb"] = high
-            self.results.add(CLIENTS[name].title, "smallest heap", "KB", high)
+
+            def is_enough(heap: int, name: str = name, module: str = module) -> bool:
+                # collecting often keeps a small heap in one piece; a board that is short of memory does the same
+                code = f"import gc; gc.threshold(4096); import small_{module}; small_{module}.run({place(name)[0]})"
+                with contextlib.suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                    self._run(code, f"{heap}K")
+                    return True
+                return False
+
+            found = smallest(4, 256, is_enough)
+            self.found[name]["smallest_kb"] = found
+            self.results.add(CLIENTS[name].title, "smallest heap", "KB", found)
 
     def _wire(self, name: str, port: int, n: int) -> int:
         with relay(port) as (relayed, count):

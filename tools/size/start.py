@@ -15,6 +15,7 @@ from tools.hub.process import HubProcess
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 from tools.size.machines import Machine
 from tools.size.sets import FeatureSet
+from tools.smallest import smallest
 
 MESSAGES = 30  # acknowledged ones, until a start counts as one that runs
 _PATIENCE = 40.0  # seconds for that
@@ -79,17 +80,15 @@ class Starts:
                 shutil.rmtree(before)
                 before.mkdir()
             live = max(map(int, said["stages"].values())) // 1024
-            low, high = live // 2, 2 * live
-            while high - low > 1:
-                middle = (low + high) // 2
+
+            def is_enough(heap: int) -> bool:
                 folder = Path(name, "now")
                 shutil.copytree(before, folder)
-                if self._start(features, folder, f"{middle}K") is None:
-                    low = middle
-                else:
-                    high = middle
+                said = self._start(features, folder, f"{heap}K")
                 shutil.rmtree(folder)
-        return high
+                return said is not None
+
+            return smallest(live // 2, 2 * live, is_enough)
 
     def _start(self, features: FeatureSet, folder: Path, heap: str) -> dict[str, Any] | None:
         # what it said, or None when it failed or did not come to its end

@@ -18,6 +18,7 @@ from tools.bundle.build import build
 from tools.hub.process import HubProcess
 from tools.paths import BUILD
 from tools.size.start import AMPLE, Starts, hopeless
+from tools.smallest import smallest
 
 FLASH = 2 * 1024 * 1024  # bytes of the board's file system, as on an ESP32 with 4 MB
 MESSAGES = 3  # acknowledged ones, until the board counts as idle
@@ -99,14 +100,7 @@ class Updates:
 
     def smallest(self, *, fetch_all: bool, peak: int) -> int:
         """KB of the smallest heap in which it comes to its restart; `peak` bytes were live at most."""
-        low, high = peak // 1024, 3 * peak // 1024
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.take(fetch_all=fetch_all, heap=f"{middle}K") is None:
-                low = middle
-            else:
-                high = middle
-        return high
+        return smallest(peak // 1024, 3 * peak // 1024, lambda heap: self.take(fetch_all=fetch_all, heap=f"{heap}K") is not None)
 
     def _fill(self, flash: Path, serial: str, files: dict[str, bytes]) -> None:
         # the board's file system: its settings, and the version that runs
