@@ -2,7 +2,7 @@
 from micropython import const
 
 from . import log
-from .fields import declared, kept, problems
+from .fields import declared, problems
 from .flash.record import Record
 
 _LEDGER = const(16)
@@ -30,7 +30,7 @@ class Commands:
         # name: (handler, declared fields or None, is it built in?)
         self._handlers = {"ping": (_ping, None, True)}
         # [id, status, message], oldest first
-        self._ledger = kept(self._record, [], _sound)[-_LEDGER:]
+        self._ledger = self._record.load_sound([], _sound)[-_LEDGER:]
         self._queue = []
         # the entry that is being worked on, and the command's name
         self._running = None

@@ -4,7 +4,7 @@ import json
 from micropython import const
 
 from . import log
-from .fields import declared, is_whole, kept, mismatch, problems
+from .fields import declared, is_whole, mismatch, problems
 from .flash.record import Record
 
 _TOLD = const(4)
@@ -17,7 +17,7 @@ class Config:
 
     def __init__(self, path):
         self._record = Record(path)
-        stored = kept(self._record, {}, _sound)
+        stored = self._record.load_sound({}, _sound)
         self.version = stored.get("version", 0)
         # the device's id at the cloud that gave the version; the same configuration has another version elsewhere
         self._device = stored.get("device")

@@ -1,18 +1,4 @@
-# What a product declares of its values, `name=(int, 5, 3600)`, and how what the cloud sends is checked against it; and what the flash
-# holds, which another version of the firmware may have written.
-from . import log
-
-
-def kept(record, default, sound):
-    """What the record holds; the default when that is nothing, or not `sound(value)`, which is logged once."""
-    value = record.load(record)
-    if value is record:
-        return default
-    if not sound(value):
-        log.warning("%s holds what this version does not know; starting without it", record.path)
-        record.delete()
-        return default
-    return value
+# What a product declares of its values, `name=(int, 5, 3600)`, and how what the cloud sends is checked against it.
 
 
 def is_whole(value):

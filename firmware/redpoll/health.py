@@ -5,7 +5,7 @@ import os
 from micropython import const
 
 from . import log, port
-from .fields import is_whole, kept
+from .fields import is_whole
 from .flash.record import Record
 
 _TRACE = const(400)
@@ -16,7 +16,7 @@ class Health:
 
     def __init__(self, path):
         self._record = Record(path)
-        stored = kept(self._record, {}, _sound)
+        stored = self._record.load_sound({}, _sound)
         self.starts = stored.get("starts", 0) + 1
         # the last lines of the exception that ended the program before this start, or None
         self.ended_by = stored.get("exception")

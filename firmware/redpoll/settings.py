@@ -3,7 +3,6 @@
 from binascii import crc32
 
 from . import log, port
-from .fields import kept
 from .flash.record import Record
 
 
@@ -59,7 +58,7 @@ class Settings:
         path = self.state_path("credentials-%08x" % crc32(self.entry.encode()))
         if not self._record or self._record.path != path:
             self._record = Record(path)
-            self.credentials = self._usable(self._unsaved.get(path) or kept(self._record, None, rules.sound))
+            self.credentials = self._usable(self._unsaved.get(path) or self._record.load_sound(None, rules.sound))
         if self.credentials:
             log.hide(self.credentials["access_key"])
 

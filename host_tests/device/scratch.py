@@ -54,6 +54,11 @@ def write_below(root, name, data):
     write(root + "/" + name, data)
 
 
+def full(*_):
+    """Stands in for Record.save on a full flash: OSError."""
+    raise OSError(28)
+
+
 def walk(folder, prefix, found):
     """Put the files below a folder into the dict `found`: name -> content."""
     try:

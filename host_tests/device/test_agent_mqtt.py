@@ -335,11 +335,7 @@ def test_the_key_never_reaches_the_log():
 def test_a_full_flash_does_not_end_the_loop():
     bench = Bench()
     client = bench.turn()
-
-    def full(value):
-        raise OSError(28)
-
-    bench.agent._config._record.save = full
+    bench.agent._config._record.save = scratch.full
     client.deliver("config", {"version": 1, "interval": 60})
     bench.turn()
     bench.turn(300000)
@@ -348,11 +344,7 @@ def test_a_full_flash_does_not_end_the_loop():
 
 def test_a_registration_that_the_full_flash_does_not_take_is_used_until_the_restart():
     bench = Bench(registered=False)
-
-    def full(value):
-        raise OSError(28)
-
-    bench.agent.settings._record.save = full
+    bench.agent.settings._record.save = scratch.full
     assert bench.turn().open
     assert any("is not saved: OSError: 28" in line for line in log.lines())
     bench.start()

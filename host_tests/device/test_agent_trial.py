@@ -1,4 +1,5 @@
 # A configuration that changes what the link depends on is on trial until the cloud was reached with it (DESIGN §3, config).
+import scratch
 from cloud_fakes import CREDENTIALS, HTTP, MQTT, Reply
 from mqtt_bench import Bench
 
@@ -210,11 +211,7 @@ def test_after_a_restart_a_setting_that_cannot_be_used_costs_that_setting_only()
 
 def test_credentials_that_the_full_flash_did_not_take_survive_a_trial():
     bench = Bench(registered=False)
-
-    def full(value):
-        raise OSError(28)
-
-    bench.agent.settings._record.save = full
+    bench.agent.settings._record.save = scratch.full
     bench.turn()
     bench.turn(300000)
     requests = len(HTTP.requests)
@@ -297,11 +294,7 @@ def test_a_trial_that_was_passed_on_a_full_flash_is_not_taken_back_months_later(
     MQTT.acknowledges = False
     moved(bench, keepalive=30)
     save = bench.agent._config._record.save
-
-    def full(value):
-        raise OSError(28)
-
-    bench.agent._config._record.save = full
+    bench.agent._config._record.save = scratch.full
     MQTT.acknowledges = True
     MQTT.made[-1].acknowledge = True
     bench.turn(30000)

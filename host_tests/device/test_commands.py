@@ -215,13 +215,9 @@ def test_one_that_expires_while_it_waits_is_not_run():
     assert device.runs == 2
 
 
-def full(value):
-    raise OSError(28)
-
-
 def test_what_cannot_be_remembered_is_not_run_but_answered():
     device = Device()
-    device.commands._record.save = full
+    device.commands._record.save = scratch.full
     device.commands.offer("1", "count", {})
     device.commands.run_next()
     assert device.runs == 0
@@ -235,7 +231,7 @@ def test_a_result_that_cannot_be_kept_is_told_all_the_same():
     device = Device()
 
     def fill():
-        device.commands._record.save = full
+        device.commands._record.save = scratch.full
         return "filled"
 
     device.commands.add("fill", fill)

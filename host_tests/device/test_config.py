@@ -176,11 +176,7 @@ def test_what_another_firmware_declared_otherwise_is_left_out_at_the_start():
 def test_a_full_flash_does_not_stop_a_trial_from_being_rolled_back():
     product, config = made()
     config.offer(1, {"interval": 10})
-
-    def full(value):
-        raise OSError(28)
-
-    config._record.save = full
+    config._record.save = scratch.full
     config.offer(2, {"interval": 20}, None, True)
     assert config.on_trial()
     config.roll_back()
@@ -231,11 +227,7 @@ def test_back_at_an_earlier_registration_its_version_counts_again():
 def test_what_the_flash_did_not_take_is_saved_later():
     product, config = made()
     save = config._record.save
-
-    def full(value):
-        raise OSError(28)
-
-    config._record.save = full
+    config._record.save = scratch.full
     config.offer(1, {"interval": 60})
     config._record.save = save
     config.save_again()

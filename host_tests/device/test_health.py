@@ -1,3 +1,4 @@
+import scratch
 from redpoll import log, port
 from redpoll.health import Health
 
@@ -52,9 +53,5 @@ def test_a_secret_at_the_cut_of_a_traceback_is_not_told_in_part():
 
 def test_an_exception_that_the_full_flash_does_not_take_is_no_second_one():
     health = Health("health")
-
-    def full(value):
-        raise OSError(28)
-
-    health._record.save = full
+    health._record.save = scratch.full
     health.keep(ValueError("x"))

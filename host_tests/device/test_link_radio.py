@@ -12,7 +12,7 @@ HEAP = "1M"
 
 
 class RadioBench(Bench):
-    """An agent on a chip's stand-in. `silent` makes the cloud fail with that."""
+    """An agent on a chip's stand-in. `fails`: what the cloud raises instead of an answer."""
 
     def __init__(self, chip="esp32", **settings):
         chip_port, self.machine, self.wlan = play(chip)

@@ -1,4 +1,4 @@
-# The time from an NTP server: a server of this test on the loopback, and answers that are none.
+# The time from an NTP server that the test plays, and answers that are none.
 import errno
 
 from redpoll import log, port
@@ -12,7 +12,7 @@ DAY = 86400000
 
 
 class Server:
-    """Stands for the socket: `answers` are made of the request by functions, None for silence; `fails` is raised by connect."""
+    """Stands for the socket: `answer(request)` makes what comes back, None is silence; `fails` is raised by connect."""
 
     def __init__(self):
         self.requests = []

@@ -158,11 +158,7 @@ def test_a_registration_reply_is_checked_before_it_is_believed():
 def test_credentials_that_the_flash_did_not_take_are_saved_later_and_survive_another_entry():
     settings = load(GOOD)
     save = settings._record.save
-
-    def full(value):
-        raise OSError(28)
-
-    settings._record.save = full
+    settings._record.save = scratch.full
     known = {"id": "d", "access_key": "k" * 8, "hub_url": "https://h"}
     settings.store(known)
     assert "is not saved" in log.lines()[-1]

@@ -127,7 +127,7 @@ class Client:
 
 
 class World:
-    """The agent's side, see redpoll.update.Update: keeps what it is told."""
+    """The agent's side, see update.service.Update: keeps what it is told."""
 
     def __init__(self, server):
         self.version = "1.0.0"

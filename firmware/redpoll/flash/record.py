@@ -45,6 +45,17 @@ class Record:
             pass
         return default
 
+    def load_sound(self, default, sound):
+        """The same; also the default for what is not `sound(value)`: another version of the firmware may have saved it."""
+        value = self.load(self)
+        if value is self:
+            return default
+        if not sound(value):
+            log.warning("%s holds what this version does not know; starting without it", self.path)
+            self.delete()
+            return default
+        return value
+
     def save(self, value):
         """Replace the value. OSError when the flash is full or fails; the old value is then still there."""
         payload = json.dumps(value).encode()

@@ -13,7 +13,7 @@ _FINAL = const(("Success", "Failure"))
 
 
 class Update:
-    """`agent` is the Agent; `reports` an update.reports.Reports or None."""
+    """`agent` is the Agent."""
 
     def __init__(self, agent):
         self._agent = agent

@@ -19,7 +19,6 @@ import gc
 from micropython import const
 
 from .. import log, port, version
-from ..fields import kept
 from ..flash.record import Record
 from .errors import BadBundle, Changed, Failed
 
@@ -38,14 +37,14 @@ NOTICE = "notice"
 
 
 class Updater:
-    """`path` is where its record is kept. `world` is the agent's side of it: see redpoll.update.Update for what it has to offer."""
+    """`path` is where its record is kept. `world` is the agent's side of it: see service.Update for what it has to offer."""
 
     def __init__(self, path, slots, clock, world):
         self._record = Record(path)
         self._slots = slots
         self._clock = clock
         self._world = world
-        stored = kept(self._record, {}, _sound)
+        stored = self._record.load_sound({}, _sound)
         # what is being worked on: see _accept
         self.job = stored.get("job")
         # final events that are not acknowledged: [uuid, kind, status, code, message, Unix ms or None]
