@@ -16,13 +16,13 @@ from .settings import Settings
 from .telemetry import Telemetry
 from .version import VERSION, newer, running
 
-_LONGEST_WAIT = const(1000)
-_HEALTH_EVERY = const(60)
-_FAREWELL = const(1000)
-_REPLAY = const(100)
+_LONGEST_MS = const(1000)  # that the loop waits
+_HEALTH_EVERY_S = const(60)
+_FAREWELL_MS = const(1000)  # for what was said last, before a restart
+_REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
-_WATCHDOG = const(8388)  # ms; the RP2040 has no more
-_GOOD = const(60000)  # ms after which a start has gone well
+_WATCHDOG_MS = const(8388)  # the RP2040 has no more
+_GOOD_MS = const(60000)  # after which a start has gone well
 
 
 class Agent:
@@ -81,7 +81,7 @@ class Agent:
         self._started = False
         log.info("Redpoll %s on %s", version, port.HARDWARE)
         self._health = Health(self.settings.state_path("health"))
-        self.telemetry.add(self.heartbeat, _HEALTH_EVERY, True)
+        self.telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
         if self._health.ended_by:
             self.telemetry.notice("ended by " + self._health.ended_by)
         self._watchdog = None
@@ -215,11 +215,11 @@ class Agent:
         """Go on for ever, with the watchdog watching. An exception that ends it is told after the next start."""
         # boot.py has started it for a trial
         if self.settings.watchdog or self._update:
-            self._watchdog = port.watchdog(_WATCHDOG)
+            self._watchdog = port.watchdog(_WATCHDOG_MS)
         try:
             while True:
                 self.feed()
-                ms = min(self.poll(), _LONGEST_WAIT)
+                ms = min(self.poll(), _LONGEST_MS)
                 if ms and not self._link.wait(ms):
                     port.sleep_ms(ms)
         except Exception as error:
@@ -249,11 +249,11 @@ class Agent:
         except MemoryError:
             gc.collect()
             log.warning("out of memory")
-            ms = _LONGEST_WAIT
+            ms = _LONGEST_MS
         except OSError as error:
             # a record could not be saved: the flash is full or worn
             log.warning("flash: %s", log.describe(error))
-            ms = _LONGEST_WAIT
+            ms = _LONGEST_MS
         due = self.telemetry.wait_ms()
         return ms if due is None else min(ms, due)
 
@@ -269,7 +269,7 @@ class Agent:
     def _replay(self):
         # hand messages to the link while it takes them: new ones at once, beside them what waited on flash at a bounded rate;
         # returns ms until there may be more to do
-        ms = _LONGEST_WAIT
+        ms = _LONGEST_MS
         adapter = self._link.adapter
         while adapter and adapter.ready():
             message = self.spool.latest()
@@ -278,7 +278,7 @@ class Agent:
                 message = self.spool.peek() if wait <= 0 else None
                 if message is None:
                     return min(ms, wait) if wait > 0 else ms
-                self._next_replay = self.clock.ms() + _REPLAY
+                self._next_replay = self.clock.ms() + _REPLAY_MS
             number, unix_ms, body = message
             # first marked, so that a link that fails in it takes the mark back
             self.spool.sent(number)
@@ -293,9 +293,9 @@ class Agent:
             return self._restart()
         if self._task and self._task.poll():
             self._task = None
-        if self.clock.ms() >= _GOOD:
+        if self.clock.ms() >= _GOOD_MS:
             self._went_well()
-        ms = _LONGEST_WAIT
+        ms = _LONGEST_MS
         if self._update:
             ms = min(ms, self._update.poll())
             if not self._update.busy():
@@ -316,13 +316,13 @@ class Agent:
         # what was said last has a moment to leave the board
         now = self.clock.ms()
         if self._restart_at is None:
-            self._restart_at = now + _FAREWELL
+            self._restart_at = now + _FAREWELL_MS
             log.info("restarting")
         if now >= self._restart_at:
             self._link.close()
             self.spool.flush()
             port.reset()
-        return _FAREWELL // 10
+        return _FAREWELL_MS // 10
 
     def _send(self, call, *values):
         adapter = self._link.adapter

@@ -3,8 +3,8 @@ import os
 
 from micropython import const
 
-_FIRST = const(1000)
-_LONGEST = const(300000)
+_FIRST_MS = const(1000)
+_LONGEST_MS = const(300000)
 
 
 def _random16():
@@ -15,7 +15,7 @@ def _random16():
 class Backoff:
     """Waits of 1 s to 5 min. `random16()` -> 0..65535 can be passed in by a test."""
 
-    def __init__(self, first_ms=_FIRST, longest_ms=_LONGEST, random16=_random16):
+    def __init__(self, first_ms=_FIRST_MS, longest_ms=_LONGEST_MS, random16=_random16):
         self._first = first_ms
         self._longest = longest_ms
         self._random16 = random16

@@ -5,9 +5,9 @@ from . import log
 from .fields import declared, problems
 from .flash.record import Record
 
-_LEDGER = const(16)
-_QUEUE = const(8)
-_MESSAGE = const(200)
+_LEDGER = const(16)  # commands that are remembered
+_QUEUE = const(8)  # commands that may wait
+_MESSAGE = const(200)  # characters
 
 IN_PROGRESS = "in_progress"
 DONE = "done"

@@ -7,8 +7,8 @@ from . import log
 from .fields import declared, is_whole, mismatch, problems
 from .flash.record import Record
 
-_TOLD = const(4)
-_ELSEWHERE = const(4)
+_TOLD = const(4)  # changes that the cloud may still take
+_ELSEWHERE = const(4)  # earlier registrations that are remembered
 _MOST = const(24576)  # bytes of JSON, well below what a record takes
 
 

@@ -4,8 +4,8 @@ from micropython import const
 from . import log
 from .settings import SettingsError
 
-_TELL_AGAIN = const(60000)
-_TELLS = const(10)
+_TELL_AGAIN_MS = const(60000)
+_TELLS = const(10)  # in so long, at most
 
 
 class ConfigSync:
@@ -35,7 +35,7 @@ class ConfigSync:
         if self._config.on_trial():
             if now >= self._trial_end:
                 self._roll_back()
-        elif self._tell_later and now - self._told_at >= _TELL_AGAIN:
+        elif self._tell_later and now - self._told_at >= _TELL_AGAIN_MS:
             self.tell()
 
     def round_trip(self):
@@ -108,7 +108,7 @@ class ConfigSync:
         if not config.taken(version, values) or config.on_trial():
             return
         # a cloud that keeps to its own values is not contradicted without end
-        if self._last_told != (config.version, config.values) or self._clock.ms() - self._told_at >= _TELL_AGAIN:
+        if self._last_told != (config.version, config.values) or self._clock.ms() - self._told_at >= _TELL_AGAIN_MS:
             self.tell()
 
     def _try_settings(self, changes):
@@ -149,7 +149,7 @@ class ConfigSync:
         # at most so often a minute: a cloud that answers each with another version would never end
         config = self._config
         now = self._clock.ms()
-        if now - self._told_at >= _TELL_AGAIN:
+        if now - self._told_at >= _TELL_AGAIN_MS:
             self._tells = 0
         if self._tells >= _TELLS:
             self._confirmed = False

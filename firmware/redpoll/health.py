@@ -8,7 +8,7 @@ from . import log, port
 from .fields import is_whole
 from .flash.record import Record
 
-_TRACE = const(400)
+_TRACE = const(400)  # characters of a traceback, its end
 
 
 class Health:

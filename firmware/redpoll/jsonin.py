@@ -3,7 +3,7 @@ import json
 
 from micropython import const
 
-_DEPTH = const(8)
+_DEPTH = const(8)  # levels
 _BYTES = const(8192)
 # a list of small values takes eight times its text
 _VALUES = const(512)

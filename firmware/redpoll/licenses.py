@@ -23,14 +23,14 @@ from .clock import iso, parse_iso
 from .flash.record import Record
 
 _FORMAT = const(1)
-_HELD = const(8)
-_SPENT = const(32)
+_HELD = const(8)  # licences
+_SPENT = const(32)  # digests of those that may not come back
 _DATA = const(1024)  # bytes of one licence's data
 _TOTAL = const(2048)  # of all together
-_NAME = const(64)
+_NAME = const(64)  # characters
 _SIGNATURE = const(1200)  # characters: 4096 bits in hexadecimal, with room for line ends
-_REASON = const(200)
-_DAY = const(86400000)
+_REASON = const(200)  # characters
+_DAY_MS = const(86400000)
 
 _INUSE = const("inuse")
 _REMOVED = const("removed")
@@ -261,7 +261,7 @@ class Licenses:
     def _keep_time(self, now, expires):
         # so that a device that is always started without the time sees its licences expire nevertheless
         mark = self._mark
-        if now is None or mark is not None and abs(now - mark) < _DAY and not mark < expires <= now:
+        if now is None or mark is not None and abs(now - mark) < _DAY_MS and not mark < expires <= now:
             return
         try:
             self._save(self._held, self._spent)

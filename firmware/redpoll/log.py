@@ -5,8 +5,8 @@ from micropython import const
 
 from . import port
 
-_KEEP = const(60)
-_WIDTH = const(200)
+_KEEP = const(60)  # lines
+_WIDTH = const(200)  # characters
 
 _lines = []
 _secrets = []

@@ -7,10 +7,10 @@ from . import log
 from .fields import mismatch
 
 _PERIOD = (float, 0.01, 1 << 24)
-_KEYS = const(64)
+_KEYS = const(64)  # in the state
 _TEXT = const(1000)  # bytes of a string that the cloud takes (reference xyte §2)
 _INT = const(0x7FFFFFFF)
-_NOTICE = const(200)
+_NOTICE = const(200)  # characters
 
 
 class Telemetry:

@@ -1,4 +1,4 @@
-# The two application slots, as the agent sees them; what boot.py makes of the same record is tried in host_tests/faults/test_update.py.
+# The two application slots, as the agent sees them; what boot.py makes of the same record is tried in host_tests/faults/test_boot.py.
 import os
 import sys
 

@@ -7,13 +7,13 @@ from .. import jsonin
 from ..settings_rules import check_credentials
 from .https import Call, DeviceCall, explain, is_of_cloud, learn_time
 
-_REFUSED_WAIT = const(900000)
+_REFUSED_MS = const(900000)
 
 
 class Refused(Exception):
     """The cloud does not take the device; asking again before `wait_ms` is of no use."""
 
-    wait_ms = _REFUSED_WAIT
+    wait_ms = _REFUSED_MS
 
 
 class Registration(Call):

@@ -8,8 +8,8 @@ from ..net.http import HTTPError
 from . import xyte
 from .https import explain, https_client, is_of_cloud, learn_time
 
-_QUEUE = const(16)
-_PAUSE_MS = const(10000)
+_QUEUE = const(16)  # requests
+_PAUSE_MS = const(10000)  # after 429 (reference xyte §2)
 _QUIET_MS = const(1000)
 # Update Device has a limit of its own, by the hour (reference xyte §2)
 _LIMITED_MS = const(300000)

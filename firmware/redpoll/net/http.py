@@ -7,15 +7,15 @@ from ..port import ticks_diff, ticks_ms
 from .stream import Stream
 from .url import parse_url
 
-# the status line and all header fields together; also what one poll() reads at a time
+# bytes of the status line and all header fields together
 _HEAD_MAX = const(4096)
-_BUFFER = const(1024)
+_BUFFER = const(1024)  # bytes that are read at once
 # a chunk's size line, with whatever extensions
 _LINE_MAX = const(256)
-_ROUNDS = const(16)
+_ROUNDS = const(16)  # reads in one poll()
 # ms for the write when opening has taken nearly all
 _WRITE_LEAST = const(500)
-_WHOLE = const(4)
+_WHOLE = const(4)  # times timeout_ms, for a response that goes to no sink
 
 # what comes next from the server
 _IDLE = const(0)

@@ -12,7 +12,7 @@ _ANSWER_MS = const(3000)
 _FIRST_MS = const(4000)
 _LONGEST_MS = const(300000)
 _DAY_MS = const(86400000)
-_LOOK_MS = const(100)
+_LOOK_MS = const(100)  # between two looks for the answer
 # seconds from 1900, where NTP begins, to 1970
 _EPOCH = 2208988800
 

@@ -9,13 +9,13 @@ import machine
 # the unix port is the virtual board and the tests on the real VM
 HARDWARE = "redpoll-" + ("unix" if sys.platform in ("linux", "darwin") else sys.platform)
 
+# seconds from 1970 to where the chip begins to count, which is 2000 on an ESP32
+EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+
 
 def wall_ms():
     """Milliseconds since 1970 UTC, or None while the chip does not know the time."""
-    ms = time.time_ns() // 1000000
-    if time.gmtime(0)[0] == 2000:
-        # where an ESP32 begins to count
-        ms += 946684800000
+    ms = time.time_ns() // 1000000 + EPOCH * 1000
     # before 2025 nobody has set it
     return ms if ms >= 1735689600000 else None
 

@@ -11,8 +11,8 @@ from .chip import reset_cause as _reset_cause
 # the chip says "watchdog" for a reset by the program too, so that one leaves this file
 # in the root: the next start may be in another slot
 _MARK = "/reset.mark"
-_SLICE = const(4000)
-_PIECE = const(1024)
+_SLICE_MS = const(4000)  # of sleep, well under the longest that its watchdog takes
+_PIECE = const(1024)  # bytes
 
 
 def reset(cause="hard_reset"):
@@ -56,8 +56,8 @@ def deep_sleep(ms, feed):
     """Sleep in slices, because the watchdog cannot be stopped, and start anew."""
     while ms > 0:
         feed()
-        machine.lightsleep(min(ms, _SLICE))
-        ms -= _SLICE
+        machine.lightsleep(min(ms, _SLICE_MS))
+        ms -= _SLICE_MS
     reset("deep_sleep")
 
 

@@ -4,13 +4,12 @@ import time
 import machine
 import network
 
+from .chip import EPOCH
+
 
 def set_wall(unix_ms):
     """Set the chip's own clock, which goes on over a reset and a deep sleep where the chip has one that does."""
-    seconds = unix_ms // 1000
-    if time.gmtime(0)[0] == 2000:
-        seconds -= 946684800
-    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
+    year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - EPOCH)[:7]
     machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
 

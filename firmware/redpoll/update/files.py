@@ -8,7 +8,7 @@ from micropython import const
 from .. import log
 from .errors import Failed
 
-_CHUNK = const(512)
+_CHUNK = const(512)  # bytes
 _TURN = const(16)  # chunks without a pause
 
 

@@ -13,11 +13,11 @@ from .bundle import HEADER, Entries, check_header, header_size, u32
 from .errors import BadBundle
 from .slots import MANIFEST, SEAL
 
-_MANIFEST = const(16384)
-_SIGNATURE = const(512)
+_MANIFEST = const(16384)  # bytes
+_SIGNATURE = const(512)  # bytes
 _FILES = const(200)
-_NAME = const(100)
-_LARGEST = const(1 << 25)
+_NAME = const(100)  # characters
+_LARGEST = const(1 << 25)  # bytes of all files, and of the bundle
 _IMAGE = const("firmware.bin")
 _FIELDS = const(("method", "name", "offset", "packed", "sha256", "size"))
 _MARKS = const(6)  # bytes by which a name is remembered

@@ -6,7 +6,7 @@ from .errors import Failed
 from .slots import Slots
 from .updater import COMMAND, EDGEHOG, NOTICE, Updater
 
-_EVENTS = const(24)
+_EVENTS = const(24)  # that wait to be told
 # how long an event waits for the clock to be set
 _CLOCK_MS = const(60000)
 _FINAL = const(("Success", "Failure"))

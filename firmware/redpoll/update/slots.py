@@ -30,7 +30,7 @@ from micropython import const
 
 from ..flash.record import Record
 
-_TRIALS = const(3)
+_TRIALS = const(3)  # starts
 SEAL = "manifest.sig"
 MANIFEST = "manifest.json"
 

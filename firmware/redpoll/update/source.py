@@ -10,9 +10,9 @@ from .download import Download
 from .errors import Changed, Failed
 
 _ATTEMPTS = const(5)
-_FIRST_WAIT = const(2000)
+_FIRST_WAIT_MS = const(2000)  # doubled with each attempt
 _BUSY_MS = const(20)
-_URL = const(1024)
+_URL = const(1024)  # characters
 
 
 def request_problem(url, wanted, file_id):
@@ -124,5 +124,5 @@ class Source:
         if self._attempts >= _ATTEMPTS:
             raise Failed(code, message)
         self._failed(code, message)
-        yield _FIRST_WAIT << (self._attempts - 1)
+        yield _FIRST_WAIT_MS << (self._attempts - 1)
         self._resumed()

@@ -8,8 +8,8 @@ from micropython import const
 from .errors import BadBundle
 
 _RAW = const(1)  # deflate.RAW
-_IN = const(3072)
-_OUT = const(256)
+_IN = const(3072)  # bytes that wait to be inflated
+_OUT = const(256)  # bytes that are inflated at once
 # compressed bytes that one _OUT cannot use up: 15 bits a byte, and the tables of two blocks
 _AHEAD = const(1536)
 

@@ -22,11 +22,11 @@ from .. import log, port, version
 from ..flash.record import Record
 from .errors import BadBundle, Changed, Failed
 
-_STARTS = const(5)
-_FINISHED = const(8)
-_MESSAGE = const(160)
-_FAREWELL = const(5000)
-_SAVE_AGAIN = const(60000)
+_STARTS = const(5)  # in which one update may be worked on
+_FINISHED = const(8)  # ids that are remembered
+_MESSAGE = const(160)  # characters
+_FAREWELL_MS = const(5000)  # for what was said last, before the restart
+_SAVE_AGAIN_MS = const(60000)
 _BUSY_MS = const(20)
 _QUIET_MS = const(1000)
 
@@ -298,7 +298,7 @@ class Updater:
         if self.failed:
             stored["failed"] = self.failed
         self._unsaved = not self._record.try_save(stored)
-        self._save_at = self._clock.ms() + _SAVE_AGAIN
+        self._save_at = self._clock.ms() + _SAVE_AGAIN_MS
 
     def _stop(self):
         self._steps = None
@@ -330,7 +330,7 @@ class Updater:
             self._step(status, progress)
             yield 0
         # what was said last has a moment to leave the board
-        end = self._clock.ms() + _FAREWELL
+        end = self._clock.ms() + _FAREWELL_MS
         while self._clock.ms() < end and self._world.telling():
             yield _BUSY_MS
         self._world.restart()
