@@ -49,7 +49,7 @@ def explain(response):
         text = jsonin.loads_object(response.body).get("error", "")
     except ValueError:
         # behind a proxy the body may be HTML (reference xyte §2)
-        text = "a sign-in page or a proxy is in between"
+        text = "not the cloud: a sign-in page or a proxy is in between"
     return "%d %s" % (response.status, log.redact(text)[:120] if isinstance(text, str) else "")
 
 
