@@ -251,7 +251,7 @@ class Agent:
             log.warning("out of memory")
             ms = _LONGEST_MS
         except OSError as error:
-            # a record could not be saved: the flash is full or worn
+            # it cannot be read, or is worn
             log.warning("flash: %s", log.describe(error))
             ms = _LONGEST_MS
         due = self.telemetry.wait_ms()
