@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from tools.bench import growth, peers, results
 from tools.bench.program import Program, ProgramError
@@ -71,7 +72,8 @@ def test_the_agent_of_a_measurement_registers_sends_and_tells_its_heap(hub: HubP
         _, said = running.told("rest")
     assert 0 < said["rest"] <= said["peak"] and said["body"] > 100
     device = next(device for device in hub.operator.devices() if device["sn"] == "bench-1")
-    assert len(hub.operator.history(device["id"])) >= 3
+    # the broker has acknowledged them, which the hub may still be storing
+    wait_for(lambda: len(hub.operator.history(device["id"])) >= 3, "three messages")
 
 
 def test_the_growth_of_a_configuration_is_told_until_it_exceeds_a_packet(hub: HubProcess, tmp_path: Path, figures: Results) -> None:
