@@ -161,10 +161,12 @@ def test_two_hubs_that_prune_at_once_count_right(bench: Bench, database_url: str
     async def scenario() -> None:
         other.store.open()
         try:
-            device_id = await bench.device()
-            await bench.send(device_id, *range(200))
+            device_ids = [await bench.device(str(n)) for n in range(5)]
+            for device_id in device_ids:
+                await bench.send(device_id, *range(100))
             await asyncio.gather(bench.prune(Keep(None, 10), 9), other.prune(Keep(None, 10), 7))
-            assert await bench.numbers(device_id) == list(range(190, 200))
+            for device_id in device_ids:
+                assert await bench.numbers(device_id) == list(range(90, 100))
         finally:
             await other.store.close()
 

@@ -64,14 +64,18 @@ def _old_messages(unit: Unit, keep: Keep, rows: int) -> int:
 
 
 def _crowded_history(unit: Unit, keep: Keep, rows: int) -> int:
-    query = select(_D.id, _D.kept_messages).where(_D.kept_messages > keep.messages).order_by(_D.id).limit(rows)
+    query = select(_D.id).where(_D.kept_messages > keep.messages).order_by(_D.id).limit(rows)
     done = 0
-    for device_id, kept in unit.db.execute(query).all():
-        number = min(kept - keep.messages, rows - done)
+    for device_id in unit.db.execute(query).scalars().all():
+        # the row is held until the commit: what another hub forgets of this device meanwhile would be counted twice
+        kept = unit.db.execute(select(_D.kept_messages).where(_D.id == device_id).with_for_update()).scalar_one_or_none()
+        number = min((kept or 0) - keep.messages, rows - done)
+        if number <= 0:
+            continue  # another hub was faster
         oldest = select(_T.seq).where(_T.device_id == device_id).order_by(_T.seq).limit(number)
         gone = unit.db.execute(delete(tables.telemetry).where(_T.seq.in_(oldest.scalar_subquery())).returning(_T.device_id)).scalars()
         _count_down(unit, Counter(gone))
-        done += number  # also where another hub was faster: there may be more
+        done += number
         if done >= rows:
             break
     return done
@@ -85,10 +89,12 @@ def _count_down(unit: Unit, gone: Counter[str]) -> int:
 
 def _crowded_commands(unit: Unit, _keep: Keep, rows: int) -> int:
     finished = _C.status.in_(_FINISHED)
-    query = select(_C.device_id, func.count()).where(finished).group_by(_C.device_id).having(func.count() > COMMANDS).limit(rows)
+    query = select(_C.device_id).where(finished).group_by(_C.device_id).having(func.count() > COMMANDS).limit(rows)
     done = 0
-    for device_id, count in unit.db.execute(query).all():
-        oldest = select(_C.seq).where(_C.device_id == device_id, finished).order_by(_C.seq).limit(min(count - COMMANDS, rows - done))
+    for device_id in unit.db.execute(query).scalars().all():
+        # those behind the newest, whatever another hub has forgotten meanwhile
+        behind = select(_C.seq).where(_C.device_id == device_id, finished).order_by(_C.seq.desc()).offset(COMMANDS).subquery()
+        oldest = select(behind.c.seq).order_by(behind.c.seq).limit(rows - done)
         done += unit.db.execute(delete(tables.commands).where(_C.seq.in_(oldest.scalar_subquery()))).rowcount
         if done >= rows:
             break
