@@ -236,10 +236,11 @@ def test_redirects_are_followed_as_far_as_it_is_safe():
     bench.server.instead = [(302, {"location": "/again"}, b"")] * 99
     bench.update()
     assert bench.final()[:2] == ("Failure", "NetworkError") and "redirected" in bench.final()[2]
-    bench = Bench()
-    bench.server.instead = [(302, {"location": "http://plain.example/"}, b"")] * 9
-    bench.update(url="https://safe.example/b.zip")
-    assert "not safe" in bench.final()[2]
+    for scheme in ("https", "HTTPS"):
+        bench = Bench()
+        bench.server.instead = [(302, {"location": "http://plain.example/"}, b"")] * 9
+        bench.update(url=scheme + "://safe.example/b.zip")
+        assert "not safe" in bench.final()[2]
 
 
 def test_a_bundle_that_changes_meanwhile_is_begun_again():
