@@ -14,7 +14,6 @@ from .health import Health
 from .link import Link
 from .settings import Settings
 from .telemetry import Telemetry
-from .version import VERSION, newer, running
 
 _LONGEST_MS = const(1000)  # that the loop waits
 _HEALTH_EVERY_S = const(60)
@@ -28,13 +27,16 @@ _GOOD_MS = const(60000)  # after which a start has gone well
 class Agent:
     """The device's side of the cloud. `settings` is the path of settings.json; the agent's own files lie beside it, in the root.
 
-    Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer), told to the cloud until an update brings
-    another.
+    Raises SettingsError with all that is wrong in it. `version` is the product's own (SemVer; else the agent's), told to the cloud until
+    an update brings another.
     """
 
-    def __init__(self, settings=None, version=VERSION, clock=None):
+    def __init__(self, settings=None, version=None, clock=None):
+        from .version import VERSION, running
+
+        port.unload("version")
         # where it runs from a slot, the bundle's manifest is right
-        self.version = version = running(version)
+        self.version = version = running(version or VERSION)
         self.clock = clock or Clock()
         # where boot.py starts a slot (or safe mode), that is the working directory
         self.settings = Settings(settings or ("/settings.json" if os.getcwd() in _SLOTS else "settings.json"))
@@ -158,24 +160,10 @@ class Agent:
         if self._licenses is None:
             if self._task is None:
                 self._link.spare()
-            from .licenses import Licenses
+            from .licenses import of_device
 
-            settings = self.settings
-            self._licenses = Licenses(
-                settings.state_path("licenses"),
-                self.clock,
-                settings.license_key or None,
-                settings.license_algorithm,
-                settings.license_encoding,
-                self._own_names,
-            )
+            self._licenses = of_device(self.settings, self.clock)
         return self._licenses
-
-    def _own_names(self):
-        # what a licence may call this device
-        settings = self.settings
-        known = {"sn": settings.sn, "cloud_id": settings.cloud_id, "device_id": (settings.credentials or {}).get("id")}
-        return {key: known[key] for key in known if known[key]}
 
     def refresh(self):
         """Ask the cloud for all that it holds for the device. False while not connected."""
@@ -418,6 +406,9 @@ class Agent:
 
     def on_firmware(self, latest, file_id):
         """The cloud has a firmware version: tell of a higher one, once (seed 000)."""
+        from .version import newer
+
+        port.unload("version")
         try:
             if self.settings.auto_update and file_id and newer(latest, self.version):
                 self._updates().notice(latest, file_id)

@@ -1,9 +1,5 @@
 # Uptime that does not wrap, and wall time once somebody knows it.
-from micropython import const
-
 from . import port
-
-_MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 
 class Clock:
@@ -77,20 +73,6 @@ def parse_iso(text):
         seconds = ((_days(year, month, day) * 24 + int(hours)) * 60 + int(minutes) - offset) * 60 + int(seconds)
         return seconds * 1000 + int((fraction + "000")[:3])
     except (ValueError, AttributeError, IndexError, TypeError):
-        return None
-
-
-def parse_http_date(text):
-    """ "Sat, 21 Nov 2026 04:41:15 GMT" (RFC 9110 §5.6.7) -> Unix milliseconds; None when it is not such a date."""
-    try:
-        _, day, month, year, time, zone = text.split(" ")
-        at = _MONTHS.index(month)
-        hours, minutes, seconds = time.split(":")
-        if zone != "GMT" or len(month) != 3 or at % 3:
-            return None
-        days = _days(int(year), at // 3 + 1, int(day))
-        return ((days * 24 + int(hours)) * 60 + int(minutes)) * 60000 + int(seconds) * 1000
-    except ValueError:
         return None
 
 

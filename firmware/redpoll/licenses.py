@@ -37,6 +37,17 @@ _REMOVED = const("removed")
 _ERROR = const("error")
 
 
+def of_device(settings, clock):
+    """The Licenses of the device with these settings."""
+
+    def own():
+        known = {"sn": settings.sn, "cloud_id": settings.cloud_id, "device_id": (settings.credentials or {}).get("id")}
+        return {key: known[key] for key in known if known[key]}
+
+    key, algorithm = settings.license_key or None, settings.license_algorithm
+    return Licenses(settings.state_path("licenses"), clock, key, algorithm, settings.license_encoding, own)
+
+
 class Licenses:
     """The licences that are held, in the file `path`.
 

@@ -18,6 +18,7 @@ class Settings:
         self._record = None
         # path -> credentials that the flash did not take
         self._unsaved = {}
+        self._overlaid = False
         from . import settings_rules as rules
 
         self._file = rules.read(path)
@@ -35,6 +36,9 @@ class Settings:
         """
         if not isinstance(changes, dict):
             raise SettingsError("settings must be an object")
+        if not changes and not self._overlaid:
+            # as with most configurations; the rules would take some kilobytes
+            return
         from . import settings_rules as rules
 
         problems = rules.foreign(changes)
@@ -45,6 +49,7 @@ class Settings:
         if problems:
             raise SettingsError("; ".join(sorted(problems)))
         self._use(values, rules)
+        self._overlaid = bool(changes)
         port.unload("settings_rules")
 
     def _use(self, values, rules):
@@ -61,14 +66,6 @@ class Settings:
             self.credentials = self._usable(self._unsaved.get(path) or self._record.load_sound(None, rules.sound))
         if self.credentials:
             log.hide(self.credentials["access_key"])
-
-    def identity(self):
-        """What registration tells the cloud of the device (reference xyte §1): a dict without the firmware's version."""
-        told = {"hardware_key": self.hardware_key}
-        for key in ("sn", "mac", "cloud_id", "name", "sub_model", "details"):
-            if getattr(self, key):
-                told[key] = getattr(self, key)
-        return told
 
     def store(self, credentials):
         """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts; until the next one they hold also when the flash is full."""

@@ -1,4 +1,5 @@
-from redpoll.clock import Clock, iso, parse_http_date, parse_iso
+from redpoll.clock import Clock, iso, parse_iso
+from redpoll.cloud.https import parse_http_date
 from scratch import Ticks
 
 

@@ -1,7 +1,9 @@
 import json
+import sys
 
 import scratch
 from redpoll import log, rsa, settings_rules
+from redpoll.cloud import registration
 from redpoll.settings import Settings, SettingsError
 from redpoll.settings_rules import check_credentials
 
@@ -122,11 +124,20 @@ def test_a_url_with_a_password_is_refused_and_not_shown():
         assert "secret" not in scratch.text_of(ValueError, check_credentials, values)
 
 
-def test_identity_has_what_the_cloud_asks_for():
-    assert load(GOOD).identity()["sn"] == "A1"
-    assert load(GOOD).identity()["mac"] == "A1"
-    told = with_(cloud_id="RP0123456789abcdef", name="hall", hardware_key="hk").identity()
-    assert told == {"sn": "A1", "cloud_id": "RP0123456789abcdef", "name": "hall", "hardware_key": "hk"}
+def test_registration_tells_the_cloud_what_it_asks_for():
+    told = registration.identity(load(GOOD), "1.0.0")
+    assert told["sn"] == told["mac"] == "A1"
+    told = registration.identity(with_(cloud_id="RP0123456789abcdef", name="hall", hardware_key="hk"), "1.0.0")
+    assert told == {"sn": "A1", "cloud_id": "RP0123456789abcdef", "name": "hall", "hardware_key": "hk", "firmware_version": "1.0.0"}
+
+
+def test_a_configuration_without_settings_needs_no_room_for_their_rules():
+    settings = load(GOOD)
+    settings.overlay({})
+    assert "redpoll.settings_rules" not in sys.modules
+    settings.overlay({"keepalive": 30})
+    settings.overlay({})
+    assert settings.keepalive == 60
 
 
 def test_credentials_are_kept_over_a_restart_and_forgotten_on_demand():

@@ -3,7 +3,7 @@ from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
 import usocket
 from fakes import Clock, Wire
-from redpoll.cloud import tls_for
+from redpoll.cloud import server
 from redpoll.net import adopted, stream, tls
 from redpoll.net.url import parse_url
 from redpoll.port import ticks_diff, ticks_ms
@@ -193,9 +193,9 @@ def test_the_scheme_of_a_server_counts_in_any_case():
         ca = ""
 
     for url in ("https://hub.example", "HTTPS://hub.example", "Mqtts://hub.example"):
-        assert "CA" in text_of(ValueError, tls_for, Settings, url)
+        assert "CA" in text_of(ValueError, server, Settings, url)
     for url in ("http://hub.example", "MQTT://hub.example"):
-        assert tls_for(Settings, url) is None
+        assert server(Settings, url)[2] is None
 
 
 def test_a_write_ends_at_its_deadline_also_while_a_little_goes_through():

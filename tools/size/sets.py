@@ -12,7 +12,7 @@ from tools.paths import BOARDS, FIRMWARE, LIB
 
 BUDGETS = BOARDS / "budgets.toml"
 # what is loaded for telemetry over MQTT 5, from a first start on; the modules that those import at their top are added
-_TELEMETRY = ("redpoll", "redpoll.agent", "redpoll.cloud.registration", "redpoll.cloud.xyte_mqtt", "redpoll.net.tls")
+_TELEMETRY = ("redpoll", "redpoll.version", "redpoll.agent", "redpoll.cloud.registration", "redpoll.cloud.xyte_mqtt", "redpoll.net.tls")
 _CONTROL = (*_TELEMETRY, "redpoll.config", "redpoll.commands")
 _UPDATE = "redpoll.update"
 _PORTS = "redpoll.port."

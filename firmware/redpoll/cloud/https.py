@@ -1,12 +1,17 @@
 # Requests to the cloud over HTTPS, beside its adapter or by it.
-from .. import clock, jsonin, log
+from micropython import const
+
+from .. import jsonin, log
+from ..clock import parse_iso
 from ..net.http import HTTPClient
-from . import tls_for
+from . import server
+
+_MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 
 def https_client(settings, url, headers=None):
     """An HTTPClient for this URL, with the CA of settings.json when it is https."""
-    return HTTPClient(url, tls_for(settings, url), headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
+    return HTTPClient(url, server(settings, url)[2], headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
 
 
 class Call:
@@ -37,10 +42,22 @@ class DeviceCall(Call):
 def learn_time(own_clock, response):
     """Set the clock by the Date header of a response, unless somebody else did."""
     if own_clock.learned or not own_clock.known():
-        at = clock.parse_http_date(response.headers.get("date", ""))
+        at = parse_http_date(response.headers.get("date", ""))
         if at:
             own_clock.set(at)
             own_clock.learned = True
+
+
+def parse_http_date(text):
+    """ "Sat, 21 Nov 2026 04:41:15 GMT" (RFC 9110 §5.6.7) -> Unix milliseconds; None when it is not such a date."""
+    try:
+        _, day, month, year, time, zone = text.split(" ")
+        at = _MONTHS.index(month)
+        if zone != "GMT" or len(month) != 3 or at % 3:
+            return None
+    except ValueError:
+        return None
+    return parse_iso("%s-%d-%sT%sZ" % (year, at // 3 + 1, day, time))
 
 
 def explain(response):

@@ -22,8 +22,7 @@ class Registration(Call):
     def __init__(self, settings, own_clock, version):
         super().__init__(settings, settings.entry)
         self._clock = own_clock
-        body = settings.identity()
-        body["firmware_version"] = version
+        body = identity(settings, version)
         self._http.request("POST", "/v1/devices", json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def poll(self):
@@ -37,6 +36,15 @@ class Registration(Call):
         if response.status != 201 and response.status != 200:
             raise OSError("registration: " + explain(response))
         return check_credentials(jsonin.loads_object(response.body))
+
+
+def identity(settings, version):
+    """What registration tells the cloud of the device (reference xyte §1), a dict."""
+    told = {"hardware_key": settings.hardware_key, "firmware_version": version}
+    for key in ("sn", "mac", "cloud_id", "name", "sub_model", "details"):
+        if getattr(settings, key):
+            told[key] = getattr(settings, key)
+    return told
 
 
 class Check(DeviceCall):

@@ -6,8 +6,7 @@ from micropython import const
 from .. import jsonin, log
 from ..net import mqtt5
 from ..net.mqtt import MQTTClient, MQTTException
-from ..net.url import parse_url
-from . import tls_for, xyte
+from . import server, xyte
 
 _ANSWER_MS = const(30000)
 _QUIET_MS = const(1000)
@@ -57,7 +56,7 @@ class Adapter:
         self._replies = {}
         if not known.get("mqtt_hub_url"):
             raise ValueError('the cloud gave no "mqtt_hub_url": use "transport": "http"')
-        _, host, port, _ = parse_url(known["mqtt_hub_url"])
+        host, port, context = server(settings, known["mqtt_hub_url"])
         self._user = [(_USER_PROPERTY, ("device_id", known["id"])), (_USER_PROPERTY, ("access_key", known["access_key"]))]
         # the same on every telemetry message, so it is encoded once
         self._user_encoded = mqtt5.encode(self._user)
@@ -72,7 +71,7 @@ class Adapter:
             user=known["id"],
             password=known["access_key"],
             keepalive=settings.keepalive,
-            ssl=tls_for(settings, known["mqtt_hub_url"]),
+            ssl=context,
             protocol=5,
             connect_timeout_ms=settings.connect_timeout * 1000,
             ack_timeout_ms=_ACK_MS,
