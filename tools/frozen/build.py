@@ -89,7 +89,7 @@ def _build() -> Path:
     system = f"--sysroot={_SYSTEM}"
     compiler = [system, "-DMICROPY_SSL_MBEDTLS=1", f"-I{_SYSTEM}", f"-DMBEDTLS_USER_CONFIG_FILE='\"{_MBEDTLS}\"'"]
     compiler += ["-DMICROPY_FLOAT_USE_NATIVE_FLT16=0"]  # i686 has none
-    compiler += ["-DMICROPY_HW_BOARD_NAME='\"redpoll\"'", "-DMICROPY_HW_MCU_NAME='\"i686\"'"]  # what the REPL says it is
+    compiler += ["-DMICROPY_HW_BOARD_NAME='\"redpoll\"'", "-DMICROPY_HW_MCU_NAME='\"unix\"'"]  # bundles for the unix board are for it
     arguments = [
         "VARIANT=standard",
         f"CROSS_COMPILE={_TARGET}-",
@@ -106,6 +106,11 @@ def _build() -> Path:
         f"CFLAGS_EXTRA={' '.join(compiler)}",
         f"LDFLAGS_EXTRA={system} -static -lmbedtls -lmbedx509 -lmbedcrypto",
     ]
+    # make does not see when these have changed
+    built_with = FOLDER / "build.arguments"
+    if not built_with.exists() or built_with.read_text() != "\n".join(arguments):
+        shutil.rmtree(FOLDER / "build", ignore_errors=True)
+        built_with.write_text("\n".join(arguments))
     make(source() / "ports" / "unix", arguments, tools.environment(), FOLDER / "build.log")
     os.replace(FOLDER / "build" / "micropython", _PROGRAM)  # what runs the one before goes on with it
     _STAMP.write_text(made_of)

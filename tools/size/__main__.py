@@ -127,10 +127,10 @@ class Report:
             ("smallest heap in KB", smallest, "update"),
             ("bytes above idle", looked.peak - looked.idle, "update_peak"),
         ):
-            budget, target = self._budgets[machine.key][name], self._budgets["target"].get(f"{machine.key}_{name}")
-            aim = "" if target is None else f", target {target:,}"
-            self._console.print(f"{title}, {figure}: {value:,}, budget {budget:,}{aim}", markup=False, highlight=False)
-            if value > budget:
+            budget, target = self._budgets[machine.key].get(name), self._budgets["target"].get(f"{machine.key}_{name}")
+            bounds = [f"{kind} {bound:,}" for kind, bound in (("budget", budget), ("target", target)) if bound is not None]
+            self._console.print(", ".join([f"{title}, {figure}: {value:,}", *bounds]), markup=False, highlight=False)
+            if budget is not None and value > budget:
                 self.exceeded.append(f"{title}, {figure}: {value:,}, and {BUDGETS.name} has {budget:,}")
         self._console.print()
 
