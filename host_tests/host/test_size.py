@@ -2,7 +2,8 @@
 
 import pytest
 
-from tools.size.sets import budgets, bytecode_sizes, closure, feature_sets, module_files
+from tools.budgets import budgets
+from tools.size.sets import bytecode_sizes, closure, feature_sets, module_files
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.board.profile import Profile, heap_bytes
+from tools.budgets import budgets
 from tools.bundle import archive, contents
 from tools.bundle.build import MICROPYTHON
 from tools.deploy.errors import DeployError, Status
@@ -14,7 +15,6 @@ from tools.deploy.remote import About
 from tools.device_code import firmware
 from tools.mpy import compile_module
 from tools.paths import FIRMWARE
-from tools.size.sets import budgets
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,13 @@
 
 import ast
 import tempfile
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.mpy import compile_module
-from tools.paths import BOARDS, FIRMWARE, LIB
+from tools.paths import FIRMWARE, LIB
 
-BUDGETS = BOARDS / "budgets.toml"
 # what is loaded for telemetry over MQTT 5, from a first start on; the modules that those import at their top are added
 _TELEMETRY = ("redpoll", "redpoll.version", "redpoll.agent", "redpoll.cloud.registration", "redpoll.cloud.xyte_mqtt", "redpoll.net.tls")
 _CONTROL = (*_TELEMETRY, "redpoll.config", "redpoll.commands")
@@ -101,9 +99,3 @@ def bytecode_sizes(names: Iterable[str]) -> dict[str, int]:
     sources = module_files()
     with tempfile.TemporaryDirectory() as folder:
         return {name: compile_module(sources[name], Path(folder) / "module.mpy", name.replace(".", "/") + ".py") for name in names}
-
-
-def budgets() -> dict[str, dict[str, int]]:
-    """boards/budgets.toml."""
-    found: dict[str, dict[str, int]] = tomllib.loads(BUDGETS.read_text())
-    return found
