@@ -185,6 +185,7 @@ def weight(thing: Any, seen: set[int]) -> int:
     if id(thing) in seen or callable(thing):
         return 0
     seen.add(id(thing))
+    thing = vars(thing) if hasattr(thing, "__dict__") else thing
     inside = [*thing, *thing.values()] if isinstance(thing, dict) else thing if isinstance(thing, (list, tuple)) else ()
     return sys.getsizeof(thing) + sum(weight(one, seen) for one in inside)
 

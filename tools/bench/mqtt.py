@@ -43,7 +43,7 @@ class Client:
 _UMQTT = "lib/umqtt/simple"
 _CHUMICRO = ("peers/chumicro_mqtt/*", "peers/chumicro_sockets/*", "peers/chumicro_timing/*")
 _ARDUINO = ("peers/arduino_iot_cloud/*", "peers/senml/*", "vm_side/peers/*")
-_REDPOLL = (_UMQTT, "firmware/redpoll/net/mqtt", "firmware/redpoll/net/stream")
+_REDPOLL = (_UMQTT, "firmware/redpoll/net/mqtt", "firmware/redpoll/net/mqtt_*", "firmware/redpoll/net/stream")
 CLIENTS = {
     "umqtt": Client("umqtt.simple 1.3.4", 30, (_UMQTT,)),
     "umqtt-nodelay": Client("umqtt.simple, TCP_NODELAY", 4000, (_UMQTT,)),
@@ -52,7 +52,7 @@ CLIENTS = {
     "chumicro": Client("chumicro-mqtt 0.30.3", 4000, _CHUMICRO),
     "chumicro-nodelay": Client("chumicro-mqtt, TCP_NODELAY", 4000),
     "redpoll-1": Client("Redpoll, stop and wait", 5000),
-    "redpoll": Client("Redpoll, window of 16", 10000, (*_REDPOLL, "firmware/redpoll/net/mqtt5")),
+    "redpoll": Client("Redpoll, window of 16", 10000, (*_REDPOLL, "firmware/redpoll/net/mqtt5*")),
     "redpoll-311": Client("Redpoll, 3.1.1, window of 16", 10000, _REDPOLL),
     "bare-1": Client("bare loop, stop and wait", 5000),
     "bare": Client("bare loop, window of 16", 10000),

@@ -10,7 +10,10 @@ from tools.mpy import compile_module
 from tools.paths import FIRMWARE, LIB
 
 # what is loaded for telemetry over MQTT 5, from a first start on; the modules that those import at their top are added
-_TELEMETRY = ("redpoll", "redpoll.version", "redpoll.agent", "redpoll.cloud.registration", "redpoll.cloud.xyte_mqtt", "redpoll.net.tls")
+_TELEMETRY = (
+    *("redpoll", "redpoll.version", "redpoll.agent", "redpoll.cloud.registration", "redpoll.cloud.xyte_mqtt"),
+    *("redpoll.net.tls", "redpoll.net.mqtt_requests", "redpoll.net.mqtt5_connect"),
+)
 _CONTROL = (*_TELEMETRY, "redpoll.config", "redpoll.commands")
 _UPDATE = "redpoll.update"
 _PORTS = "redpoll.port."

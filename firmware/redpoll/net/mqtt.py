@@ -4,11 +4,10 @@ from errno import ENOTCONN, ETIMEDOUT
 from micropython import const
 from umqtt import simple
 
-from ..port import extend, ticks_diff, ticks_ms
+from ..port import extend, ticks_diff, ticks_ms, unload
 from .stream import Stream
 
-# first bytes of packets (MQTT 5.0 §2.1.2)
-_CONNECT = const(0x10)
+# kinds of packets (MQTT 5.0 §2.1.2)
 _CONNACK = const(2)
 _PUBLISH = const(3)
 _PUBACK = const(4)
@@ -28,10 +27,7 @@ _OPEN = const(2)
 _HEAD = const(5)
 # a slot of the window whose packet was longer gives its memory back
 _KEEP = const(1024)
-# QoS 2 messages that a server may have begun and not released
-_RECEIVED_MAX = const(256)
 _WAIT_MS = const(1000)
-_REFUSED = const("refused")
 _BAD_QOS = const("QoS: 0, 1 or 2")
 _UNEXPECTED = const("unexpected")
 _TOO_LARGE = const("too large")
@@ -44,6 +40,7 @@ class _Slice:
 
 # buffer[_BODY] = b"" empties a packet without allocating: the bytearray keeps its room
 _BODY = _Slice()[_HEAD:]
+del _Slice
 
 
 class MQTTException(simple.MQTTException):
@@ -81,8 +78,9 @@ class MQTTClient(simple.MQTTClient):
     topic_alias_maximum = 0
 
     lw_properties = None
+    # the module mqtt5, None in 3.1.1
     _mqtt5 = None
-    # topic -> alias on this connection; None: aliases are not used
+    # topic aliases of this connection; None: they are not used
     _aliases = None
     # the Stream in use, and the self.sock that it was made for
     _io = _seen = None
@@ -133,13 +131,12 @@ class MQTTClient(simple.MQTTClient):
         # a bytearray is used as it is: it can outlive the client, where a large piece would not be had a second time
         self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
         # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
-        self._window = window
         self._ids = [0] * window
         self._packets = [bytearray(_HEAD) for _ in range(window)]
         self._wants = [0] * window
         self._starts = [0] * window
         self._sent = [0] * window
-        # packet identifier -> payload of the SUBACK or UNSUBACK that somebody waits for, None before it comes
+        # packet identifier -> (reason codes, reason string) of the SUBACK or UNSUBACK that somebody waits for, None before it comes
         self._replies = {}
         # identifiers of QoS 2 messages that were delivered and not yet released by the server
         self._received = []
@@ -197,7 +194,11 @@ class MQTTClient(simple.MQTTClient):
         self._forget_link()
         self._state = _CONNECTING
         try:
-            self._send_connect(clean_session)
+            from .mqtt_requests import send_connect
+
+            send_connect(self, clean_session)
+            # when that fails, or the answer, it stays for the next time
+            unload("net.mqtt_requests")
             while self._state == _CONNECTING:
                 left = limit - ticks_diff(ticks_ms(), started)
                 if left <= 0:
@@ -210,72 +211,29 @@ class MQTTClient(simple.MQTTClient):
                 self._received.clear()
             elif clean_session:
                 self._violation(0x82, "bad CONNACK")
-            self._send_again()
+            if self.in_flight:
+                from .mqtt_resume import send_again
+
+                send_again(self)
+                unload("net.mqtt_resume")
         except Exception:
             self.close()
             raise
         return self.session_present
-
-    def _send_connect(self, clean):
-        # MQTT 3.1.1 §3.1, MQTT 5.0 §3.1
-        tx = self._begin()
-        _put(tx, "MQTT")
-        tx.append(self.protocol)
-        will = (4 | self.lw_qos << 3 | (32 if self.lw_retain else 0)) if self.lw_topic else 0
-        # MQTT 3.1.1 §3.1.2.9: no password without a user name
-        password = None if self.user is None and not self._mqtt5 else self.pswd
-        user = (0 if self.user is None else 128) | (0 if password is None else 64)
-        tx.append(user | will | (2 if clean else 0))
-        _put16(tx, self.keepalive)
-        if self._mqtt5:
-            extend(tx, self._mqtt5.connect_block(self, clean, len(self._rx), self._receive_max))
-        _put(tx, self.client_id)
-        if will:
-            if self._mqtt5:
-                extend(tx, self._mqtt5.encode(self.lw_properties or ()))
-            _put(tx, self.lw_topic)
-            _put(tx, self.lw_msg)
-        for part in (self.user, password):
-            if part is not None:
-                _put(tx, part)
-        self._finish(_CONNECT)
 
     def _on_connack(self, p, end):
         rx = self._rx
         if end - p < 2 or rx[p] > 1:
             self._violation(0x81, "bad CONNACK")
         if self._mqtt5:
-            self._mqtt5.on_connack(self, rx, p, end)
+            from .mqtt5_connect import on_connack
+
+            on_connack(self, p, end)
+            unload("net.mqtt5_connect")
         elif rx[p + 1]:
-            self._dead(MQTTException(rx[p + 1], _REFUSED))
+            self._dead(MQTTException(rx[p + 1], "refused"))
         self.session_present = rx[p] == 1
         self._state = _OPEN
-
-    def _send_again(self):
-        # oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum
-        waiting = [(self._ids[i] - self.pid - 1 & 0xFFFF, i) for i in range(self._window) if self._ids[i]]
-        waiting.sort()
-        total = self.in_flight
-        for sent, (_, i) in enumerate(waiting):
-            self._await_window(total - sent + self._limit - 1)
-            self._send_slot(i)
-
-    def _send_slot(self, i):
-        self._sent[i] = ticks_ms()
-        pid = self._ids[i]
-        if self._wants[i] == _PUBCOMP:
-            if self.session_present:
-                self._send_ack(_PUBREL << 4 | 2, pid, 0)
-            else:
-                self._complete(i, 0)  # the server had taken it before it lost the session
-            return
-        packet = self._packets[i]
-        start = self._starts[i]
-        if 0 < self.maximum_packet_size < len(packet) - start:
-            self._complete(i, 0x95)
-            return
-        packet[start] |= 8
-        self._send(packet, start)
 
     def disconnect(self, reason=0, properties=None):
         """Wait for what is in flight (at most ack_timeout_ms), tell the server, close. A link that fails meanwhile is no error."""
@@ -288,7 +246,7 @@ class MQTTClient(simple.MQTTClient):
             pass  # closed is what was wanted
         self.close()
 
-    def _bye(self, reason=0, properties=None):
+    def _bye(self, reason, properties):
         tx = self._begin()
         if self._mqtt5:
             tx.append(reason)
@@ -312,19 +270,24 @@ class MQTTClient(simple.MQTTClient):
         """Send a message -> its packet identifier, 0 at QoS 0. topic, msg: bytes or str; `properties`: bytes from mqtt5.encode, or
         what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
         """
-        if self.sock is not self._seen or self.sock is None:
+        sock = self.sock
+        if sock is not self._seen or sock is None:
             self._adopt()
         pid = slot = 0
         packet = self._tx
-        if self._mqtt5 and (qos or retain):
-            self._mqtt5.check_offer(self, qos, retain)
+        # MQTT 5.0 §3.2.2.3.4, §3.2.2.3.5
+        if retain and not self.retain_available:
+            raise MQTTException(0x9A, "retain not supported by the server")
         if qos:
             if not 0 < qos < 3:
                 raise ValueError(_BAD_QOS)
+            if qos > self.maximum_qos:
+                raise MQTTException(0x9B, "QoS not supported by the server")
             if self.in_flight >= self._limit:
                 self._await_window(self._limit - 1)
             pid = self._next_id()
-            slot = self._ids.index(0)
+            ids = self._ids
+            slot = ids.index(0)
             packet = self._packets[slot]
         packet[_BODY] = b""
         _put(packet, topic)
@@ -343,9 +306,9 @@ class MQTTClient(simple.MQTTClient):
         if self._aliases is None:
             self._send(packet, start)
         else:
-            self._mqtt5.send_aliased(self, packet, start)
+            self._aliases.send(self, packet, start)
         if qos:
-            self._ids[slot] = pid
+            ids[slot] = pid
             self._sent[slot] = self._tx_at
             self._starts[slot] = start
             self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
@@ -374,57 +337,27 @@ class MQTTClient(simple.MQTTClient):
 
         In MQTT 5 the subscription options may be or-ed to `qos`. MQTTException with the code of the first that was refused.
         """
-        several = isinstance(topic, list)
-        tx, pid = self._begin_request(properties)
-        filters = topic if several else ((topic, qos),)
-        for one in filters:
-            name, options = one if isinstance(one, tuple) else (one, qos)
-            _put(tx, name)
-            tx.append(options)
-        codes = self._request(0x82, pid, len(filters))
-        return list(codes) if several else codes[0]
+        codes = self._ask(0x82, topic, qos, properties)
+        return list(codes) if isinstance(topic, list) else codes[0]
 
     def unsubscribe(self, topic, properties=None):
         """End the subscription to one topic filter or to a list of them."""
-        tx, pid = self._begin_request(properties)
-        filters = topic if isinstance(topic, list) else (topic,)
-        for one in filters:
-            _put(tx, one)
-        # how many reason codes come is not looked at: rumqttd sends one for several filters
-        self._request(0xA2, pid, 0)
+        self._ask(0xA2, topic, None, properties)
 
-    def _begin_request(self, properties):
-        self._adopt()
-        pid = self._next_id()
-        tx = self._begin()
-        _put16(tx, pid)
-        if self._mqtt5:
-            self._put_properties(tx, properties)
-        return tx, pid
+    def _ask(self, first, topic, options, properties):
+        from .mqtt_requests import ask
 
-    def _request(self, first, pid, count):
-        self._replies[pid] = None
         try:
-            self._finish(first)
-            started = ticks_ms()
-            while self._replies[pid] is None:
-                self._turn(self._slice_ms)
-                self._late(started, self._ack_ms)
-            codes, text = self._replies[pid]
+            return ask(self, first, topic, options, properties)
         finally:
-            self._replies.pop(pid, None)
-        if count and len(codes) != count:
-            self._violation(0x82, "bad answer")
-        for code in codes:
-            if code >= 0x80:
-                raise MQTTException(code, text)
-        return codes
+            unload("net.mqtt_requests")
 
     def _next_id(self):
         pid = self.pid
+        ids = self._ids
         while True:
             pid = pid % 65535 + 1
-            if pid not in self._ids and pid not in self._replies:
+            if pid not in ids and pid not in self._replies:
                 self.pid = pid
                 return pid
 
@@ -545,7 +478,7 @@ class MQTTClient(simple.MQTTClient):
         self._late(self._begun, self._ack_ms)
         self._late(self._pinged, self._pong_ms)
         if self.in_flight:
-            for i in range(self._window):
+            for i in range(len(self._ids)):
                 if self._ids[i]:
                     self._late(self._sent[i], self._ack_ms)
 
@@ -569,7 +502,15 @@ class MQTTClient(simple.MQTTClient):
             r = self._r
             left = self._w - r
             if self._skip:
-                count += self._drain(min(left, self._skip))
+                # an oversize packet; while it comes the link is alive, though PINGRESP may be behind it
+                n = min(left, self._skip)
+                self._r += n
+                self._skip -= n
+                count += 1
+                now = ticks_ms()
+                if self._pinged is not None:
+                    self._pinged = now
+                self._begun = now if self._skip else None
                 if self._skip:
                     break
             elif left >= 4 and rx[r] == 0x40 and 1 < rx[r + 1] < min(left - 1, 4):
@@ -578,22 +519,12 @@ class MQTTClient(simple.MQTTClient):
                 self._r = p
                 self._begun = None
                 count += 1
-                self._on_ack(_PUBACK, rx[r + 2] << 8 | rx[r + 3], rx[r + 4] if p - r == 5 else 0)
+                self._acknowledged(_PUBACK, rx[r + 2] << 8 | rx[r + 3], rx[r + 4] if p - r == 5 else 0)
             elif left and self._one():
                 count += 1
             else:
                 break
         return count
-
-    def _drain(self, n):
-        # a part of an oversize packet; while it comes the link is alive, though PINGRESP may be behind it
-        self._r += n
-        self._skip -= n
-        now = ticks_ms()
-        self._begun = now if self._skip else None
-        if self._pinged is not None:
-            self._pinged = now
-        return 1
 
     def _one(self):
         # the packet at _r -> False when it is not complete yet
@@ -615,7 +546,9 @@ class MQTTClient(simple.MQTTClient):
             shift += 7
         end = p + n
         if end - r > len(rx):
-            return self._oversize(rx[r], p, end)
+            from .mqtt_oversize import skip
+
+            return skip(self, p, end)
         if end > self._w:
             return self._incomplete()
         self._r = end
@@ -627,27 +560,6 @@ class MQTTClient(simple.MQTTClient):
         if self._begun is None:
             self._begun = ticks_ms()
         return False
-
-    def _oversize(self, first, p, end):
-        # thrown away, but a message that wants an acknowledgement gets it, else the server would send it for ever
-        after = p
-        qos = first >> 1 & 3
-        if first >> 4 != _PUBLISH or qos == 3 or self._state != _OPEN:
-            self._violation(0x95, _TOO_LARGE)
-        if qos and self._w >= p + 2:
-            after += (self._rx[p] << 8 | self._rx[p + 1]) + 4
-            if after > end or after - self._r > len(self._rx):
-                self._violation(0x95, _TOO_LARGE)
-        if self._w < after or qos and after == p:
-            return self._incomplete()
-        self._skip = end - self._w
-        self._begun = ticks_ms()
-        self._r = self._w
-        self.dropped += 1
-        if qos:
-            pid = self._rx[after - 2] << 8 | self._rx[after - 1]
-            self._send_ack(0x30 + (qos << 4), pid, 0x97)
-        return True
 
     def _dispatch(self, first, p, end):
         kind = first >> 4
@@ -663,7 +575,7 @@ class MQTTClient(simple.MQTTClient):
         elif kind == _PINGRESP and p == end:
             self._pinged = None
         elif kind == _DISCONNECT and self._mqtt5:
-            self._mqtt5.on_disconnect(self, self._rx, p, end)
+            self._mqtt5.on_disconnect(self, p, end)
         else:
             self._violation(0x82, _UNEXPECTED)
 
@@ -674,54 +586,37 @@ class MQTTClient(simple.MQTTClient):
             self._violation(0x81, "bad answer")
         pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
-            text = _REFUSED
+            text = None
             if self._mqtt5:
-                found, p = self._mqtt5.take(self, rx, p, end)
-                text = self._mqtt5.get(found, 31) or text
+                found, p = self._mqtt5.take(self, p, end)
+                text = self._mqtt5.get(found, 31)
             if pid in self._replies:
                 self._replies[pid] = bytes(rx[p:end]), text
             return
         code = rx[p] if self._mqtt5 and end > p else 0
-        if kind == _PUBREL:
-            self._on_pubrel(pid)
+        if kind == _PUBACK:
+            self._acknowledged(kind, pid, code)
         else:
-            self._on_ack(kind, pid, code)
+            from .mqtt_qos2 import on_packet
 
-    def _on_ack(self, kind, pid, code):
-        # PUBACK, PUBREC or PUBCOMP (MQTT 5.0 §4.3)
+            on_packet(self, kind, pid, code)
+
+    def _acknowledged(self, kind, pid, code):
+        # a packet of this kind has come for a message in flight, and it is what the message waits for (MQTT 5.0 §4.3)
         if pid == 0:
             self._violation(0x81, "bad answer")
         try:
             i = self._ids.index(pid)
         except ValueError:
-            if kind == _PUBREC and code < 0x80:
-                self._send_ack(_PUBREL << 4 | 2, pid, 0x92)
             return
-        wants = self._wants[i]
-        if kind == wants and (kind != _PUBREC or code >= 0x80):
-            self._complete(i, code)
-        elif kind == _PUBREC and wants != _PUBACK:
-            self._wants[i] = _PUBCOMP
-            self._send_ack(_PUBREL << 4 | 2, pid, 0)
-            self._sent[i] = self._tx_at
-        else:
+        if self._wants[i] != kind:
             self._violation(0x82, "bad answer")
-
-    def _complete(self, i, code):
-        pid = self._ids[i]
         self._ids[i] = 0
         self.in_flight -= 1
         if len(self._packets[i]) > _KEEP:
             self._packets[i] = bytearray(_HEAD)
         if self.on_ack:
             self.on_ack(pid, code)
-
-    def _on_pubrel(self, pid):
-        code = 0x92
-        if pid in self._received:
-            self._received.remove(pid)
-            code = 0
-        self._send_ack(_PUBCOMP << 4, pid, code)
 
     def _on_publish(self, flags, p, end):
         # MQTT 5.0 §3.3
@@ -738,18 +633,15 @@ class MQTTClient(simple.MQTTClient):
             p += 2
         found = None
         if self._mqtt5:
-            found, p = self._mqtt5.take(self, rx, p, end)
+            found, p = self._mqtt5.take(self, p, end)
         if not topic or b"+" in topic or b"#" in topic or qos and not pid:
             self._violation(0x82, "bad PUBLISH")
         msg = bytes(rx[p:end])
         if qos == 2:
-            # exactly once by remembering the identifier (MQTT 5.0 §4.3.3)
-            if pid in self._received:
-                self._send_ack(_PUBREC << 4, pid, 0)
+            from .mqtt_qos2 import is_new
+
+            if not is_new(self, pid):
                 return
-            if len(self._received) >= _RECEIVED_MAX:
-                self._violation(0x93, "too many")
-            self._received.append(pid)
         if self._may_call:
             self._call(qos, pid, topic, msg, found, self._io)
         else:
@@ -812,7 +704,7 @@ class MQTTClient(simple.MQTTClient):
     def _violation(self, code, text):
         if self._mqtt5 and self._state == _OPEN:
             try:
-                self._bye(code)
+                self._bye(code, None)
             except OSError:
                 pass  # it is closed anyway
         self._dead(MQTTException(code, text))
@@ -821,8 +713,7 @@ class MQTTClient(simple.MQTTClient):
 def _put(packet, data):
     # bytes or str with its length before it
     at = len(packet)
-    packet.append(0)
-    packet.append(0)
+    extend(packet, b"\0\0")
     extend(packet, data)
     n = len(packet) - at - 2
     if n > 65535:

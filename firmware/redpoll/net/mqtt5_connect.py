@@ -1,0 +1,62 @@
+# MQTT 5.0's part of CONNECT and CONNACK, for MQTTClient.connect.
+from micropython import const
+
+from .mqtt5 import closed, encode, get, take
+
+_SESSION_EXPIRY_INTERVAL = const(17)
+_RECEIVE_MAXIMUM = const(33)
+_RETAIN_AVAILABLE = const(37)
+_MAXIMUM_PACKET_SIZE = const(39)
+
+# what the server may say in CONNACK (MQTT 5.0 §3.2.2.3) and the client's attribute for it
+_LIMITS = const(
+    (
+        (18, "assigned_client_id"),
+        (19, "server_keep_alive"),
+        (33, "receive_maximum"),
+        (34, "topic_alias_maximum"),
+        (36, "maximum_qos"),
+        (39, "maximum_packet_size"),
+    )
+)
+
+
+def connect_block(client, clean):
+    """The properties of CONNECT (MQTT 5.0 §3.1.2.11)."""
+    expiry = client.session_expiry
+    if expiry is None:
+        expiry = 0 if clean else 0xFFFFFFFF
+    found = [(_RECEIVE_MAXIMUM, client._receive_max), (_MAXIMUM_PACKET_SIZE, len(client._rx))]
+    if expiry:
+        found.append((_SESSION_EXPIRY_INTERVAL, expiry))
+    more = client.connect_properties or ()
+    found.extend(more.items() if isinstance(more, dict) else more)
+    return encode(found)
+
+
+def on_connack(client, p, end):
+    """Note what the CONNACK at p of the receive buffer says, or raise why the server refused."""
+    code = client._rx[p + 1]
+    # a server that knows only 3.1.1 answers without properties
+    found = take(client, p + 2, end)[0] if end > p + 2 else None
+    if code:
+        closed(client, code, found)
+    client.connack_properties = found
+    for identifier, name in _LIMITS:
+        # the class has what holds when the server says nothing
+        value = get(found, identifier, getattr(type(client), name))
+        if value != getattr(client, name):
+            setattr(client, name, value)
+    client.retain_available = get(found, _RETAIN_AVAILABLE, 1) == 1
+    client.topic_alias_maximum = aliases = min(client.topic_alias_maximum, client.topic_aliases)
+    if client.server_keep_alive is not None:
+        client._set_keep_alive(client.server_keep_alive)
+    if client.assigned_client_id:
+        client.client_id = client.assigned_client_id
+    # a Receive Maximum of 0 is a server's mistake, and nothing would ever be sent
+    client._limit = min(len(client._ids), client.receive_maximum or 1)
+    client._aliases = None
+    if aliases:
+        from .mqtt5_alias import Aliases
+
+        client._aliases = Aliases(aliases)

@@ -1,0 +1,45 @@
+# QoS 2, exactly once (MQTT 5.0 §4.3.3). Loaded with the first message that asks for it.
+from micropython import const
+
+_PUBACK = const(4)
+_PUBREC = const(5)
+_PUBREL = const(6)
+_PUBCOMP = const(7)
+_SEND_PUBREC = const(0x50)
+_SEND_PUBREL = const(0x62)
+_SEND_PUBCOMP = const(0x70)
+_NOT_FOUND = const(0x92)
+# messages that a server may have begun and not released
+_RECEIVED_MAX = const(256)
+
+
+def is_new(client, pid):
+    """Is this a message that has not been delivered yet? From then on it counts as delivered, until the server releases its identifier."""
+    received = client._received
+    if pid in received:
+        client._send_ack(_SEND_PUBREC, pid, 0)
+        return False
+    if len(received) >= _RECEIVED_MAX:
+        client._violation(0x93, "too many")
+    received.append(pid)
+    return True
+
+
+def on_packet(client, kind, pid, code):
+    """PUBREC, PUBREL or PUBCOMP with this reason code."""
+    if kind == _PUBREL:
+        known = pid in client._received
+        if known:
+            client._received.remove(pid)
+        client._send_ack(_SEND_PUBCOMP, pid, 0 if known else _NOT_FOUND)
+        return
+    i = client._ids.index(pid) if pid and pid in client._ids else None
+    wants = None if i is None else client._wants[i]
+    if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
+        if i is not None:
+            client._wants[i] = _PUBCOMP
+        client._send_ack(_SEND_PUBREL, pid, _NOT_FOUND if i is None else 0)
+        if i is not None:
+            client._sent[i] = client._tx_at
+    else:
+        client._acknowledged(kind, pid, code)

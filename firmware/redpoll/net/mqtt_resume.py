@@ -1,0 +1,32 @@
+# What was in flight when a connection ended, on the next one.
+from micropython import const
+
+_PUBREL = const(0x62)
+_PUBCOMP = const(7)
+
+
+def send_again(client):
+    """Send it again, oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum."""
+    ids = client._ids
+    waiting = sorted([(ids[i] - client.pid - 1 & 0xFFFF, i) for i in range(len(ids)) if ids[i]])
+    total = client.in_flight
+    for sent, (_, i) in enumerate(waiting):
+        client._await_window(total - sent + client._limit - 1)
+        _send_slot(client, i)
+
+
+def _send_slot(client, i):
+    packet = client._packets[i]
+    start = client._starts[i]
+    if client._wants[i] == _PUBCOMP:
+        if not client.session_present:
+            client._acknowledged(_PUBCOMP, client._ids[i], 0)  # the server had taken it before it lost the session
+            return
+        client._send_ack(_PUBREL, client._ids[i], 0)
+    elif 0 < client.maximum_packet_size < len(packet) - start:
+        client._acknowledged(client._wants[i], client._ids[i], 0x95)
+        return
+    else:
+        packet[start] |= 8
+        client._send(packet, start)
+    client._sent[i] = client._tx_at
