@@ -153,6 +153,29 @@ def test_connack_limits_are_noted_and_obeyed():
     assert client.clock.now - clock <= 45000
 
 
+def test_what_waits_to_be_sent_again_has_no_deadline_yet():
+    client, _, server = session(5, clean=False, window=4)
+    server.silent = (3,)
+    for number in range(3):
+        client.publish("t", b"%d" % number, qos=1)
+    client.close()
+    client.clock.sleep_ms(60000)
+    server = Server(5, session=True, connack=mqtt5.encode([(33, 1)])[1:])
+    wire = Wire(server)
+    answer = server.answer
+
+    def slow(first, body):
+        if first >> 4 == 3:
+            wire.read_faults = [None] * 4
+        return answer(first, body)
+
+    server.answer = slow
+    attach(client, wire)
+    client.connect(False)
+    client.flush()
+    assert [body[-1:] for first, body in server.packets if first >> 4 == 3] == [b"0", b"1", b"2"]
+
+
 def test_a_refused_connection_says_why():
     client, wire, server = session(5, connect=False)
     server.answer = lambda first, body: b"\x20\x09\0\x87\x06\x1f\0\x03why"

@@ -9,10 +9,13 @@ def send_again(client):
     """Send it again, oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum."""
     ids = client._ids
     waiting = sorted([(ids[i] - client.pid - 1 & 0xFFFF, i) for i in range(len(ids)) if ids[i]])
+    for _, i in waiting:
+        client._sent[i] = None  # no deadline before it is sent
     total = client.in_flight
     for sent, (_, i) in enumerate(waiting):
         client._await_window(total - sent + client._limit - 1)
-        _send_slot(client, i)
+        if ids[i]:  # not acknowledged meanwhile
+            _send_slot(client, i)
 
 
 def _send_slot(client, i):
