@@ -37,25 +37,21 @@ class Agent:
         port.unload("version")
         # where it runs from a slot, the bundle's manifest is right
         self.version = version = running(version or VERSION)
-        self.clock = clock or Clock()
+        self.clock = clock = clock or Clock()
         # where boot.py starts a slot (or safe mode), that is the working directory
-        self.settings = Settings(settings or ("/settings.json" if os.getcwd() in _SLOTS else "settings.json"))
-        self.telemetry = Telemetry(self.clock)
-        self.spool = Spool(
-            self.settings.spool_bytes,
-            self.settings.state_path("spool"),
-            self.settings.spool_flash_bytes,
-            self.settings.spool_hold * 1000,
-            self.clock,
-        )
+        self.settings = settings = Settings(settings or ("/settings.json" if os.getcwd() in _SLOTS else "settings.json"))
+        path = settings.state_path
+        self.telemetry = Telemetry(clock)
+        self.spool = Spool(settings.spool_bytes, path("spool"), settings.spool_flash_bytes, settings.spool_hold * 1000, clock)
         # uptime before which nothing more is sent of what waited on flash
         self._next_replay = 0
-        self._config = Config(self.settings.state_path("config"))
-        self._commands = Commands(self.settings.state_path("commands"), self._report)
+        self._config = Config(path("config"))
+        self._commands = Commands(path("commands"), self._report)
         # what the cloud said of the place the device stands in, or {}; its version in this session, 0 before it came
         self.space = {}
         self._space_version = 0
-        link = self._link = Link(self.settings, self.clock, self, version)
+        self._link = Link(settings, clock, self, version)
+        self._sync = ConfigSync(self, self._config)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
         self._listeners = {}
@@ -65,34 +61,45 @@ class Agent:
         self._restart_at = None
         # the device id of the last session
         self._registration = None
-        sync = self._sync = ConfigSync(self, self._config)
-        # what an adapter calls beside the on_... below (DESIGN §2)
-        self.on_doubt = link.doubt
-        self.on_revoked = link.revoked
-        self.on_config = sync.on_config
-        self.on_config_version = sync.on_config_version
-        self.on_config_untold = sync.on_config_untold
-        self.on_config_taken = sync.on_config_taken
-        self._commands.add("reboot", _reboot, None, True)
-        self._commands.add("dump", self._dump, None, True)
-        self._commands.add("update_firmware", self._update_firmware, None, True)
         # the update that is under way or waits to be told, or None; and who is told of it beside the cloud
         self._update = None
         self._reports = None
         self._good = False
         self._started = False
-        log.info("Redpoll %s on %s", version, port.HARDWARE)
-        self._health = Health(self.settings.state_path("health"))
-        self.telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
-        if self._health.ended_by:
-            self.telemetry.notice("ended by " + self._health.ended_by)
         self._watchdog = None
         self._battery = None
-        if self.settings.sleep:
+        self._hand_out()
+        log.info("Redpoll %s on %s", version, port.HARDWARE)
+        self._health = Health(path("health"))
+        self._take_up()
+
+    def _hand_out(self):
+        # what an adapter calls beside the on_... below (DESIGN §2), and the commands that are built in
+        link = self._link
+        self.on_doubt = link.doubt
+        self.on_revoked = link.revoked
+        sync = self._sync
+        self.on_config = sync.on_config
+        self.on_config_version = sync.on_config_version
+        self.on_config_untold = sync.on_config_untold
+        self.on_config_taken = sync.on_config_taken
+        add = self._commands.add
+        add("reboot", _reboot, None, True)
+        add("dump", self._dump, None, True)
+        add("update_firmware", self._update_firmware, None, True)
+
+    def _take_up(self):
+        # what the start before has left, and what settings ask for
+        telemetry = self.telemetry
+        telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
+        if self._health.ended_by:
+            telemetry.notice("ended by " + self._health.ended_by)
+        settings = self.settings
+        if settings.sleep:
             from .battery import Battery
 
-            self._battery = Battery(self.settings.sleep, self.clock, self.spool, self._link, self.feed)
-        if update.on_trial() or update.pending(self.settings.state_path("update")):
+            self._battery = Battery(settings.sleep, self.clock, self.spool, self._link, self.feed)
+        if update.on_trial() or update.pending(settings.state_path("update")):
             self._updates()
 
     # what a product declares
