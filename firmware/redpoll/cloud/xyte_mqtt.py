@@ -42,7 +42,10 @@ class Adapter:
         known = settings.credentials
         self._clock = clock
         self._handler = handler
-        self._prefix = "v1/device/%s/" % known["id"]
+        device = known["id"]
+        key = known["access_key"]
+        url = known.get("mqtt_hub_url")
+        self._prefix = "v1/device/%s/" % device
         self._snapshot_ms = settings.snapshot_every * 1000
         self._answer_ms = min(_ANSWER_MS, self._snapshot_ms)
         self._next_snapshot = 0
@@ -54,22 +57,22 @@ class Adapter:
         self._awaited = {}
         # where the answer to a configuration, command or licence goes: its id -> (topic, correlation data)
         self._replies = {}
-        if not known.get("mqtt_hub_url"):
+        if not url:
             raise ValueError('the cloud gave no "mqtt_hub_url": use "transport": "http"')
-        host, port, context = server(settings, known["mqtt_hub_url"])
-        self._user = [(_USER_PROPERTY, ("device_id", known["id"])), (_USER_PROPERTY, ("access_key", known["access_key"]))]
-        # the same on every telemetry message, so it is encoded once
-        self._user_encoded = mqtt5.encode(self._user)
+        host, port, context = server(settings, url)
+        self._user = [(_USER_PROPERTY, ("device_id", device)), (_USER_PROPERTY, ("access_key", key))]
+        # what every message carries, encoded once
+        self.properties = mqtt5.encode(self._user)
         self._numbered = bytearray(mqtt5.encode(self._user + [(_USER_PROPERTY, ("message_id", "0" * _DIGITS))]))
         global _buffer
         if _buffer is None:
             _buffer = bytearray(_PACKET)
         client = MQTTClient(
-            known["id"],
+            device,
             host,
             port,
-            user=known["id"],
-            password=known["access_key"],
+            user=device,
+            password=key,
             keepalive=settings.keepalive,
             ssl=context,
             protocol=5,
@@ -83,8 +86,6 @@ class Adapter:
         self._client = client
         # topic that a reporter listens to -> callback(payload)
         self._others = {}
-        # what every message carries
-        self.properties = self._user_encoded
         self.denied = False
 
     def connect(self):
@@ -226,7 +227,7 @@ class Adapter:
             log.warning("%s: too many messages are waiting", topic)
 
     def _tell(self, name, body, awaited=None):
-        self._queue(self._prefix + name, body, self._user_encoded, awaited)
+        self._queue(self._prefix + name, body, self.properties, awaited)
 
     def _answer(self, kind, key, body):
         topic, correlation = self._replies.get((kind, key), (None, None))
