@@ -16,6 +16,8 @@ from tools.device_code import firmware
 from tools.mpy import compile_module
 from tools.paths import FIRMWARE
 
+_PRODUCT_KB = 16  # of heap that a product has to have beside the agent
+
 
 @dataclass(frozen=True)
 class Product:
@@ -76,12 +78,12 @@ def check(about: About, profile: Profile, *, sources: bool = False) -> None:
 
 def lacks_memory(profile: Profile) -> str | None:
     """Why the agent, deployed as files and speaking MQTT, will not find the memory that it needs on such a board; None when it will."""
-    needed = budgets()["heap32"]["control"]
+    needed = budgets()["heap32"]["control"] + _PRODUCT_KB
     have = heap_bytes(profile.heap) >> 10
     if not profile.is_chip or have >= needed:
         return None
     return (
-        f"{profile.name} has {have} KB of memory for Python, the agent as files wants {needed} for MQTT and will run out of it. Freeze it "
+        f"{profile.name} has {have} KB of memory for Python, the agent as files and a product want {needed} for MQTT and will run out of it. Freeze the agent "
         "into the firmware and deploy with --frozen-agent (boards/README.md tells how), or let it poll: `redpoll provision --set "
         "transport=http`"
     )
