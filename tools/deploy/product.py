@@ -83,9 +83,9 @@ def lacks_memory(profile: Profile) -> str | None:
     if not profile.is_chip or have >= needed:
         return None
     return (
-        f"{profile.name} has {have} KB of memory for Python, the agent as files and a product want {needed} for MQTT and will run out of it. Freeze the agent "
-        "into the firmware and deploy with --frozen-agent (boards/README.md tells how), or let it poll: `redpoll provision --set "
-        "transport=http`"
+        f"{profile.name} has {have} KB of memory for Python, the agent as files and a product want {needed} for MQTT and will run out of "
+        "it. Freeze the agent into the firmware and deploy with --frozen-agent (boards/README.md tells how), or let it poll: "
+        "`redpoll provision --set transport=http`"
     )
 
 
