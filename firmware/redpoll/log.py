@@ -59,8 +59,8 @@ def describe(error):
     """An exception as a person wants to read it."""
     text = str(error)
     name = type(error).__name__
-    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and error.args[0] < 0:
-        # the numbers of getaddrinfo
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and -4096 < error.args[0] < 0:
+        # the numbers of getaddrinfo; those of mbedTLS lie below
         return "the host name was not found (%s)" % text
     return text if name == "Refused" else "%s: %s" % (name, text) if text else name
 

@@ -43,3 +43,11 @@ def test_what_every_connection_would_say_again_is_said_once():
         for number in range(4):
             log.once("host %d: not encrypted", number)
     assert len([line for line in log.lines() if "not encrypted" in line]) == 4
+
+
+def test_a_name_that_is_not_found_and_a_tls_connection_that_ends_are_told_apart():
+    assert log.describe(OSError(-202)) == "the host name was not found (-202)"
+    ended = log.describe(OSError(-29312, "MBEDTLS_ERR_SSL_CONN_EOF"))
+    assert "host name" not in ended and "MBEDTLS_ERR_SSL_CONN_EOF" in ended
+    # a MicroPython without the texts of mbedTLS
+    assert log.describe(OSError(-29312)) == "OSError: -29312"
