@@ -51,7 +51,6 @@ class Parts:
         if temperature is not None:
             readings["chip_temperature_c"] = temperature
         readings["button"] = self.pressed()
-        readings["uptime_s"] = time.ticks_ms() // 1000
         readings["flash_free_percent"] = free_percent("/")
         return readings
 
