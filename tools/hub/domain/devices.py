@@ -90,7 +90,7 @@ def _register(unit: Unit, body: dict[str, Any], parent: Device | None, hub_url: 
     if known is not None:
         cellular.compare(unit, **sim, known=known)
         raise Invalid(
-            "Device is already registered: this sn and mac, or this cloud_id, is taken. Delete that device, or give this one another sn"
+            "Device is already registered, by its sn and mac or its cloud_id: delete that one at the hub, or give this one another sn"
         )
     if parent_id is not None and parent is None:
         raise Invalid("Invalid parent_id: no such device")
