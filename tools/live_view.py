@@ -14,6 +14,7 @@ from tools.hub.client import HubError, OperatorClient
 
 _FRESH_SECONDS = 5.0
 _BAR = 24  # characters
+_NAME = 12  # characters of a device's name
 _PERCENT = re.compile(r"\b(\d{1,3}) ?%")
 # what tells a step of an update beside firmwareStateChange: Edgehog's and Kura's messages, and a line of the console
 _STEP_MESSAGES = ("ota", "notify")
@@ -118,7 +119,7 @@ class View:
     def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
         if self.done:
             return
-        line = Text.assemble((f"{when:<8}  ", "dim"), f"{device[:12]:<12}  ", (f"{event:<19}  ", style), what, style=line_style)
+        line = Text.assemble((f"{when:<8}  ", "dim"), f"{_short(device):<{_NAME}}  ", (f"{event:<19}  ", style), what, style=line_style)
         cut = self._console.is_terminal  # a file or a pipe has no width
         self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
 
@@ -126,6 +127,11 @@ class View:
 def _is_fresh(when: str) -> bool:
     """Whether the newest reading is that of an activity of this time: not when it is told again, later."""
     return abs(time.time() - calendar.timegm(time.strptime(when, "%Y-%m-%d %H:%M:%S"))) < _FRESH_SECONDS
+
+
+def _short(name: str) -> str:
+    # beginning and end: boards of one kind differ in the end
+    return name if len(name) <= _NAME else f"{name[: _NAME - 7]}…{name[-6:]}"
 
 
 def update_step(data: dict[str, str]) -> str:

@@ -66,7 +66,7 @@ def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
     board = VirtualBoard("one")
     port = board.up("esp32")
     command = [sys.executable, "-m", "tools.cli", "board", "console", "one"]
-    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         with Session(port) as run:
             run("import machine, time, network\nb = machine.Pin(0, machine.Pin.IN, machine.Pin.PULL_UP)")
@@ -89,7 +89,9 @@ def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
         with pytest.raises(BoardError, match="does not know"):
             board.ask("dance")
         board.down()
-        assert "redpoll board: reset, cause: power on\n" in watcher.communicate(timeout=20)[0]
+        followed, told = watcher.communicate(timeout=20)
+        assert "redpoll board: reset, cause: power on\n" in followed
+        assert str(board.folder / "console.log") in told
     finally:
         watcher.kill()
         watcher.communicate()

@@ -314,7 +314,7 @@ def test_each_kind_of_activity_is_one_line_that_a_person_can_read() -> None:
         "20:23:36 pump clientConnected",
         "20:23:36 pump upstreamMessage telemetry 9 bytes",
         "20:23:36 pump gatewayUpstreamMessage telemetry 9 bytes gateway=hall gateway 2",
-        "20:23:36 hall gateway gatewayConnected",
+        "20:23:36 hall …eway 2 gatewayConnected",
         "20:23:36 - upstreamMessage register refused=no",
         "4 activities were missed",
         missed({"lost": None, "restarted": "2024-04-25 20:00:00"}),

@@ -112,6 +112,9 @@ def _act(args: argparse.Namespace) -> int:
     elif args.action == "down":
         board.down()
     elif args.action == "console":
+        if board.is_up():
+            before = board.folder / "console.log"
+            print(f"what {args.name} says from now on, until Ctrl-C; what it said before is in {before}", file=sys.stderr)
         for line in board.console():
             print(line, flush=True)
     else:
