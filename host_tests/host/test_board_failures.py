@@ -127,8 +127,8 @@ def test_settings_that_find_the_flash_full_leave_those_that_were_there(flashed: 
 def test_a_board_whose_heap_the_agent_does_not_fit_is_told_before(flashed: Flashed, capsys: Shown) -> None:
     port = str(flashed("esp32").port)
     assert redpoll(["deploy", "--port", port, "--dry-run", "--no-wait"]) == 0
-    assert "Freeze it into the firmware" in (told := " ".join(capsys.readouterr().out.split())) and "--set transport=http" in told
+    assert "Freeze the agent into the firmware" in (told := " ".join(capsys.readouterr().out.split())) and "--set transport=http" in told
     assert redpoll(["provision", "--port", port, "--entry", ENTRY, "--set", "transport=http"]) == 0
     assert redpoll(["deploy", "--port", port, "--dry-run", "--no-wait"]) == 0
-    assert "Freeze it" not in capsys.readouterr().out
+    assert "Freeze the agent" not in capsys.readouterr().out
     assert product.lacks_memory(Profile.load("rpi_pico_w")) is None
