@@ -126,7 +126,7 @@ def compiled(folder: Path) -> bytes:
 
 def test_a_dry_run_says_what_would_be_done_and_changes_nothing(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
     board = flashed()
-    assert redpoll(["deploy", "--port", str(board.port), "--dry-run", "--no-wait", str(lamp)]) == 0
+    assert redpoll(["deploy", "--port", str(board.port), "--dry-run", str(lamp)]) == 0
     told = capsys.readouterr().out
     assert "main.py: sent, " in told and "/boot.py: replaced" in told and "Nothing was changed" in told
     board.kill()

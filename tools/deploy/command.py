@@ -119,11 +119,13 @@ def _once(connection: Connection, args: argparse.Namespace, console: Console) ->
     _tell(console, plan, made, args)
     provisioned = board.exists(SETTINGS)
     board.restart()
-    if not provisioned and not args.dry_run:
+    if args.dry_run:
+        return
+    if not provisioned:
         console.print(f"the board has no settings yet: redpoll provision --port {connection.port}")
     elif not args.no_wait:
         line = deploy.first_line(connection, args.timeout, lambda line: console.print(Text(f"  {line}", style="dim")))
-        console.print("" if args.dry_run else f"it runs: {line.partition('] ')[2]}")
+        console.print(f"it runs: {line.partition('] ')[2]}")
 
 
 def _polls(board: RemoteBoard) -> bool:
