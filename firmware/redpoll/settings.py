@@ -48,6 +48,8 @@ class Settings:
         problems += more
         if problems:
             raise SettingsError("; ".join(sorted(problems)))
+        # also where the memory ends on the way: then {} is to take back what was done of it
+        self._overlaid = True
         self._use(values, rules)
         self._overlaid = bool(changes)
         port.unload("settings_rules")

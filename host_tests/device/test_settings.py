@@ -6,6 +6,7 @@ from redpoll import log, rsa, settings_rules
 from redpoll.cloud import registration
 from redpoll.settings import Settings, SettingsError
 from redpoll.settings_rules import check_credentials
+from support import raises
 
 GOOD = {"entry": "https://entry.example", "sn": "A1"}
 CREDENTIALS = {"id": "d-1", "access_key": "k" * 32, "hub_url": "https://hub.example", "mqtt_hub_url": "mqtts://hub.example:8883"}
@@ -129,6 +130,21 @@ def test_registration_tells_the_cloud_what_it_asks_for():
     assert told["sn"] == told["mac"] == "A1"
     told = registration.identity(with_(cloud_id="RP0123456789abcdef", name="hall", hardware_key="hk"), "1.0.0")
     assert told == {"sn": "A1", "cloud_id": "RP0123456789abcdef", "name": "hall", "hardware_key": "hk", "firmware_version": "1.0.0"}
+
+
+def test_what_was_done_of_settings_for_which_the_memory_did_not_suffice_is_taken_back():
+    settings = load(GOOD)
+    usable = settings._usable
+
+    def fail(stored):
+        raise MemoryError
+
+    settings._usable = fail
+    with raises(MemoryError):
+        settings.overlay({"entry": "https://other.example", "keepalive": 30})
+    settings._usable = usable
+    settings.overlay({})
+    assert (settings.entry, settings.keepalive) == (GOOD["entry"], 60)
 
 
 def test_a_configuration_without_settings_needs_no_room_for_their_rules():
