@@ -66,6 +66,7 @@ def make(port: Path, arguments: Sequence[str], environment: Mapping[str, str], l
     # it looks for its version in a repository: not in ours
     environment = {**environment, "GIT_CEILING_DIRECTORIES": str(BUILD)}
     ran = subprocess.run(command, cwd=port, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    log.parent.mkdir(parents=True, exist_ok=True)  # where every program was on PATH nothing has made it yet
     log.write_text(ran.stdout + ran.stderr)
     if ran.returncode:
         last = "\n".join((ran.stdout + ran.stderr).strip().splitlines()[-_LAST_LINES:])
