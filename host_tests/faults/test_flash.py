@@ -17,7 +17,7 @@ from on_vm import Figure, on_vm
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize(
     ("scenario", "progsize", "every"),
@@ -34,7 +34,7 @@ def test_after_a_power_cut_littlefs_holds_a_valid_state(
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize("scenario_name", ["flash", "agent"])
 def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str, torn: bool, tmp_path: Path, figure: Figure) -> None:
@@ -71,7 +71,7 @@ def test_after_a_power_cut_cpythons_files_hold_a_valid_state(scenario_name: str,
         )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
 def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tmp_path: Path, figure: Figure) -> None:
     times = 20000 if LONG else 500

@@ -207,7 +207,7 @@ DRIBBLES = st.sampled_from([1, 2, 5, 1 << 30])
 LEVELS = st.sampled_from([4, 5])
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3600 if LONG else 300)
 def test_a_reader_yields_waits_or_refuses(figure: Figure) -> None:
     count: Counter[str] = Counter()
     heaviest = 0
@@ -234,7 +234,7 @@ def test_a_reader_yields_waits_or_refuses(figure: Figure) -> None:
     )
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3600 if LONG else 300)
 def test_whoever_waits_gets_an_answer_a_refusal_or_the_deadline(figure: Figure) -> None:
     count: Counter[str] = Counter()
     heaviest = 0

@@ -13,7 +13,7 @@ from on_vm import on_vm
 from tools.paths import FIRMWARE
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1800 if LONG else 300)
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize("bad", [False, True], ids=["good", "rolled-back"])
 @pytest.mark.parametrize("progsize", [256, 32] if LONG else [256], ids=["rp2", "esp32"] if LONG else ["rp2"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from life_cycles import FINAL, START, Cloud, DisturbedLife, Folder, PowerCut, Violation, explore, firmware, fw
+from long_run import LONG
 
 __all__ = ["firmware"]
 INTERRUPTED = ("error", "interrupted by a restart")
@@ -348,7 +349,7 @@ class HTTPLife(AgentLife):
 
 
 @pytest.mark.usefixtures("firmware")
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1800 if LONG else 300)
 @pytest.mark.parametrize(("machine", "examples"), [(CommandsLife, 250), (AgentLife, 120), (HTTPLife, 120)])
 def test_every_command_ends_and_none_runs_twice(machine: type[Folder], examples: int) -> None:
     explore(machine, examples)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from life_cycles import ENTRY, FIELDS, DisturbedLife, Folder, PowerCut, explore, firmware, fw
+from long_run import LONG
 
 __all__ = ["firmware"]
 
@@ -316,7 +317,7 @@ class HTTPLife(AgentLife):
 
 
 @pytest.mark.usefixtures("firmware")
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1800 if LONG else 300)
 @pytest.mark.parametrize(("machine", "examples"), [(ConfigLife, 250), (AgentLife, 150), (HTTPLife, 150)])
 def test_the_configuration_in_force_is_one_that_passed_and_both_sides_agree_in_the_end(machine: type[Folder], examples: int) -> None:
     explore(machine, examples)

@@ -23,7 +23,7 @@ from tools.bench.brokers import broker
 from tools.bench.program import Program, ProgramError
 from tools.bench.relay import relay
 from tools.bench.results import Results
-from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.broker.process import BrokerProcess
 from tools.hub.process import HubProcess
 from tools.size.machines import Machine, machines
 from tools.size.sets import feature_sets
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 class Bench:
     """Starts agents against a broker and a hub, and keeps what it finds in `results`."""
 
-    def __init__(self, folder: Path, server: MosquittoProcess | EmbeddedProcess, hub: HubProcess, results: Results) -> None:
+    def __init__(self, folder: Path, server: BrokerProcess, hub: HubProcess, results: Results) -> None:
         self.results = results
         self._folder = folder
         self._server = server

@@ -56,4 +56,5 @@ def _operate(hub: HubProcess, product: Product, seen: Seen) -> None:
     for cloud in ("mqtt", "http"):
         seen.wait(cloud, "→", "/telemetry", 2)
     seen.wait("http", "←", "/command", 4)
+    seen.wait("astarte", "→", "OTAEvent/event", 6)
     seen.wait("kura", "→", "/install", 2)

@@ -21,7 +21,7 @@ class Message:
         body = self.body if isinstance(self.body, dict) else {}
         body = body.get("v", body)  # Astarte's objects lie one level deeper
         names = sorted(f"{key}={value}" if key.endswith("status") else key for key, value in body.items())
-        head = re.sub(r"[0-9a-f]{8}…|\b[\w-]{22}\b(?=/|$)|DEPLOY-V2/NOTIFY/[^/]+", "ID", self.head)
+        head = re.sub(r"[0-9a-f]{8}…|(?<![\w-])[\w-]{22}(?=/|$)|DEPLOY-V2/NOTIFY/[^/]+", "ID", self.head)
         return self.way, re.sub(r"\d+ bytes", "N bytes", head), tuple(sorted(self.about)), tuple(names)
 
     def lines(self) -> list[str]:

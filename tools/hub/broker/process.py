@@ -20,14 +20,11 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 
 
-class MosquittoProcess:
-    """Mosquitto with one anonymous listener on the loopback, for tests. Its session log is published, so the hub sees sessions."""
+class BrokerProcess:
+    """What both have in common: `port` is the loopback port that speaks MQTT 5."""
 
-    def __init__(self, port: int = 0, listener: str = "") -> None:
-        """`listener`: more lines of configuration for it, such as its certificate."""
+    def __init__(self, port: int = 0) -> None:
         self.port = port
-        self._listener = listener
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -36,7 +33,7 @@ class MosquittoProcess:
 
     @property
     def port_311(self) -> int:
-        """Where it speaks MQTT 3.1.1: the same port."""
+        """The port that speaks MQTT 3.1.1."""
         return self.port
 
     @property
@@ -44,7 +41,54 @@ class MosquittoProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> Self:
-        """Start it and wait until it listens; again on the same port after a stop. Raises ProcessError."""
+        """Start it and wait until it listens; again on the same ports after a stop. Raises ProcessError."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        raise NotImplementedError
+
+    def again(self) -> Self:
+        """Start it again if it has ended, as rumqttd does after a panic (rumqttd.py). Raises ProcessError."""
+        if self._process is not None and self._process.poll() is None:
+            return self
+        self.stop()
+        return self.start()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _wait_for(self, port: int) -> None:
+        """Until it listens there. Raises ProcessError if it ends before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ProcessError(f"the broker did not start to listen on port {port}")
+            time.sleep(0.02)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+class MosquittoProcess(BrokerProcess):
+    """Mosquitto with one anonymous listener on the loopback, for tests. Its session log is published, so the hub sees sessions."""
+
+    def __init__(self, port: int = 0, listener: str = "") -> None:
+        """`listener`: more lines of configuration for it, such as its certificate."""
+        super().__init__(port)
+        self._listener = listener
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def start(self) -> Self:
         program = find_mosquitto()
         if program is None:
             raise ProcessError("mosquitto is not installed: apt install mosquitto")
@@ -59,15 +103,11 @@ class MosquittoProcess:
         )
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return self
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                output = (folder / "log").read_text(errors="replace")
-                self.stop()
-                raise ProcessError(f"mosquitto did not start:\n{output}")
-            time.sleep(0.02)
+        try:
+            self._wait_for(self.port)
+        except ProcessError as error:
+            raise ProcessError(f"mosquitto: {error}\n{(folder / 'log').read_text(errors='replace')}") from None
+        return self
 
     def stop(self) -> None:
         process, self._process = self._process, None
@@ -79,57 +119,34 @@ class MosquittoProcess:
                 process.kill()
                 process.wait()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
+        super().__exit__(kind, error, trace)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
 
-class EmbeddedProcess:
-    """The embedded broker alone, without a hub, for tests and measurements: `port` speaks MQTT 5, `port_311` MQTT 3.1.1."""
+class EmbeddedProcess(BrokerProcess):
+    """The embedded broker alone, without a hub, for tests and measurements."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
-        self.port_311 = 0
+        self._beside = 0
 
     @property
-    def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+    def port_311(self) -> int:
+        return self._beside
 
     def start(self) -> Self:
-        """Start it and wait until both listeners answer; again on the same ports after a stop. Raises ProcessError."""
-        self.port, self.port_311 = self.port or free_port(), self.port_311 or free_port()
+        self.port, self._beside = self.port or free_port(), self._beside or free_port()
         config = self._folder / "rumqttd.toml"
         config.write_text(configuration("127.0.0.1", self.port, self.port_311))
         command = [sys.executable, "-m", "tools.hub.broker.rumqttd", str(config)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT)
-        deadline = time.monotonic() + _START_SECONDS
         for port in (self.port, self.port_311):
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise ProcessError("the embedded broker did not start")
-                time.sleep(0.02)
+            self._wait_for(port)
         return self
-
-    def again(self) -> Self:
-        """Start it again if it has ended: it does after a panic, see rumqttd.py."""
-        if self._process is not None and self._process.poll() is None:
-            return self
-        self.stop()
-        return self.start()
 
     def stop(self) -> None:
         """Kill it: it keeps nothing that could be lost."""
@@ -139,9 +156,3 @@ class EmbeddedProcess:
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
