@@ -83,7 +83,7 @@ class MQTT:
         self.dropped = 0
         self.properties = None
         self.on_ack = None
-        self.window_free = 8
+        self.free = 8
         self._packet = 0
         MQTT.made.append(self)
 
@@ -106,6 +106,9 @@ class MQTT:
     @property
     def in_flight(self):
         return len(self.waiting)
+
+    def window_free(self):
+        return self.free
 
     def subscribe(self, topics, qos=0):
         self.steps += 1

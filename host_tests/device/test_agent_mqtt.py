@@ -615,13 +615,13 @@ def test_a_cloud_that_gives_every_answer_another_version_is_not_answered_at_its_
 def test_answers_that_find_the_window_full_wait_for_room_and_not_inside_publish():
     bench = Bench()
     client = bench.turn()
-    client.window_free = 0
+    client.free = 0
     for number in range(3):
         client.deliver("commands", {"id": "c%d" % number, "name": "count"})
     published = len(client.published)
     bench.turn(30000)
     assert len(client.published) == published
-    client.window_free = 8
+    client.free = 8
     bench.turn()
     assert [m["status"] for m in client.sent("commands/update")] == ["in_progress", "done"] * 3
 

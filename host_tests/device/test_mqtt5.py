@@ -134,7 +134,7 @@ def test_connack_limits_are_noted_and_obeyed():
     assert client.server_keep_alive == 30
     assert client.assigned_client_id == "given"
     assert client.receive_maximum == 2
-    assert client.window_free == 2
+    assert client.window_free() == 2
     for call, code in (
         ((b"t", b"m", False, 2), 0x9B),
         ((b"t", b"m", True, 1), 0x9A),
@@ -146,7 +146,7 @@ def test_connack_limits_are_noted_and_obeyed():
     server.silent = (3,)
     client.publish("t", "m", qos=1)
     client.publish("t", "m", qos=1)
-    assert client.window_free == 0
+    assert client.window_free() == 0
     clock = client.clock.now
     raised_at = raised(lambda: [client.poll(1000) for _ in range(100)])
     assert isinstance(raised_at, OSError)

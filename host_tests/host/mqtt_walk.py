@@ -307,7 +307,7 @@ def limits():
     assert made.retain_available is False
     assert made.maximum_packet_size == 2000
     assert made.topic_alias_maximum == 2
-    assert made.receive_maximum == made.window_free == 3
+    assert made.receive_maximum == made.window_free() == 3
     assert error_of(made.publish, topic("l"), b"x", False, 2).code == 0x9B
     assert error_of(made.publish, topic("l"), b"x", True, 0).code == 0x9A
     assert error_of(made.publish, topic("l"), bytes(2000), False, 1).code == 0x95

@@ -113,7 +113,7 @@ class Adapter:
     def poll(self):
         """Take in what came, keep the session alive. Returns ms until it wants to be called. Raises when the link is dead."""
         self._client.poll(0)
-        while self._waiting and self._client.window_free:
+        while self._waiting and self._client.window_free():
             self._handler.feed()
             self._publish(*self._waiting.pop(0))
         self._handler.feed()
@@ -142,7 +142,7 @@ class Adapter:
     def ready(self):
         """True when one more telemetry message can be sent without waiting."""
         # one place is for answers, unless the broker takes one message at a time
-        free = self._client.window_free
+        free = self._client.window_free()
         return not self._waiting and (free > 1 or free and not self._client.in_flight)
 
     def send_telemetry(self, number, unix_ms, body, old=False):
@@ -191,7 +191,7 @@ class Adapter:
 
     def report_update(self, reporter, event):
         """Let a reporter publish an update event; the handler's on_reported(event) tells when the broker has it. False: not now."""
-        if self._waiting or self._client.window_free < 2:
+        if self._waiting or self._client.window_free() < 2:
             return False
         self._awaited[reporter.report(self._client, event)] = (event,)
         return True
@@ -218,7 +218,7 @@ class Adapter:
 
     def _queue(self, topic, body, properties, awaited=None):
         # send it now, or when there is room for it
-        if self._client.window_free and not self._waiting:
+        if self._client.window_free() and not self._waiting:
             self._publish(topic, body, properties, awaited)
         elif len(self._waiting) < _REPLIES:
             self._waiting.append((topic, body, properties, awaited))

@@ -32,6 +32,9 @@ _BAD_QOS = const("QoS: 0, 1 or 2")
 _UNEXPECTED = const("unexpected")
 _TOO_LARGE = const("too large")
 
+# every message needs them; a builtin is looked for here in vain first, and then in a list of them from its beginning
+len, type, bytes = len, type, bytes
+
 
 class _Slice:
     def __getitem__(self, key):
@@ -143,6 +146,11 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._pending = []
         self._limit = window
+        self.on_ack = None
+        self.maximum_qos = 2
+        self.maximum_packet_size = 0
+        self._may_call = False
+        self.in_flight = 0
         self._set_keep_alive(keepalive)
         self._forget_link()
 
@@ -161,7 +169,7 @@ class MQTTClient(simple.MQTTClient):
         self._begun = self._pinged = None
         self._tx_at = self._rx_at = self._checked = ticks_ms()
 
-    @property
+    # no property: a class that has one takes a third longer for each assignment to an attribute
     def window_free(self):
         """QoS 1 and 2 messages that publish() takes now without waiting."""
         return max(0, self._limit - self.in_flight)
@@ -285,9 +293,16 @@ class MQTTClient(simple.MQTTClient):
                 raise MQTTException(0x9B, "QoS not supported by the server")
             if self.in_flight >= self._limit:
                 self._await_window(self._limit - 1)
-            pid = self._next_id()
+            # an identifier whose slot is free; it is found there again without a search
             ids = self._ids
-            slot = ids.index(0)
+            slots = len(ids)
+            pid = self.pid
+            while True:
+                pid = pid % 65535 + 1
+                slot = pid % slots
+                if not ids[slot] and pid not in self._replies:
+                    break
+            self.pid = pid
             packet = self._packets[slot]
         packet[_BODY] = b""
         _put(packet, topic)
@@ -351,15 +366,6 @@ class MQTTClient(simple.MQTTClient):
             return ask(self, first, topic, options, properties)
         finally:
             unload("net.mqtt_requests")
-
-    def _next_id(self):
-        pid = self.pid
-        ids = self._ids
-        while True:
-            pid = pid % 65535 + 1
-            if pid not in ids and pid not in self._replies:
-                self.pid = pid
-                return pid
 
     def ping(self):
         """Send PINGREQ; the answer is awaited by poll."""
@@ -513,7 +519,7 @@ class MQTTClient(simple.MQTTClient):
                 self._begun = now if self._skip else None
                 if self._skip:
                     break
-            elif left >= 4 and rx[r] == 0x40 and 1 < rx[r + 1] < min(left - 1, 4):
+            elif left >= 4 and rx[r] == 0x40 and (rx[r + 1] == 2 or rx[r + 1] == 3 and left > 4):
                 # nearly all that comes to a device that reports: PUBACK, with or without a reason code
                 p = r + 2 + rx[r + 1]
                 self._r = p
@@ -605,9 +611,8 @@ class MQTTClient(simple.MQTTClient):
         # a packet of this kind has come for a message in flight, and it is what the message waits for (MQTT 5.0 §4.3)
         if pid == 0:
             self._violation(0x81, "bad answer")
-        try:
-            i = self._ids.index(pid)
-        except ValueError:
+        i = pid % len(self._ids)
+        if self._ids[i] != pid:
             return
         if self._wants[i] != kind:
             self._violation(0x82, "bad answer")

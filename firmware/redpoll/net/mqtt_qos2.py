@@ -33,7 +33,9 @@ def on_packet(client, kind, pid, code):
             client._received.remove(pid)
         client._send_ack(_SEND_PUBCOMP, pid, 0 if known else _NOT_FOUND)
         return
-    i = client._ids.index(pid) if pid and pid in client._ids else None
+    i = pid % len(client._ids)
+    if not pid or client._ids[i] != pid:
+        i = None
     wants = None if i is None else client._wants[i]
     if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
         if i is not None:

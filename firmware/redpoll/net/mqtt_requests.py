@@ -42,7 +42,10 @@ def ask(client, first, topic, options, properties):
     Returns its return or reason codes. MQTTException with the first that is a refusal.
     """
     client._adopt()
-    pid = client._next_id()
+    pid = client.pid % 65535 + 1
+    while pid in client._ids or pid in client._replies:
+        pid = pid % 65535 + 1
+    client.pid = pid
     tx = client._begin()
     _put16(tx, pid)
     if client._mqtt5:
