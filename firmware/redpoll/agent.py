@@ -198,6 +198,8 @@ class Agent:
         told["spool_depth"] = len(self.spool)
         told["spool_dropped"] = self.spool.dropped
         told["spool_damaged"] = self.spool.damaged
+        if self.telemetry.refused:
+            told["readings_refused"] = self.telemetry.refused
         self._link.add_readings(told)
         return told
 

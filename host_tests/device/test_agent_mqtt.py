@@ -369,6 +369,18 @@ def test_health_is_told_every_minute():
     assert client.sent("telemetry")[-1]["telemetries"]["spool_dropped"] == 0
 
 
+def test_readings_that_were_left_out_are_told_every_minute():
+    bench = Bench()
+
+    def sensor():
+        return {"voltage": float("nan")}
+
+    bench.agent.sensor(every=60)(sensor)
+    client = bench.turn()
+    bench.turn(60000)
+    assert client.sent("telemetry")[-1]["telemetries"]["readings_refused"] >= 1
+
+
 def test_the_product_changes_its_configuration_and_the_cloud_gives_it_a_version():
     bench = Bench()
     client = bench.turn()
