@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 
 
-class BrokerProcess:
+class BrokerProcess(ABC):
     """What both have in common: `port` is the loopback port that speaks MQTT 5."""
 
     def __init__(self, port: int = 0) -> None:
@@ -40,13 +41,13 @@ class BrokerProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @abstractmethod
     def start(self) -> Self:
         """Start it and wait until it listens; again on the same ports after a stop. Raises ProcessError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self) -> None:
         """End it, if it runs."""
-        raise NotImplementedError
 
     def again(self) -> Self:
         """Start it again if it has ended, as rumqttd does after a panic (rumqttd.py). Raises ProcessError."""
