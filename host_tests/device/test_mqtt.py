@@ -783,6 +783,14 @@ def test_eight_hours_of_telemetry_on_a_simulated_clock():
     assert 400 <= kinds.count(12) <= 960
 
 
+def test_messages_one_after_the_other_use_one_buffer():
+    client, _, _ = session(window=8)
+    for _ in range(20):
+        client.publish("t", bytes(400), qos=1)
+        client.flush()
+    assert len([buffer for buffer in client._spare if len(buffer) > 400]) == 1
+
+
 def test_steady_publishing_does_not_allocate():
     import gc
 

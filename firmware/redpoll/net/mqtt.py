@@ -25,7 +25,7 @@ _OPEN = const(2)
 
 # room before the body of a packet, for the longest fixed header
 _HEAD = const(5)
-# a slot of the window whose packet was longer gives its memory back
+# a buffer of the window gives its memory back when its packet was longer
 _KEEP = const(1024)
 _WAIT_MS = const(1000)
 _BAD_QOS = const("QoS: 0, 1 or 2")
@@ -87,8 +87,6 @@ class MQTTClient(simple.MQTTClient):
     _aliases = None
     # the Stream in use, and the self.sock that it was made for
     _io = _seen = None
-    # may the callback run? None: it runs now
-    _may_call = False
     _pending_size = 0
 
     def __init__(
@@ -135,10 +133,12 @@ class MQTTClient(simple.MQTTClient):
         self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
         # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
         self._ids = [0] * window
-        self._packets = [bytearray(_HEAD) for _ in range(window)]
+        self._packets = [None] * window
         self._wants = [0] * window
         self._starts = [0] * window
         self._sent = [0] * window
+        # buffers that are free from the in_flight-th on; what was used last is used next, so that few of them grow
+        self._spare = [bytearray(_HEAD) for _ in range(window)]
         # packet identifier -> (reason codes, reason string) of the SUBACK or UNSUBACK that somebody waits for, None before it comes
         self._replies = {}
         # identifiers of QoS 2 messages that were delivered and not yet released by the server
@@ -146,11 +146,11 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._pending = []
         self._limit = window
-        self.on_ack = None
+        # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
-        self.maximum_packet_size = 0
+        self.maximum_packet_size = self.in_flight = 0
+        # may the callback run? None: it runs now
         self._may_call = False
-        self.in_flight = 0
         self._set_keep_alive(keepalive)
         self._forget_link()
 
@@ -303,7 +303,7 @@ class MQTTClient(simple.MQTTClient):
                 if not ids[slot] and pid not in self._replies:
                     break
             self.pid = pid
-            packet = self._packets[slot]
+            packet = self._spare[self.in_flight]
         packet[_BODY] = b""
         _put(packet, topic)
         if qos:
@@ -324,6 +324,7 @@ class MQTTClient(simple.MQTTClient):
             self._aliases.send(self, packet, start)
         if qos:
             ids[slot] = pid
+            self._packets[slot] = packet
             self._sent[slot] = self._tx_at
             self._starts[slot] = start
             self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
@@ -616,10 +617,10 @@ class MQTTClient(simple.MQTTClient):
             return
         if self._wants[i] != kind:
             self._violation(0x82, "bad answer")
+        packet = self._packets[i]
         self._ids[i] = 0
         self.in_flight -= 1
-        if len(self._packets[i]) > _KEEP:
-            self._packets[i] = bytearray(_HEAD)
+        self._spare[self.in_flight] = packet if len(packet) <= _KEEP else bytearray(_HEAD)
         if self.on_ack:
             self.on_ack(pid, code)
 
