@@ -791,6 +791,13 @@ def test_messages_one_after_the_other_use_one_buffer():
     assert len([buffer for buffer in client._spare if len(buffer) > 400]) == 1
 
 
+def test_a_long_message_gives_its_memory_back_when_it_is_acknowledged():
+    client, _, _ = session(window=8)
+    client.publish("t", bytes(4000), qos=1)
+    client.flush()
+    assert max([len(buffer) for buffer in client._spare + client._packets if buffer is not None]) < 100
+
+
 def test_steady_publishing_does_not_allocate():
     import gc
 

@@ -169,7 +169,7 @@ class MQTTClient(simple.MQTTClient):
         self._begun = self._pinged = None
         self._tx_at = self._rx_at = self._checked = ticks_ms()
 
-    # no property: a class that has one takes a third longer for each assignment to an attribute
+    # no property: in a class that has one MicroPython looks every assignment to an attribute up in all its bases first
     def window_free(self):
         """QoS 1 and 2 messages that publish() takes now without waiting."""
         return max(0, self._limit - self.in_flight)
@@ -293,7 +293,7 @@ class MQTTClient(simple.MQTTClient):
                 raise MQTTException(0x9B, "QoS not supported by the server")
             if self.in_flight >= self._limit:
                 self._await_window(self._limit - 1)
-            # an identifier whose slot is free; it is found there again without a search
+            # an identifier whose slot in the window is free; its acknowledgement finds it there without a search
             ids = self._ids
             slots = len(ids)
             pid = self.pid
@@ -618,6 +618,7 @@ class MQTTClient(simple.MQTTClient):
         if self._wants[i] != kind:
             self._violation(0x82, "bad answer")
         packet = self._packets[i]
+        self._packets[i] = None
         self._ids[i] = 0
         self.in_flight -= 1
         self._spare[self.in_flight] = packet if len(packet) <= _KEEP else bytearray(_HEAD)
