@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.mpy import CompileError, compile_module
+from tools.mpy import CompileError, compile_module, module_name
 
 
 def compile_tree(
@@ -15,15 +15,17 @@ def compile_tree(
     target: Path,
     shown_as: str,
     *,
+    by_module: bool = False,
     asserts: bool = False,
     prepare: Callable[[bytes], bytes] = bytes,
     keep_going: bool = False,
 ) -> dict[str, Path]:
     """Compile every .py below `sources` into `target`, and remove there what has no source any more.
 
-    Returns the files by their path below `target`. In tracebacks a file is `shown_as`/its path. `prepare` changes a source before it
-    is compiled. Raises CompileError for a file that mpy-cross refuses; with `keep_going` its source stands in for it, so that importing
-    it on the VM shows the SyntaxError. Several processes may do this at the same time: a file is replaced whole or not at all.
+    Returns the files by their path below `target`. In tracebacks a file is `shown_as`/its path, or `by_module` the name of the module that
+    this path is of (tools.mpy.module_name). `prepare` changes a source before it is compiled. Raises CompileError for a file that mpy-cross
+    refuses; with `keep_going` its source stands in for it, so that importing it on the VM shows the SyntaxError. Several processes may do
+    this at the same time: a file is replaced whole or not at all.
     """
     done: dict[str, Path] = {}
     stamps = set()
@@ -33,14 +35,17 @@ def compile_tree(
         output, as_source = (target / relative).with_suffix(".mpy"), target / relative
         stamp = output.with_suffix(".hash")  # what the .mpy was made from
         stamps.add(stamp)
-        wanted = hashlib.sha256(b"%d %s %s\n" % (asserts, shown_as.encode(), _compiler().encode()) + data).hexdigest()
+        shown = "/".join(filter(None, (shown_as, relative.as_posix())))
+        if by_module:
+            shown = module_name(shown)
+        wanted = hashlib.sha256(b"%d %s %s\n" % (asserts, shown.encode(), _compiler().encode()) + data).hexdigest()
         if not (output.exists() and stamp.exists() and stamp.read_text() == wanted):
             output.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=output.parent, prefix=".compile-") as folder:
                 draft, compiled, new_stamp = Path(folder, source.name), Path(folder, output.name), Path(folder, stamp.name)
                 draft.write_bytes(data)
                 try:
-                    compile_module(draft, compiled, f"{shown_as}/{relative.as_posix()}", asserts=asserts)
+                    compile_module(draft, compiled, shown, asserts=asserts)
                 except CompileError:
                     if not keep_going:
                         raise

@@ -28,6 +28,14 @@ def compile_module(source: Path, output: Path, name: str, *, asserts: bool = Fal
     return output.stat().st_size
 
 
+def module_name(path: str) -> str:
+    """The module in a file: "redpoll/net/mqtt.py" -> "redpoll.net.mqtt", "redpoll/__init__.py" -> "redpoll".
+
+    As `name` of compile_module it costs no memory, because the interpreter holds this name of every module anyway.
+    """
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def firmware_modules() -> Iterator[tuple[str, Path]]:
     """Every Python file that goes onto a board: (its name there, the file)."""
     for source in sorted(FIRMWARE.rglob("*.py")):

@@ -46,11 +46,11 @@ class Agent:
         # uptime before which nothing more is sent of what waited on flash
         self._next_replay = 0
         self._config = Config(path("config"))
-        self._commands = Commands(path("commands"), self._report)
+        self.commands = Commands(path("commands"), self.report)
         # what the cloud said of the place the device stands in, or {}; its version in this session, 0 before it came
         self.space = {}
         self._space_version = 0
-        self._link = Link(settings, clock, self, version)
+        self.link = Link(settings, clock, self, version)
         self._sync = ConfigSync(self, self._config)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
@@ -63,7 +63,7 @@ class Agent:
         self._registration = None
         # the update that is under way or waits to be told, or None; and who is told of it beside the cloud
         self._update = None
-        self._reports = None
+        self.reports = None
         self._good = False
         self._started = False
         self._watchdog = None
@@ -75,7 +75,7 @@ class Agent:
 
     def _hand_out(self):
         # what an adapter calls beside the on_... below (DESIGN §2), and the commands that are built in
-        link = self._link
+        link = self.link
         self.on_doubt = link.doubt
         self.on_revoked = link.revoked
         sync = self._sync
@@ -83,7 +83,7 @@ class Agent:
         self.on_config_version = sync.on_config_version
         self.on_config_untold = sync.on_config_untold
         self.on_config_taken = sync.on_config_taken
-        add = self._commands.add
+        add = self.commands.add
         add("reboot", _reboot, None, True)
         add("dump", self._dump, None, True)
         add("update_firmware", self._update_firmware, None, True)
@@ -98,7 +98,7 @@ class Agent:
         if settings.sleep:
             from .battery import Battery
 
-            self._battery = Battery(settings.sleep, self.clock, self.spool, self._link, self.feed)
+            self._battery = Battery(settings.sleep, self.clock, self.spool, self.link, self.feed)
         if update.on_trial() or update.pending(settings.state_path("update")):
             self._updates()
 
@@ -124,7 +124,7 @@ class Agent:
             raise _bare('command("name")')
 
         def register(function):
-            self._commands.add(name, function, fields)
+            self.commands.add(name, function, fields)
             return function
 
         return register
@@ -159,14 +159,14 @@ class Agent:
 
     def connected(self):
         """True while there is a session with the cloud."""
-        return self._link.adapter is not None
+        return self.link.adapter is not None
 
     @property
     def licenses(self):
         """What the cloud has unlocked: `agent.licenses.valid(name)`, see licenses.Licenses. Loaded when first asked for."""
         if self._licenses is None:
             if self._task is None:
-                self._link.spare()
+                self.link.spare()
             from .licenses import of_device
 
             self._licenses = of_device(self.settings, self.clock)
@@ -174,11 +174,11 @@ class Agent:
 
     def refresh(self):
         """Ask the cloud for all that it holds for the device. False while not connected."""
-        return self._send("request_snapshot")
+        return self.tell("request_snapshot")
 
     def update_device(self, **fields):
         """Tell the cloud something of the device, such as name="hall 3" (Update Device, seed 001). False while not connected."""
-        return self._send("send_device", fields)
+        return self.tell("send_device", fields)
 
     def change_config(self, **values):
         """The product changes its own configuration; the cloud takes it over and gives it a version. ValueError as declared."""
@@ -187,7 +187,7 @@ class Agent:
 
     def cloud_setting(self, name, value):
         """Change how the cloud treats the device (Set Cloud Settings, seed 001). False while not connected."""
-        return self._send("send_setting", name, value)
+        return self.tell("send_setting", name, value)
 
     def heartbeat(self):
         """How the device itself does: a sensor like any other, read every minute."""
@@ -200,7 +200,7 @@ class Agent:
         told["spool_damaged"] = self.spool.damaged
         if self.telemetry.refused:
             told["readings_refused"] = self.telemetry.refused
-        self._link.add_readings(told)
+        self.link.add_readings(told)
         return told
 
     def feed(self):
@@ -217,7 +217,7 @@ class Agent:
             while True:
                 self.feed()
                 ms = min(self.poll(), _LONGEST_MS)
-                if ms and not self._link.wait(ms):
+                if ms and not self.link.wait(ms):
                     port.sleep_ms(ms)
         except Exception as error:
             self._health.keep(error)
@@ -232,7 +232,7 @@ class Agent:
         try:
             self._sense()
             self._sync.poll()
-            ms = self._link.poll()
+            ms = self.link.poll()
             # it may have waited nearly as long as the watchdog does, and so may what follows
             self.feed()
             ms = min(ms, self._replay())
@@ -241,7 +241,7 @@ class Agent:
                 ms = min(ms, waits)
             ms = min(ms, self._work())
             if self._battery:
-                commands = self._commands
+                commands = self.commands
                 self._battery.poll(commands.restart or commands.pending() or self._task or self._update or self._config.on_trial())
         except MemoryError:
             gc.collect()
@@ -267,7 +267,7 @@ class Agent:
         # hand messages to the link while it takes them: new ones at once, beside them what waited on flash at a bounded rate;
         # returns ms until there may be more to do
         ms = _LONGEST_MS
-        adapter = self._link.adapter
+        adapter = self.link.adapter
         while adapter and adapter.ready():
             message = self.spool.latest()
             if message is None:
@@ -279,14 +279,14 @@ class Agent:
             number, unix_ms, body = message
             # first marked, so that a link that fails in it takes the mark back
             self.spool.sent(number)
-            self._send("send_telemetry", number, unix_ms, body, number < self.spool.first)
+            self.tell("send_telemetry", number, unix_ms, body, number < self.spool.first)
             ms = 0
-            adapter = self._link.adapter
+            adapter = self.link.adapter
         return ms
 
     def _work(self):
         # commands: run one, go on with what takes longer; returns ms until there is more to do
-        if self._commands.restart:
+        if self.commands.restart:
             return self._restart()
         if self._task and self._task.poll():
             self._task = None
@@ -298,8 +298,8 @@ class Agent:
             if not self._update.busy():
                 self._update = None
                 update.unload()
-        if self._commands.pending():
-            self._commands.run_next(self.clock.wall_at(self.clock.ms()))
+        if self.commands.pending():
+            self.commands.run_next(self.clock.wall_at(self.clock.ms()))
             return 0
         return ms
 
@@ -316,23 +316,26 @@ class Agent:
             self._restart_at = now + _FAREWELL_MS
             log.info("restarting")
         if now >= self._restart_at:
-            self._link.close()
+            self.link.close()
             self.spool.flush()
             port.reset()
         return _FAREWELL_MS // 10
 
-    def _send(self, call, *values):
-        adapter = self._link.adapter
+    # for the agent's own parts
+
+    def tell(self, call, *values):
+        """Call this of the adapter (DESIGN §2), such as "send_config" -> False when there is no link or it failed in it."""
+        adapter = self.link.adapter
         if adapter is None:
             return False
-        return self._call(getattr(adapter, call), *values) is not False
+        return self.call(getattr(adapter, call), *values) is not False
 
-    def _call(self, function, *values):
-        # what speaks to the cloud: when the link fails in it, False
+    def call(self, function, *values):
+        """Call what speaks to the cloud -> what it returns, False when the link failed in it."""
         try:
             return function(*values)
         except Exception as error:
-            self._link.broken(error)
+            self.link.broken(error)
             return False
         finally:
             self.feed()
@@ -349,11 +352,11 @@ class Agent:
         if not adapter:
             return
         if self.settings.report:
-            if not self._reports:
+            if not self.reports:
                 from .update.reports import Reports
 
-                self._reports = Reports(self.settings, self._ota_request)
-            self._reports.begin(adapter)
+                self.reports = Reports(self.settings, self._ota_request)
+            self.reports.begin(adapter)
         if self._update and self._update.on_trial():
             self.telemetry.soon("heartbeat")
         known = self.settings.credentials
@@ -363,8 +366,8 @@ class Agent:
             self._registration = known["id"]
         if known.get("version") != self.version:
             # also after registration: it says for sure which version runs here now
-            self._send("send_device", {"firmware_version": self.version})
-        self._commands.tell_decided()
+            self.tell("send_device", {"firmware_version": self.version})
+        self.commands.tell_decided()
         if self._config.on_trial():
             # it is kept once a message has arrived: that need not wait for the product's next reading
             self.telemetry.soon("heartbeat")
@@ -379,7 +382,7 @@ class Agent:
         if not accepted:
             self.spool.dropped += 1
             return
-        self._link.alive()
+        self.link.alive()
         if self._update:
             self._update.round_trip()
         self._went_well()
@@ -397,12 +400,12 @@ class Agent:
         expires = parse_iso(expires_at) if expires_at else None
         if expires_at and expires is None:
             log.warning("command %s: when it expires cannot be read; it does not", name[:40])
-        self._commands.offer(command_id, name, parameters, expires, status == IN_PROGRESS)
+        self.commands.offer(command_id, name, parameters, expires, status == IN_PROGRESS)
 
     def on_license(self, license_id, action, license):
         """A licence is to be added, updated or removed."""
         state, error = self.licenses.on_license(license_id, action, license)
-        self._send("send_license", license_id, state, error)
+        self.tell("send_license", license_id, state, error)
 
     def on_space(self, version, information):
         """Where the device stands; `version` when the transport tells it."""
@@ -448,13 +451,13 @@ class Agent:
 
     def _update_firmware(self, url=None, version=None, downgrade=False, latest_fw_file_id=None, **more):
         # the built-in command; the checksum and signature that may come too are the manifest's to give
-        self._updates().command(self._commands.current(), url, version, latest_fw_file_id or more.get("file_id"), downgrade)
+        self._updates().command(self.commands.current(), url, version, latest_fw_file_id or more.get("file_id"), downgrade)
         return LATER
 
     def _updates(self):
         # the update, loaded when there is one
         if self._update is None:
-            self._link.spare()
+            self.link.spare()
             from .update.service import Update
 
             self._update = Update(self)
@@ -464,11 +467,12 @@ class Agent:
         # the built-in command: upload the last lines of the log
         from .cloud.files import Dump
 
-        self._task = Dump(self.settings, log.lines(), self._commands.finish)
+        self._task = Dump(self.settings, log.lines(), self.commands.finish)
         return LATER
 
-    def _report(self, command_id, status, message):
-        return self._send("send_command", command_id, status, message)
+    def report(self, command_id, status, message):
+        """Tell the cloud how a command stands -> False when there is no link or it failed in it."""
+        return self.tell("send_command", command_id, status, message)
 
     def _notify(self, event, *values):
         listener = self._listeners.get(event)

@@ -83,7 +83,7 @@ class ConfigSync:
             log.info("config %d is on trial until the cloud is reached with it", version)
             self._trial_end = self._clock.ms() + self._settings.trial_timeout * 1000
             self._missed = False
-            self._agent._link.restart()
+            self._agent.link.restart()
             return
         else:
             log.info("config %d applied", version)
@@ -142,7 +142,7 @@ class ConfigSync:
             self._config.roll_back()
         finally:
             self._overlay()
-            self._agent._link.restart()
+            self._agent.link.restart()
 
     def tell(self):
         """Tell the cloud the configuration in force. False while not connected."""
@@ -162,4 +162,4 @@ class ConfigSync:
         self._confirmed = True
         self._last_told = (config.version, config.values)
         config.told()
-        return self._agent._send("send_config", config.version, config.values)
+        return self._agent.tell("send_config", config.version, config.values)

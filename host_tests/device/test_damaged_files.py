@@ -93,7 +93,7 @@ def check(path, damaged):
     # the others are what they were
     assert path == "config" or agent.config_version() == before.config_version() + 1
     assert path == "health" or agent._health.starts == before._health.starts + 1
-    assert path == "commands" or agent._commands._ledger[0][0] == "c1"
+    assert path == "commands" or agent.commands._ledger[0][0] == "c1"
     del log._lines[:]
     works(bench)
     assert lost(path) == 0, (path, damaged, log.lines())
@@ -167,7 +167,7 @@ def test_a_longer_ledger_of_another_firmware_is_cut_to_size():
     bench = Kept()
     scratch.write("commands", sealed(json.dumps([["c%d" % n, "done", ""] for n in range(40)]).encode()))
     works(bench)
-    assert len(bench.agent._commands._ledger) == 16
+    assert len(bench.agent.commands._ledger) == 16
 
 
 def test_damaged_messages_cost_themselves_only():

@@ -102,7 +102,7 @@ def test_a_captive_portal_is_told_and_tried_again():
     page.body = b"<html>please sign in</html>"
     bench.answers[("POST", "/telemetry")] = page
     bench.run(70000)
-    assert bench.agent._link.trouble and len(bench.agent.spool)
+    assert bench.agent.link.trouble and len(bench.agent.spool)
     del bench.answers[("POST", "/telemetry")]
     bench.run(700000)
     assert bench.told("link_trouble") and len(bench.agent.spool) == 0

@@ -1049,4 +1049,4 @@ def test_random_packets_yield_a_message_or_an_exception():
             wire.sent = bytearray()
             server.packets = []
             client.got.clear()
-            assert len(client._received) <= 256 and not client._pending
+            assert len(client._received) <= 256 and not client._queue

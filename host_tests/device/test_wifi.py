@@ -88,7 +88,7 @@ def test_an_access_point_that_is_gone_for_an_hour_is_found_when_it_is_back():
 
 def test_the_waits_between_attempts_grow_to_a_minute_and_begin_anew_after_a_connection():
     bench = Bench("esp32", "off")
-    bench.wifi._backoff._random16 = lambda: 65535
+    bench.wifi._backoff.random16 = lambda: 65535
     bench.run(600000)
     times = [at for at, _, _ in bench.wlan.attempts]
     gaps = [later - earlier for earlier, later in zip(times, times[1:])]

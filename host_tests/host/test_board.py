@@ -69,6 +69,21 @@ def test_firmware_is_bytecode_for_this_port_and_boot_and_main_are_source():
     assert {name for name in files if name.endswith(".py")} == {"/boot.py", "/main.py"}
 
 
+def test_tracebacks_name_the_agents_modules_and_the_products_files(make):
+    # the name of a module costs no memory: the interpreter has it already
+    source = (
+        "import sys\n"
+        "from redpoll.backoff import Backoff\n"
+        "try:\n"
+        "    Backoff(None).next()\n"
+        "except TypeError as e:\n"
+        "    sys.print_exception(e)\n"
+    )
+    with make(source) as board:
+        board.wait_for('^  File "redpoll.backoff", line [1-9][0-9]*, in next$')
+    assert any(line.startswith('  File "main.py", line 4') for line in board.lines)
+
+
 def test_what_main_writes_survives_a_stop_and_a_power_cut(make):
     source = (
         "import os, time\n"

@@ -300,12 +300,12 @@ class AgentLife(DisturbedLife):
                 self.push("commands", command)
 
     def may_come_again(self, message: dict[str, Any]) -> bool:
-        return message["id"] in [entry[0] for entry in self.agent._commands._ledger] or message["id"] not in self.product.runs
+        return message["id"] in [entry[0] for entry in self.agent.commands._ledger] or message["id"] not in self.product.runs
 
     @precondition(lambda self: self.product.busy)
     @rule()
     def finish(self) -> None:
-        self.unless_cut(lambda: self.product.finish(self.agent._commands))
+        self.unless_cut(lambda: self.product.finish(self.agent.commands))
 
     @rule(full=st.booleans())
     def flash_fills(self, full: bool) -> None:
@@ -339,9 +339,9 @@ class AgentLife(DisturbedLife):
 
     @invariant()
     def nothing_grows(self) -> None:
-        ids = [entry[0] for entry in self.agent._commands._ledger]
+        ids = [entry[0] for entry in self.agent.commands._ledger]
         assert len(ids) == len(set(ids)) <= REMEMBERED
-        assert len(self.agent._commands._queue) <= WAITING
+        assert len(self.agent.commands._queue) <= WAITING
 
 
 class HTTPLife(AgentLife):

@@ -126,7 +126,7 @@ for number in range(2000):
     [
         pytest.param("raise ValueError('broken')", id="raises"),
         pytest.param("while True: pass", id="hangs"),
-        pytest.param("agent.settings.entry = ''\nagent._link.poll = lambda: 1000", id="never-connects"),
+        pytest.param("agent.settings.entry = ''\nagent.link.poll = lambda: 1000", id="never-connects"),
         pytest.param(FILLS_THE_FLASH, id="fills-the-flash"),
     ],
 )

@@ -39,8 +39,11 @@ def ours(*, frozen: bool = False) -> str:
 
 def _compiled(folders: dict[Path, str]) -> str:
     for source, name in folders.items():
-        # some of a peer's modules are for another Python
-        compile_tree(source, target(name), name, keep_going=True)
+        if source in (FIRMWARE, LIB):
+            compile_tree(source, target(name), "", by_module=True)
+        else:
+            # some of a peer's modules are for another Python
+            compile_tree(source, target(name), name, keep_going=True)
     return ":".join(str(target(name)) for name in folders.values())
 
 

@@ -24,10 +24,10 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
     built = BUILD / "board"
     product = main if main and main.is_dir() else None
     files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": product / "main.py" if product else main or FIRMWARE / "main.py"}
-    for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
+    for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll", by_module=True).items():
         if not is_foreign_port(f"redpoll/{name}", profile):
             files[f"/redpoll/{name}"] = path
-    for name, path in compile_tree(LIB / "umqtt", built / "umqtt", "umqtt").items():
+    for name, path in compile_tree(LIB / "umqtt", built / "umqtt", "umqtt", by_module=True).items():
         files[f"/lib/umqtt/{name}"] = path
     for folder in board_folders(profile):
         for name, path in compile_tree(folder, built / folder.name, folder.relative_to(ROOT).as_posix()).items():

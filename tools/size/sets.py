@@ -101,4 +101,4 @@ def bytecode_sizes(names: Iterable[str]) -> dict[str, int]:
     """Bytes of .mpy of each module. Raises tools.mpy.CompileError."""
     sources = module_files()
     with tempfile.TemporaryDirectory() as folder:
-        return {name: compile_module(sources[name], Path(folder) / "module.mpy", name.replace(".", "/") + ".py") for name in names}
+        return {name: compile_module(sources[name], Path(folder) / "module.mpy", name) for name in names}

@@ -35,8 +35,8 @@ class Starts:
         folders = [built / "size"]
         if not machine.frozen:
             folders += [built / "firmware", built / "lib"]
-            compile_tree(FIRMWARE, built / "firmware", FIRMWARE.relative_to(ROOT).as_posix())
-            compile_tree(LIB, built / "lib", LIB.relative_to(ROOT).as_posix())
+            compile_tree(FIRMWARE, built / "firmware", "", by_module=True)
+            compile_tree(LIB, built / "lib", "", by_module=True)
         self._path = ":".join([*map(str, folders), ".frozen"])
 
     def begin(self, heap: str, module: str, call: str, log: IO[bytes], *more: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
@@ -83,7 +83,7 @@ class Starts:
 
             def is_enough(heap: int) -> bool:
                 folder = Path(name, "now")
-                shutil.copytree(before, folder)
+                shutil.copytree(before, folder, symlinks=True)
                 said = self._start(features, folder, f"{heap}K")
                 shutil.rmtree(folder)
                 return said is not None
@@ -93,6 +93,10 @@ class Starts:
     def _start(self, features: FeatureSet, folder: Path, heap: str) -> dict[str, Any] | None:
         # what it said, or None when it failed or did not come to its end
         operator = self._hub.operator
+        agent = folder / "redpoll"
+        if not self.machine.frozen and not agent.exists():
+            # where it is on a board: each module's path is in its memory, and those of this machine are long
+            agent.symlink_to(BUILD / "size" / "firmware" / "redpoll")
         settings = folder / "settings.json"
         if not settings.exists():
             values = {"entry": self._hub.entry_url, "sn": uuid.uuid4().hex, "hardware_key": "size", "license_key": operator.license_key()}

@@ -88,7 +88,7 @@ def redpoll(case):
             told.heap()
         if len(agent.spool) == 0:
             agent.telemetry.soon("climate")
-        elif ms and not agent._link.wait(min(ms, _LONGEST)):
+        elif ms and not agent.link.wait(min(ms, _LONGEST)):
             port.sleep_ms(min(ms, _LONGEST))
     told.end(body=size[0])
 

@@ -39,7 +39,7 @@ def _rest(agent, ms):
     from redpoll import port
 
     ms = min(ms, _LONGEST)
-    if ms and not agent._link.wait(ms):
+    if ms and not agent.link.wait(ms):
         port.sleep_ms(ms)
 
 

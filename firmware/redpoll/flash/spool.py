@@ -51,7 +51,7 @@ class Spool:
     def __init__(self, ram_bytes, path=None, flash_bytes=65536, hold_ms=300000, clock=None):
         self._most = ram_bytes
         self._path = path
-        self._budget = flash_bytes
+        self._limit = flash_bytes
         self._hold = hold_ms
         self._clock = clock
         # (number, uptime in ms when it was taken, body) of what only RAM has
@@ -61,7 +61,7 @@ class Spool:
         # the segment that is appended to
         self._tail = None
         # numbers that are on their way; numbers that are acknowledged while their segment is still there
-        self._flying = []
+        self._sent = []
         self._done = []
         # where peek() reads on: segment, offset; what is up to the number `_past` was seen on flash
         self._reading = None
@@ -141,19 +141,19 @@ class Spool:
     def latest(self):
         """The same among those that never waited on flash: what is to be sent beside a replay."""
         for number, taken, body in self._ram:
-            if number not in self._flying:
+            if number not in self._sent:
                 return number, self._unix(self.first, taken, 0), body
         return None
 
     def sent(self, number):
         """This message is handed to the link. Say it before it is: a link that breaks in it takes it back with rewind()."""
-        self._flying.append(number)
+        self._sent.append(number)
 
     def acknowledge(self, number):
         """The cloud has this message: forget it. Numbers that are not on their way are of messages that were dropped."""
-        if number not in self._flying:
+        if number not in self._sent:
             return
-        self._flying.remove(number)
+        self._sent.remove(number)
         for at in range(len(self._ram)):
             if self._ram[at][0] == number:
                 self._forget(at)
@@ -166,7 +166,7 @@ class Spool:
 
     def rewind(self):
         """The link is gone: what was on its way has to be sent again."""
-        self._flying = []
+        self._sent = []
         self._reading = None
         self._past = 0
 
@@ -216,7 +216,7 @@ class Spool:
         need = _HEAD + len(body)
         if segment is None or segment[_SIZE] + need > _SEGMENT:
             need += _START
-            while self._segments and self._used() + _blocks(need) > self._budget:
+            while self._segments and self._used() + _blocks(need) > self._limit:
                 self._drop()
             from .room import free
 
@@ -316,14 +316,14 @@ class Spool:
                     if not found:
                         break
                     end, number, taken, epoch, body = found
-                    if number >= segment[_FIRST] and number not in self._flying and number not in self._done:
+                    if number >= segment[_FIRST] and number not in self._sent and number not in self._done:
                         return number, self._unix(segment[_BOOT], taken, epoch), body
                     self._offset = end
         except OSError as error:
             log.warning("spool: %s", error)
         self._offset = segment[_SIZE]
         self._past = segment[_LAST]
-        flying = sum([segment[_FIRST] <= number <= segment[_LAST] for number in self._flying])
+        flying = sum([segment[_FIRST] <= number <= segment[_LAST] for number in self._sent])
         lost = segment[_COUNT] - flying
         if lost > 0:
             self.damaged += lost

@@ -58,18 +58,18 @@ class HTTPClient:
         self._tls = tls if scheme == "https" else None
         self._path = path.rstrip("/")
         self._headers = headers or {}
-        self._max_body = max_body
+        self._most = max_body
         self._timeout_ms = timeout_ms
         self._connect_ms = connect_timeout_ms
         host = "[%s]" % self.host if ":" in self.host else self.host
         default = 443 if scheme == "https" else 80
         self._host_field = host if self.port == default else "%s:%d" % (host, self.port)
-        self._stream = None
+        self._io = None
         # may the connection hold more than the last poll() took?
         self._more = False
         # received and not yet used
         self._in = bytearray()
-        self._buf = bytearray(_BUFFER)
+        self._buffer = bytearray(_BUFFER)
         self._state = _IDLE
         self.response = None
 
@@ -92,7 +92,7 @@ class HTTPClient:
         self._sink = sink
         self._message = self._encode(method, path, body, headers)
         # did this request find the connection open? Then the server may just have closed it
-        self._reused = self._stream is not None
+        self._reused = self._io is not None
         self._start()
 
     def _encode(self, method, path, body, headers):
@@ -115,14 +115,14 @@ class HTTPClient:
         self._state = _HEAD
         self.response = None
         self._got_any = self._more = False
-        self._began = self._heard = ticks_ms()
+        self._begun = self._heard = ticks_ms()
         if self._reused:
             self._look()
         try:
-            if self._stream is None:
-                self._stream = Stream(self.host, self.port, self._tls, self._connect_ms)
-            self._stream.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
-            self._stream.write(self._message)
+            if self._io is None:
+                self._io = Stream(self.host, self.port, self._tls, self._connect_ms)
+            self._io.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
+            self._io.write(self._message)
         except OSError as error:
             if not self._again(error):
                 self.close()
@@ -134,7 +134,7 @@ class HTTPClient:
     def _look(self):
         # a kept connection that the server has closed, or sends something unasked on, is replaced before anything is written
         try:
-            usable = self._stream.readinto(self._buf) == 0
+            usable = self._io.readinto(self._buffer) == 0
         except OSError:
             usable = False
         if not usable:
@@ -157,15 +157,15 @@ class HTTPClient:
         if not self.busy:
             raise RuntimeError("no request is under way")
         try:
-            return self._poll()
+            return self._turn()
         except Exception:
             self.close()
             raise
 
     def wait(self, ms):
         """Wait until something has come, at most ms."""
-        if self._stream is not None and not self._more:
-            self._stream.poll(ms)
+        if self._io is not None and not self._more:
+            self._io.poll(ms)
 
     def close(self):
         """Close the connection and forget the request under way."""
@@ -175,16 +175,16 @@ class HTTPClient:
         self._in = bytearray()
 
     def _drop(self):
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        if self._io is not None:
+            self._io.close()
+            self._io = None
 
-    def _poll(self):
-        if not self._sink and ticks_diff(ticks_ms(), self._began) > _WHOLE * self._timeout_ms:
+    def _turn(self):
+        if not self._sink and ticks_diff(ticks_ms(), self._begun) > _WHOLE * self._timeout_ms:
             raise OSError(ETIMEDOUT)
         for _ in range(_ROUNDS):
             try:
-                n = self._stream.readinto(self._buf)
+                n = self._io.readinto(self._buffer)
             except OSError as error:
                 return self._ended(error)
             self._more = n > 0
@@ -194,8 +194,8 @@ class HTTPClient:
                 return None
             self._heard = ticks_ms()
             self._got_any = True
-            self._in.extend(memoryview(self._buf)[:n])
-            if self._parse():
+            self._in.extend(memoryview(self._buffer)[:n])
+            if self._read():
                 return self._finish()
         return None
 
@@ -207,7 +207,7 @@ class HTTPClient:
             raise error
         return None
 
-    def _parse(self):
+    def _read(self):
         # use what has arrived -> True when the response is complete
         while True:
             before = self._state, len(self._in)
@@ -292,8 +292,8 @@ class HTTPClient:
             self._keep = False
             return False
         self._left = _length(length)
-        if not self._sink and self._left > self._max_body:
-            raise HTTPError("body of %d bytes, only %d are taken" % (self._left, self._max_body))
+        if not self._sink and self._left > self._most:
+            raise HTTPError("body of %d bytes, only %d are taken" % (self._left, self._most))
         return self._left == 0
 
     def _take_body(self):
@@ -315,8 +315,8 @@ class HTTPClient:
             self._sink(memoryview(self._in)[:n])
             self._in = self._in[n:]
             return
-        if self._size > self._max_body:
-            raise HTTPError("body larger than %d bytes" % self._max_body)
+        if self._size > self._most:
+            raise HTTPError("body larger than %d bytes" % self._most)
         self._parts.append(self._take(n))
 
     def _finish(self):

@@ -144,7 +144,7 @@ class MQTTClient(simple.MQTTClient):
         # identifiers of QoS 2 messages that were delivered and not yet released by the server
         self._received = []
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
-        self._pending = []
+        self._queue = []
         self._limit = window
         # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
@@ -211,7 +211,7 @@ class MQTTClient(simple.MQTTClient):
                 left = limit - ticks_diff(ticks_ms(), started)
                 if left <= 0:
                     raise OSError(ETIMEDOUT)
-                if not self._fill(io):
+                if not self._read(io):
                     io.poll(left)
                 elif self._w - self._r >= 2:
                     self._one()
@@ -409,7 +409,7 @@ class MQTTClient(simple.MQTTClient):
         if not nested:
             self._may_call = True
         try:
-            if self._pending and self._may_call:
+            if self._queue and self._may_call:
                 return self._deliver_pending()
             started = ticks_ms()
             left = timeout_ms
@@ -437,11 +437,11 @@ class MQTTClient(simple.MQTTClient):
         # one look at the connection -> packets handled
         if self.sock is not self._seen or self.sock is None:
             self._adopt()
-        handled = self._handle() if self._w > self._r else 0
+        handled = self._take() if self._w > self._r else 0
         io = self._io
         while not handled and io is self._io:
-            if self._fill(io):
-                handled = self._handle()
+            if self._read(io):
+                handled = self._take()
             elif wait_ms > 0:
                 io.poll(wait_ms)
                 wait_ms = 0
@@ -454,11 +454,11 @@ class MQTTClient(simple.MQTTClient):
             if ticks_diff(self._rx_at, self._tx_at) >= self._ping_ms:
                 self._keep_alive()
             # and is what has been heard what was waited for? Only when nothing more is there to be read
-            if ticks_diff(self._rx_at, self._checked) > self._pong_ms and not self._fill(io):
+            if ticks_diff(self._rx_at, self._checked) > self._pong_ms and not self._read(io):
                 self._check()
         return handled
 
-    def _fill(self, io):
+    def _read(self, io):
         # read what there is behind what is left of an incomplete packet -> bytes
         rx = self._rx
         try:
@@ -500,7 +500,7 @@ class MQTTClient(simple.MQTTClient):
             if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms:
                 self.ping()
 
-    def _handle(self):
+    def _take(self):
         # the complete packets in the buffer -> how many
         rx = self._rx
         io = self._io
@@ -670,16 +670,16 @@ class MQTTClient(simple.MQTTClient):
     def _defer(self, size, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
         size += self._pending_size + 64
-        if self._pending and size > len(self._rx) * (self._receive_max if qos else 1):
+        if self._queue and size > len(self._rx) * (self._receive_max if qos else 1):
             if qos:
                 self._violation(0x97, "too many")
             self.dropped += 1
             return
         self._pending_size = size
-        self._pending.append((qos, pid, topic, msg, found, self._io))
+        self._queue.append((qos, pid, topic, msg, found, self._io))
 
     def _deliver_pending(self):
-        pending = self._pending
+        pending = self._queue
         self._pending_size = 0
         for _ in range(len(pending)):
             self._call(*pending.pop(0))

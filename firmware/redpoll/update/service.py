@@ -28,7 +28,7 @@ class Update:
         self._updater = Updater(settings.state_path("update"), Slots(), agent.clock, self)
         job = self._updater.job
         if job and job["kind"] == COMMAND:
-            agent._commands.resume(job["id"])
+            agent.commands.resume(job["id"])
         # the restart is not to be told as the end of a command whose real end is known
         for event in self._events:
             if event["kind"] == COMMAND and event["status"] in _FINAL:
@@ -151,11 +151,11 @@ class Update:
 
     def spare(self):
         """Give back the memory that only the download needed."""
-        self._agent._link.spare()
+        self._agent.link.spare()
 
     def restart(self):
         """Restart the board in good order."""
-        self._agent._commands.restart = True
+        self._agent.commands.restart = True
 
     # inside
 
@@ -183,22 +183,22 @@ class Update:
         if event["kind"] == COMMAND:
             if final:
                 ended = "version %s runs" % self.version
-                agent._commands.resume(event["uuid"])
-                if agent._commands.current() == event["uuid"]:
-                    agent._commands.finish("done" if event["status"] == "Success" else "error", text or ended)
+                agent.commands.resume(event["uuid"])
+                if agent.commands.current() == event["uuid"]:
+                    agent.commands.finish("done" if event["status"] == "Success" else "error", text or ended)
             elif event["progress"] % 100 == 0 or self._settings.transport == "mqtt":
                 step = event["status"] if event["status"] == "Error" else "%s %d %%" % (event["status"], event["progress"])
-                agent._report(event["uuid"], "in_progress", "%s, %s" % (step, text) if text else step)
+                agent.report(event["uuid"], "in_progress", "%s, %s" % (step, text) if text else step)
         elif event["status"] == "Failure":
             agent.telemetry.notice("update failed: " + text)
 
     def _tell_reporters(self, event):
         # True when all of them know; of a final event they have to acknowledge it
         agent = self._agent
-        reports = agent._reports
+        reports = agent.reports
         if not self._settings.report:
             return True
-        adapter = agent._link.adapter
+        adapter = agent.link.adapter
         if adapter is None or reports is None:
             return False
         if event["time"] is None:
@@ -206,6 +206,6 @@ class Update:
             event["time"] = clock.wall_at(event["ms"])
             if event["time"] is None and clock.ms() - event["ms"] < _CLOCK_MS:
                 return False
-        if not agent._call(reports.send, adapter, event):
+        if not agent.call(reports.send, adapter, event):
             return False
         return event["status"] not in _FINAL or event.get("open", 0) <= 0

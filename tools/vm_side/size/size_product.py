@@ -46,7 +46,7 @@ class Product:
         if len(agent.spool) == 0:
             # as often as a laptop can, each message still has its turn of the loop
             agent.telemetry.soon("climate")
-        if ms and not agent._link.wait(min(ms, _LONGEST)):
+        if ms and not agent.link.wait(min(ms, _LONGEST)):
             port.sleep_ms(min(ms, _LONGEST))
 
     def complete(self, messages):
