@@ -8,7 +8,7 @@ from redpoll.update import bundle
 from redpoll.update.bundle import Entries
 from redpoll.update.errors import BadBundle
 from redpoll.update.manifest import Checked, Head
-from redpoll.update.unpack import Unpacked
+from redpoll.update.unpack import Unpacker
 from support import raises
 
 HEAP = "512K"
@@ -215,14 +215,15 @@ def test_entries_that_are_not_stored_or_not_plain_are_refused():
             refused(head + sound[43:])
 
 
-def unpack(data, packed=None, method=8, step=1000, window=10, **wrong):
+def unpack(data, packed=None, method=8, step=1000, unpacker=None, **wrong):
     """What is written of one file."""
     file = io.BytesIO()
     packed = packed if packed is not None else data
-    unpacked = Unpacked(maker.entry("f", data, packed, method=method, **wrong), window, file)
+    unpacker = unpacker or Unpacker(10)
+    unpacker.begin(maker.entry("f", data, packed, method=method, **wrong), file)
     for at in range(0, len(packed), step):
-        unpacked.feed(memoryview(packed)[at : at + step])
-    unpacked.end()
+        unpacker.feed(memoryview(packed)[at : at + step])
+    unpacker.end()
     return file.getvalue()
 
 
@@ -233,6 +234,18 @@ def test_files_are_unpacked_from_pieces_of_any_size():
         data = bytes([n % 251 for n in range(size)])
         assert unpack(data, method=0) == data
         assert unpack(data, maker.stored_blocks(data)) == data
+
+
+def test_one_unpacker_takes_file_after_file_and_nothing_of_the_one_before_counts():
+    unpacker = Unpacker(10)
+    for step in (1000, 7, 1024):
+        assert unpack(maker.TEXT, maker.DEFLATED, step=step, unpacker=unpacker) == maker.TEXT
+        # what it lacks lies where the file before had it
+        with raises(BadBundle):
+            unpack(maker.TEXT, maker.DEFLATED[:-1], step=step, unpacker=unpacker)
+        assert unpack(b"plain", method=0, unpacker=unpacker) == b"plain"
+        with raises(BadBundle):
+            unpack(maker.TEXT, b"\xff" * 260, step=step, unpacker=unpacker)
 
 
 def test_a_stream_that_is_damaged_or_lies_is_found():
@@ -267,10 +280,11 @@ def test_a_bomb_is_stopped_where_the_manifest_ends_it():
 
     bomb = bytearray(b"\x63\x60")
     bomb.extend(b"\x18\x05\xa3\x60\x14\x8c\x82\x51\x30" * 120)
-    unpacked = Unpacked(maker.entry("f", bytes(100), bytes(bomb), method=8), 10, File())
+    unpacker = Unpacker(10)
+    unpacker.begin(maker.entry("f", bytes(100), bytes(bomb), method=8), File())
     with raises(BadBundle):
         for at in range(0, len(bomb), 100):
-            unpacked.feed(bytes(bomb[at : at + 100]))
+            unpacker.feed(bytes(bomb[at : at + 100]))
     assert sum(written) <= 100
 
 

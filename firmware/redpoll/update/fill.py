@@ -6,7 +6,7 @@ from micropython import const
 from .bundle import check_header, entries, header_size
 from .files import flash, make_folders, same
 from .slots import MANIFEST
-from .unpack import Unpacked
+from .unpack import Unpacker
 
 _GAP = const(1024)  # bytes that are rather fetched in between than asked for around
 
@@ -40,7 +40,7 @@ class _Files:
     def __init__(self, source, folder, base, window):
         self._path = folder + MANIFEST
         self._folder = folder
-        self._window = window
+        self._unpacker = Unpacker(window)
         self._source = source
         # where the first entry's header is
         self.base = base
@@ -58,7 +58,7 @@ class _Files:
         self._start = 0
         self._header = None
         self._left = 0
-        self._file = self._unpacked = None
+        self._file = None
 
     def plan(self, running):
         total = 0
@@ -116,7 +116,7 @@ class _Files:
                 self._open()
             n = min(self._left, len(data) - at)
             if n:
-                flash(self._unpacked.feed, data[at : at + n])
+                flash(self._unpacker.feed, data[at : at + n])
                 self._left -= n
                 self.done += n
                 at += n
@@ -124,8 +124,7 @@ class _Files:
                 return False
             flash(self._file.close)
             self._file = None
-            self._unpacked.end()
-            self._unpacked = None
+            self._unpacker.end()
             self._next()
         return True
 
@@ -134,10 +133,10 @@ class _Files:
         check_header(bytes(self._header), entry["name"].encode(), entry["method"], entry["packed"], entry["size"])
         flash(make_folders, self._folder, entry["name"])
         self._file = flash(open, self._folder + entry["name"], "wb")
-        self._unpacked = Unpacked(entry, self._window, self._file)
+        self._unpacker.begin(entry, self._file)
 
     def close(self):
         if self._file:
             self._file.close()
             self._file = None
-        self._entries = self._entry = self._unpacked = None
+        self._entries = self._entry = self._unpacker = None

@@ -10,7 +10,7 @@ from .. import port
 from .bundle import check_header, header_size
 from .errors import BadBundle, Failed
 from .files import flash
-from .unpack import Unpacked
+from .unpack import Unpacker
 
 _BLOCK = const(4096)
 # esp_image_header_t: its first byte, and where two bytes name the chip
@@ -80,7 +80,8 @@ class Image:
         self._buffer = bytearray(_BLOCK)
         # the next block, and bytes in the buffer that belong into it
         self._block = self._at = 0
-        self._unpacked = Unpacked(entry, window, self)
+        self._unpacker = Unpacker(window)
+        self._unpacker.begin(entry, self)
 
     def take(self, data):
         """Use what comes of the ZIP entry -> True when it was the last. BadBundle, OSError of the flash."""
@@ -92,12 +93,12 @@ class Image:
                 entry = self.entry
                 check_header(bytes(self._header), entry["name"].encode(), entry["method"], entry["packed"], entry["size"])
         if len(data):
-            self._unpacked.feed(data)
+            self._unpacker.feed(data)
             self.done += len(data)
         return self.done == self.entry["packed"]
 
     def write(self, data):
-        """What Unpacked has for it."""
+        """What Unpacker has for it."""
         data = memoryview(data)
         while len(data):
             n = min(_BLOCK - self._at, len(data))
@@ -111,9 +112,9 @@ class Image:
         """All has come: BadBundle unless it is the image that was signed. OSError."""
         if self._at:
             self._flush()
-        self._unpacked.end()
+        self._unpacker.end()
         # with its window
-        self._unpacked = None
+        self._unpacker = None
 
     def _flush(self):
         buffer = self._buffer

@@ -1,4 +1,4 @@
-# A file of a bundle as it comes: inflated, hashed and written.
+# Files of a bundle as they come: inflated, hashed and written.
 import io
 from binascii import hexlify
 from hashlib import sha256
@@ -14,25 +14,29 @@ _OUT = const(256)  # bytes that are inflated at once
 _AHEAD = const(1536)
 
 
-class Unpacked:
-    """Feed it a file's packed data; it is written to `file` and hashed. A window of 2 ** `window` bytes is taken for it."""
+class Unpacker:
+    """For each file begin(), then feed() its packed data, then end(). 2 ** `window` bytes are taken while one is inflated."""
 
-    def __init__(self, entry, window, file):
+    def __init__(self, window):
+        self._window = window
+        # what came and is not used yet, at the beginning; MicroPython inflates by pulling. It serves one file after the other: in a heap
+        # that is nearly full so large a piece may not be had a second time
+        self._in = io.BytesIO(bytes(_IN))
+        self._out = bytearray(_OUT)
+
+    def begin(self, entry, file):
+        """The file of this entry of the manifest; it is written to `file` and hashed."""
         self._entry = entry
         self._file = file
         self._hash = sha256()
-        self._packed = 0
-        self._size = 0
+        self._packed = self._size = self._held = 0
+        self._in.seek(0)
         self._inflate = None
         self._ended = False
         if entry["method"]:
             import deflate
 
-            # what came and is not used yet, at the beginning; MicroPython inflates by pulling
-            self._in = io.BytesIO(bytes(_IN))
-            self._held = 0
-            self._out = bytearray(_OUT)
-            self._inflate = deflate.DeflateIO(self._in, _RAW, window)
+            self._inflate = deflate.DeflateIO(self._in, _RAW, self._window)
 
     def feed(self, data):
         """BadBundle for what is no deflate stream or unpacks to more than it should; OSError of the file."""
@@ -78,3 +82,4 @@ class Unpacked:
         """All was fed: BadBundle unless it is the file of the manifest."""
         if self._size != self._entry["size"] or hexlify(self._hash.digest()).decode() != self._entry["sha256"]:
             raise BadBundle("%s is not the file that was signed: its SHA-256 differs" % self._entry["name"])
+        self._inflate = None

@@ -29,6 +29,14 @@ def _copy(source, target):
                 new.write(old.read())
 
 
+def _short(number, folder):
+    # the host's folder by a path as short as those of a board: the path of each module is in its memory
+    if folder[:1] != "/":
+        return folder
+    os.mount(os.VfsPosix(folder), "/%d" % number)
+    return "/%d" % number
+
+
 def _live():
     gc.collect()
     return gc.mem_alloc()
@@ -40,10 +48,9 @@ def run(path, size, wanted, messages, look):
     With `look` the heap is collected and looked at in every turn; its time means nothing then.
     """
     gc.threshold(4096)
-    host = vm_flash.mount(vm_flash.Flash(path, _BLOCK, size // _BLOCK), None)
-    os.mount(host, "/host")
+    vm_flash.mount(vm_flash.Flash(path, _BLOCK, size // _BLOCK), None)
     # where vm_flash lies there is also a board's `machine`, which is not what is measured
-    sys.path[:] = ["/host" + part if part[:1] == "/" else part for part in sys.path if not part.endswith("/board/vm")]
+    sys.path[:] = [_short(number, part) for number, part in enumerate(sys.path) if not part.endswith("/board/vm")]
     os.chdir("/")
     from size_product import Product
 
