@@ -148,6 +148,28 @@ def test_the_telemetry_reply_is_true_to_the_state(hub: HubProcess, board: Board)
     assert (reply["latest_fw_version"], reply["latest_fw_file_id"]) == ("1.3.4", "a" * 36)
 
 
+def test_a_command_is_announced_until_it_has_begun(hub: HubProcess, board: Board) -> None:
+    command = hub.operator.command(board.id, "ping")
+    assert board.post("/telemetry", {}).json()["command"] is True
+    board.post("/command", {"id": command["id"], "status": "in_progress"})
+    assert board.post("/telemetry", {}).json()["command"] is False, "a device would run it again"
+    assert board.get("/command").json()["status"] == "in_progress", "one that has restarted asks for it"
+
+
+def test_a_clock_from_before_the_registration_does_not_make_a_message_old(hub: HubProcess, board: Board) -> None:
+    board.post("/telemetry", {"telemetries": {"a": 1, "b": 2}})
+    message = {"status": "error", "timestamp": "2021-08-04T07:45:44.122Z", "override": True, "telemetries": {"a": 9}}
+    assert board.post("/telemetry", message).status_code == 200
+    latest = hub.operator.telemetry(board.id)
+    assert (latest["telemetries"], latest["timestamp"]) == ({"a": 9, "status": "error"}, message["timestamp"])
+
+
+def test_a_configuration_cannot_use_the_names_of_the_flat_form(hub: HubProcess, board: Board) -> None:
+    for name in ("version", "last_updated", "config", "device_id"):
+        with pytest.raises(HubError, match=f'must not use the name "{name}"'):
+            hub.operator.configure(board.id, {name: 1})
+
+
 def test_telemetry_merges_null_removes_and_override_replaces(hub: HubProcess, board: Board) -> None:
     def state(body: dict[str, Any]) -> dict[str, Any]:
         assert board.post("/telemetry", body).status_code == 200

@@ -761,6 +761,27 @@ def test_reports_over_another_wire_are_the_commands_notifications_and_do_not_end
     assert [item["resource"] for item in told] == ["update_firmware", "download", "install", "update_firmware"]
 
 
+def test_the_command_to_update_has_the_progress_of_its_steps(bench: Bench) -> None:
+    device_id = bench.device()
+    command = queue(bench, device_id, "update_firmware", url="http://x")
+    steps = ("Acknowledged 100 %", "Downloading 70 %", "Downloading 100 %", "Deploying 30 %", "Rebooting 0 %, soon")
+    said = (*steps, "Error, no link", "at 50 %")
+    for message in said:
+        bench.now += 1
+        tell(bench, device_id, command, "in_progress", message)
+    bench.now += 1
+    tell(bench, device_id, command, "done", "version 2 runs")
+    operation = bench.get(bench.operation(device_id, operations.number_of(command.id)))
+    assert operation["status"] == "COMPLETED"
+    told = bench.get(f"{operation_path(operation)}/notifications")["items"]
+    assert [(item["resource"], item["status"], item["progress"]) for item in told] == [
+        ("download", "RUNNING", 0), ("download", "RUNNING", 70), ("download", "COMPLETED", 100), ("install", "RUNNING", 30),
+        ("install", "RUNNING", 99), ("update_firmware", "RUNNING", 0), ("update_firmware", "RUNNING", 0),
+        ("update_firmware", "COMPLETED", 100),
+    ]  # fmt: skip
+    assert [item["message"] for item in told] == [*said, "version 2 runs"]
+
+
 def test_a_report_without_progress_stands_at_what_was_reached(bench: Bench) -> None:
     device_id = bench.device()
     for at, (resource, given_progress) in enumerate((("download", None), ("download", 40), ("download", None), ("install", None))):

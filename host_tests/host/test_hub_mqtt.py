@@ -78,6 +78,20 @@ def test_update_device_and_cloud_settings_have_their_topics(board: Board, mqtt: 
     assert (device["firmware_version"], device["name"], device["cloud_settings"]) == ("2.0.0", "Lobby", {"a": "b"})
 
 
+def test_update_device_over_mqtt_has_no_hourly_limit(board: Board, mqtt: MqttBoard) -> None:
+    # nobody would tell the device that its message was not taken
+    for number in range(12):
+        mqtt.send("update", {"firmware_version": f"1.0.{number}"})
+    wait_for(lambda: board.hub.operator.device(board.id)["firmware_version"] == "1.0.11")
+    assert board.refusals() == []
+
+
+def test_an_empty_telemetry_is_taken_as_over_http(board: Board, mqtt: MqttBoard) -> None:
+    mqtt.send("telemetry", {})
+    wait_for(lambda: len(board.hub.operator.history(board.id, limit=10)) == 1)
+    assert board.refusals() == []
+
+
 REFUSED = [
     ([], "Not authorized: no user property device_id"),
     ([("device_id", "ID")], "Not authorized: no user property access_key"),
@@ -260,6 +274,19 @@ def test_a_board_that_polls_over_http_is_not_pushed_to(board: Board, mqtt: MqttB
     assert body_of(mqtt.next("config"))["version"] == 1
     pushed = wait_for(lambda: board.activities("downstreamMessage"))
     assert [item["data"]["kind"] for item in pushed] == ["config"]
+
+
+def test_calls_that_have_no_topic_leave_a_device_on_mqtt(board: Board, mqtt: MqttBoard) -> None:
+    mqtt.send("telemetry", {"telemetries": {"a": 1}})
+    wait_for(lambda: state_of(board))
+    assert board.post("/incidents", {"title": "Hot", "priority": "low", "issue": "70 C"}).status_code == 200
+    assert board.post("/events", {"name": "door", "category": "access"}).status_code == 200
+    assert board.get("/incidents").status_code == 200
+    assert board.get().status_code == 200
+    assert board.post("/children/telemetries", {}).status_code == 200
+    assert board.hub.operator.device(board.id)["transport"] == "mqtt"
+    command = board.hub.operator.command(board.id, "blink")
+    assert body_of(mqtt.next("commands"))["id"] == command["id"]
 
 
 # ---- sessions

@@ -569,9 +569,9 @@ def test_what_a_device_does_is_told_while_it_does_it(hub: HubProcess, board: Boa
     with listening(hub, home(hub), f"?deviceId={board.id}") as client:
         board.post("/telemetry", {"telemetries": {"a": 1}})
         connected, message = collect(client, "upstreamMessage")
-    assert connected["event"] == "clientConnected" and connected["data"] == {"transport": "http", "id": "access_key"}
+    assert connected["event"] == "clientConnected" and connected["data"] == {"transport": "unspecified", "id": "access_key"}
     assert message == {
-        "collectionId": home(hub), "data": {"bytes": "23", "kind": "telemetry", "transport": "http"}, "deviceId": board.id,
+        "collectionId": home(hub), "data": {"bytes": "23", "kind": "telemetry", "transport": "unspecified"}, "deviceId": board.id,
         "event": "upstreamMessage", "time": message["time"],
     }  # fmt: skip
 

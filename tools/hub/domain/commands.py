@@ -96,13 +96,14 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         .values(status=status, message=message and message[:MESSAGE_MAX], updated_at=unit.now)
     )
     changed = get(unit.db, device.id, command.id)
-    operations.follow(unit, device, changed, reported=True)
+    step = updates.step_of(changed.message) if changed.name == operations.UPDATE_COMMAND and status == "in_progress" else None
+    operations.follow(unit, device, changed, reported=True, place=step and updates.place_of(*step))
     if status == "failed":
         problems.note(unit, device, problems.COMMAND, f"{changed.name}: {changed.message or 'the device gave no reason'}")
     if status == "done":
         problems.clear(unit, device, problems.COMMAND)
     if command.name == operations.UPDATE_COMMAND:
-        updates.followed(unit, device, command.id, status, changed.message)
+        updates.followed(unit, device, command.id, status, changed.message, step and step[1])
     if status in _FINISHED:
         push_next(unit, device)
     return changed

@@ -15,7 +15,8 @@ from tools.hub.store.unit import Unit
 
 SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
 VERSION_MAX = 2_000_000_000  # that a device may come with: the hub counts on from there, in 32 bits
-RESERVED = ("version", "last_updated", "config")  # the flat form of seed 001 keeps these names for itself
+# the flat form of seed 001 keeps these names for itself; the vendor's server has the last one there too (reference xyte §2)
+RESERVED = ("version", "last_updated", "config", "device_id")
 
 
 def set_by_operator(unit: Unit, device: Device, config: object) -> Device:

@@ -164,15 +164,17 @@ def broker_logins(db: Connection) -> list[tuple[str, str]]:
     return [(row.id, row.broker_login) for row in db.execute(select(rows.id, rows.broker_login).where(rows.broker_login.is_not(None)))]
 
 
-def update_device(unit: Unit, device: Device, body: dict[str, Any]) -> None:
-    """Update Device, by the device itself: at most 10 an hour. Raises Malformed for an unknown key, TooMany, Invalid."""
+def update_device(unit: Unit, device: Device, body: dict[str, Any], *, limited: bool) -> None:
+    """Update Device, by the device itself; `limited`: at most 10 an hour. Raises Malformed for an unknown key, TooMany, Invalid."""
     for key in body:
         if key not in _UPDATE_KEYS:
             raise Malformed(f"Unknown key {key[:64]!r}: Update Device takes {', '.join(_UPDATE_KEYS)}")
     recent = [at for at in device.update_times if at > unit.now - 3600]
-    if len(recent) >= UPDATES_PER_HOUR:
-        raise TooMany(f"Update Device is limited to {UPDATES_PER_HOUR} calls an hour")
-    changes: dict[str, Any] = {"update_times": [*recent, unit.now]}
+    changes: dict[str, Any] = {}
+    if limited:
+        if len(recent) >= UPDATES_PER_HOUR:
+            raise TooMany(f"Update Device is limited to {UPDATES_PER_HOUR} calls an hour")
+        changes["update_times"] = [*recent, unit.now]
     for key in ("firmware_version", "name", "sub_model"):
         if body.get(key) is not None:
             changes[key] = text(body[key], key)

@@ -7,8 +7,8 @@ command over several wires tells of one operation. A device that begins somethin
 A command's operation begins when it is queued and ends when the command does; that it is queued only shows in that nothing is notified yet.
 Any other operation is as its newest report says, by the time it was sent: a late one is kept and changes nothing.
 
-Progress goes from 0 to 100 within one resource (`download`, `install`); a command's reports have its name as resource. FAILED stays at what
-was reached before.
+Progress goes from 0 to 100 within one resource (`download`, `install`); a command's reports have its name as resource, but for those of an
+update that say which step it has come to. FAILED stays at what was reached before.
 """
 
 import secrets
@@ -92,13 +92,22 @@ class Found(Generic[T]):
     total: int | None
 
 
+@dataclass(frozen=True)
+class Place:
+    """How far an operation has come: the status and progress of one of its resources."""
+
+    resource: str
+    status: str
+    progress: int
+
+
 def number_of(uuid: str) -> int:
     """The number of something that is known by a UUID: the lower 63 bits of its first 16 hexadecimal digits."""
     return int(uuid.replace("-", "")[:16], 16) & _INT63
 
 
-def follow(unit: Unit, device: Device, command: "Command", *, reported: bool) -> None:
-    """A command was queued, or (`reported`) the device said how it goes."""
+def follow(unit: Unit, device: Device, command: "Command", *, reported: bool, place: "Place | None" = None) -> None:
+    """A command was queued, or (`reported`) the device said how it goes: where that is, if it said so."""
     operation = _find_by_number(unit.db, device.id, number_of(command.id))
     if operation is None:
         resource = UPDATE if command.name == UPDATE_COMMAND else command.name
@@ -106,6 +115,10 @@ def follow(unit: Unit, device: Device, command: "Command", *, reported: bool) ->
     if not reported:
         return
     status = _OF_COMMAND[command.status]
+    if place is not None:
+        _add(unit, operation, unit.now, place.status, place.progress, command.message, place.resource)
+        _set_status(unit, operation, status, unit.now)
+        return
     progress = 100 if status == COMPLETED else _last_progress(unit.db, operation.id, command.name)
     _add(unit, operation, unit.now, status, progress, command.message, command.name)
     _set_status(unit, operation, status, unit.now)

@@ -1,8 +1,9 @@
 """What is forgotten, and when, so that a hub that runs for months does not grow without end.
 
-The operator says how many days things are kept and how many messages of each device; a device's state, configuration, licences and what is
-not finished stay whatever their age. What else a device can pile up is bounded where it is added (events, incidents, dumps, operations).
-Everything goes oldest first, a bounded number of rows at a time, so that the messages of the moment never wait long for it.
+The operator says how many days things are kept and how many messages of each device; the events of updates stay for as long as seed 002
+has it; a device's state, configuration, licences and what is not finished stay whatever their age. What else a device can pile up is
+bounded where it is added (events, incidents, dumps, operations). Everything goes oldest first, a bounded number of rows at a time, so that
+the messages of the moment never wait long for it.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, select, update
 
+from tools.hub.domain.updates import EVENT_SECONDS
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit
 
@@ -126,9 +128,9 @@ def _old_operations(unit: Unit, keep: Keep, rows: int) -> int:
 
 
 def _old_updates(unit: Unit, keep: Keep, rows: int) -> int:
-    """Events, and then the updates without any that have ended, or that the device began."""
+    """Events as old as their interface says, and then the updates without any that have ended, or that the device began."""
     events, found = tables.update_events.c, tables.updates.c
-    done = _forget(unit, tables.update_events, "seq", rows, events.received_at < _cutoff(unit, keep))
+    done = _forget(unit, tables.update_events, "seq", rows, events.received_at < unit.now - EVENT_SECONDS)
     told = select(events.seq).where(events.device_id == found.device_id, events.uuid == found.uuid).exists()
     over = found.status.in_(("Success", "Failure")) | found.requested.is_(False)
     return done + _forget(unit, tables.updates, "seq", rows - done, found.updated_at < _cutoff(unit, keep), over, ~told)

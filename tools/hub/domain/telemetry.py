@@ -33,6 +33,7 @@ STRING_MAX = 1000  # bytes in one value
 STATE_MAX = 1000  # keys in a device's state: our own bound, the vendor names none
 _FLOAT32_MAX = 3.4028234663852886e38
 LEEWAY = 60.0  # seconds that two clocks may differ
+_BEFORE = 30 * 86_400.0  # seconds for which a board may have kept readings until it could register
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _INSERT = insert(tables.telemetry)
 _SAME = select(tables.telemetry.c.seq).where(
@@ -69,7 +70,7 @@ def send(unit: Unit, device: Device, body: dict[str, Any], number: int | None = 
     if status is not None:
         values["status"] = status  # seed 000: injected into the telemetries
     order = device.state_order or state.first_order(device.state, device.telemetry_at)
-    merged = state.merge(device.state, order, values, _place(taken_at, unit.now, order["at"]), bool(override))
+    merged = state.merge(device.state, order, values, _place(taken_at, unit.now, order["at"], device.created_at), bool(override))
     if len(merged.state) > STATE_MAX:
         raise Invalid(f"telemetries: at most {STATE_MAX} keys")
     changes = {"state": merged.state, "state_order": merged.order, "kept_messages": (device.kept_messages or 0) + 1}
@@ -124,9 +125,10 @@ def _is_known(db: Connection, device_id: str, number: int) -> bool:
 def reply(unit: Unit, device: Device) -> dict[str, Any]:
     """The answer to a telemetry message: all keys of seed 000, true to the state."""
     newest = firmware.latest(unit.db, device.hardware_key)
+    command = commands.current(unit.db, device.id)
     return {
         "config_version": device.config_version,
-        "command": commands.current(unit.db, device.id) is not None,
+        "command": command is not None and command.status == "pending",
         "info_version": device.info_version,
         "new_licenses": licenses.any_pending(unit.db, device.id),
         "latest_fw_version": newest.version,
@@ -190,9 +192,9 @@ def _to_received(row: Row[Any]) -> Received:
     return Received(row.seq, row.received_at, row.transport, body)
 
 
-def _place(taken_at: float | None, now: float, newest: int) -> int:
-    """The time in ms by which a message takes its place among the others."""
-    if taken_at is None or taken_at > now + LEEWAY:
+def _place(taken_at: float | None, now: float, newest: int, registered_at: float) -> int:
+    """The time in ms by which a message takes its place among the others; a clock that cannot be right tells none."""
+    if taken_at is None or taken_at > now + LEEWAY or taken_at < registered_at - _BEFORE:
         return max(newest, round((now - LEEWAY) * 1000))
     return round(taken_at * 1000)
 

@@ -8,6 +8,7 @@ of a Kura client (kura_mqtt.py), so that what a device tells over both wires is 
 A request that no event has answered is sent again when the device comes back; a device ignores what it knows already.
 """
 
+import re
 import uuid as uuids
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ UPDATES_MAX = 100  # of one device; beyond it the oldest goes, with its events
 EVENTS_MAX = 2_000  # of one device; beyond it the oldest goes
 MESSAGE_MAX = 1024  # characters kept of an event's message
 URL_MAX = 2048
+EVENT_SECONDS = 31_556_952  # that events are kept: seed 002, database_retention_ttl
 
 OTA_EVENT = "io.edgehog.devicemanager.OTAEvent"  # the interface of the events
 SUCCESS, FAILURE = "Success", "Failure"
@@ -36,6 +38,7 @@ CODES = (
 )  # fmt: skip
 DOWNLOAD, INSTALL = "download", "install"  # resources of an operation's notifications, as Kura has them
 _INSTALLING = ("Deploying", "Deployed", "Rebooting", SUCCESS)
+_STEP = re.compile(r"(Acknowledged|Downloading|Deploying|Deployed|Rebooting) (100|[1-9]?[0-9]) %")
 
 
 @dataclass(frozen=True)
@@ -174,10 +177,25 @@ def notified(unit: Unit, device: Device, status: str, progress: int, message: st
     tell(unit, "firmwareStateChange", device, **{key: value for key, value in data.items() if value})
 
 
-def followed(unit: Unit, device: Device, command_id: str, status: str, message: str | None) -> None:
+def step_of(message: str | None) -> tuple[str, int] | None:
+    """Status and percent with which a report on the command to update begins: "Downloading 40 %" (firmware/redpoll/update/service.py)."""
+    found = _STEP.match(message or "")
+    return (found[1], int(found[2])) if found else None
+
+
+def place_of(status: str, progress: int) -> operations.Place:
+    """Where an update is that goes on, as firmware/redpoll/cloud/kura.py tells it: 100 % is told of a download that has ended only."""
+    if status == "Downloading" and progress == 100:
+        return operations.Place(DOWNLOAD, operations.COMPLETED, 100)
+    resource = INSTALL if status in _INSTALLING else DOWNLOAD
+    reached = 0 if status == "Acknowledged" else 99 if status in ("Deployed", "Rebooting") else min(progress, 99)
+    return operations.Place(resource, operations.RUNNING, reached)
+
+
+def followed(unit: Unit, device: Device, command_id: str, status: str, message: str | None, progress: int | None) -> None:
     """A device has told how the command to update goes: a firmwareStateChange, unless it tells of that update's events too."""
     if _find(unit.db, device.id, command_id) is None:
-        data = {"status": status, "message": message or "", "request": command_id}
+        data = {"status": status, "progress": "" if progress is None else str(progress), "message": message or "", "request": command_id}
         tell(unit, "firmwareStateChange", device, **{key: value for key, value in data.items() if value})
 
 
@@ -267,19 +285,17 @@ def _send(unit: Unit, device: Device, item: Update) -> Update:
 def _notify(unit: Unit, device: Device, uuid: str, status: str, progress: int, message: str, sent_at: float | None) -> None:
     """As firmware/redpoll/cloud/kura.py tells the same event."""
     number = operations.number_of(uuid)
-    last = operations.last_resource(unit.db, device.id, number, (DOWNLOAD, INSTALL))
-    resource = INSTALL if status in _INSTALLING else DOWNLOAD if status in ("Acknowledged", "Downloading") else last or DOWNLOAD
+    resource, said, reached = INSTALL, operations.COMPLETED, None
+    if status in ("Error", FAILURE):
+        resource = operations.last_resource(unit.db, device.id, number, (DOWNLOAD, INSTALL)) or DOWNLOAD
+        said = operations.FAILED if status == FAILURE else operations.RUNNING
+    elif status == SUCCESS:
+        reached = 100
+    else:
+        place = place_of(status, progress)
+        resource, said, reached = place.resource, place.status, place.progress
     if message.startswith("SystemRollback"):
         resource = INSTALL
-    said, reached = operations.RUNNING, None
-    if status == SUCCESS:
-        said, reached = operations.COMPLETED, 100
-    elif status == FAILURE:
-        said = operations.FAILED
-    elif status == "Downloading" and progress == 100:
-        said, reached = operations.COMPLETED, 100
-    elif status != "Error":
-        reached = 0 if status == "Acknowledged" else 99 if status in ("Deployed", "Rebooting") else min(progress, 99)
     why = message if status in ("Error", FAILURE) else ""
     going_on = said == operations.COMPLETED and resource == DOWNLOAD  # the installation is still to come
     operations.report(unit, device, number, said, reached, why or None, resource, sent_at=sent_at, running=going_on)

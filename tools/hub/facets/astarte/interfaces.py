@@ -6,7 +6,6 @@ from typing import Any
 from tools.hub.domain import updates
 from tools.hub.errors import Invalid
 
-_YEAR = 31_556_952  # seconds that samples are kept, as seed 002 has it
 _TEXT_MAX = 65_536  # bytes of a string (Astarte's own bound)
 
 
@@ -74,7 +73,7 @@ OTA_EVENT = Interface(
     qos=2,
     explicit_timestamp=True,
     description="OTA Events sampled data.",
-    retention=_YEAR,
+    retention=updates.EVENT_SECONDS,
 )
 OTA_REQUEST = Interface(
     name="io.edgehog.devicemanager.OTARequest",

@@ -122,7 +122,7 @@ class ActivitySocket:
 async def _send(socket: WebSocket, item: Activity | dict[str, Any], numbered: bool) -> None:
     """One message. Raises WebSocketDisconnect when the other side is gone or takes nothing."""
     if isinstance(item, Activity):
-        item = item.as_json() if numbered else item.envelope()
+        item = item.as_json() if numbered else shapes.activity(item)
     try:
         async with asyncio.timeout(SEND_SECONDS):
             await socket.send_text(wire.encoded(item).decode())

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+from tools.hub.activity import Activity
 from tools.hub.domain.commands import Command
 from tools.hub.domain.firmware import Latest, is_older
 from tools.hub.domain.model import Device
@@ -135,6 +136,14 @@ def milliseconds(seconds: float | None) -> str:
 def transport(name: str | None, owner: Device) -> str:
     """One of the vendor's list."""
     return "gateway" if owner.parent_id is not None else _TRANSPORTS.get(name or "", "unspecified")
+
+
+def activity(item: Activity) -> dict[str, Any]:
+    """Seed 003's envelope, its transport one of the vendor's list."""
+    made = item.envelope()
+    if "transport" in item.data:
+        made["data"] = {**item.data, "transport": _TRANSPORTS.get(item.data["transport"], "unspecified")}
+    return made
 
 
 def _ciot(item: Device) -> dict[str, str]:

@@ -17,6 +17,9 @@ from tools.hub.facets.xyte import shapes
 from tools.hub.hub import Hub
 from tools.hub.store.unit import Unit
 
+# what a device on MQTT sends or asks for there (mqtt.py): who calls it over HTTP polls. All else has no topic
+_POLLED = ("telemetry", "config", "command", "license", "update", "cloud_settings", "space_info")
+
 
 class Calls:
     """A device's calls; a part of the facet is a subclass with one method per call."""
@@ -42,7 +45,7 @@ class Calls:
         def work(unit: Unit) -> Any:
             device = None
             try:
-                device = self._enter(unit, device_id, request)
+                device = self._enter(unit, device_id, request, aside=kind not in _POLLED)
                 if too_much is not None:
                     raise too_much
                 answer = handle(unit, device, {} if empty and not raw else wire.decode_object(raw))
@@ -61,7 +64,7 @@ class Calls:
 
         def work(unit: Unit) -> Any:
             try:
-                device = self._enter(unit, device_id, request, speaks=speaks)
+                device = self._enter(unit, device_id, request, speaks=speaks, aside=kind not in _POLLED)
             except Refused as refused:
                 Upstream(device_id, "http", kind or "query", 0).refused(self._hub, unit, None, refused)
                 raise
@@ -107,8 +110,13 @@ class Calls:
 
         return JSONResponse(await self._hub.do(work), status)
 
-    def _enter(self, unit: Unit, device_id: str, request: Request, *, speaks: bool = True, again: bool = False) -> Device:
-        """Who calls; any call is a sign of life. `again`: the same call as before. Raises NotAuthorized and TooMany."""
+    def _enter(
+        self, unit: Unit, device_id: str, request: Request, *, speaks: bool = True, aside: bool = False, again: bool = False
+    ) -> Device:
+        """Who calls; any call is a sign of life (`speaks`, `aside`: presence.seen). `again`: the same call as before.
+
+        Raises NotAuthorized and TooMany.
+        """
         try:
             key = wire.authorization(request)
             device = devices.authenticate(unit.db, device_id, key)
@@ -117,10 +125,12 @@ class Calls:
             raise
         if device.broker_login is None:
             devices.remember_login(unit, device, key)
-        return self._seen(unit, device, speaks=speaks, again=again)
+        return self._seen(unit, device, speaks=speaks, aside=aside, again=again)
 
-    def _seen(self, unit: Unit, device: Device, *, speaks: bool, again: bool = False, proof: str = presence.KEY) -> Device:
-        device = presence.seen(unit, device, "http", speaks=speaks, proof=proof)
+    def _seen(
+        self, unit: Unit, device: Device, *, speaks: bool, aside: bool = False, again: bool = False, proof: str = presence.KEY
+    ) -> Device:
+        device = presence.seen(unit, device, "http", speaks=speaks, aside=aside, proof=proof)
         if not again:
             self._hub.rates.count(device.id, unit.now)
         return device

@@ -224,7 +224,7 @@ class DeviceFacet(Calls):
         """Update Device: 10 calls an hour."""
 
         def handle(unit: Unit, device: Device, body: dict[str, Any]) -> dict[str, Any]:
-            devices.update_device(unit, device, body)
+            devices.update_device(unit, device, body, limited=True)
             return shapes.device_info(get_device(unit.db, device.id))
 
         return await self._take(device_id, request, "update", handle)

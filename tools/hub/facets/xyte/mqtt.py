@@ -18,6 +18,8 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import aiomqtt
@@ -29,7 +31,6 @@ from tools.hub.broker.client import Client
 from tools.hub.broker.publish import Published
 from tools.hub.domain import commands, configuration, devices, firmware, licenses, spaces, telemetry
 from tools.hub.domain.model import Device, prepare_devices, push
-from tools.hub.errors import Malformed
 from tools.hub.facets import mqtt_sender, wire
 from tools.hub.facets.mqtt_intake import WINDOW, Intake
 from tools.hub.facets.mqtt_sender import Incoming
@@ -151,7 +152,7 @@ class XyteMqtt:
         kind = KINDS[incoming.end]
 
         def handle(device: Device) -> None:
-            body = wire.decode_object(incoming.payload) if incoming.payload else {}
+            body = wire.decode_object(incoming.payload) if incoming.payload or kind == "telemetry" else {}
             if kind == "telemetry":
                 _telemetry(unit, device, body, incoming.values("message_id"))
             else:
@@ -225,8 +226,6 @@ def _needs(incoming: Incoming) -> tuple[Need, ...]:
 
 
 def _telemetry(unit: Unit, device: Device, body: dict[str, Any], numbers: set[str]) -> None:
-    if not body:
-        raise Malformed("The body must be a JSON object")
     telemetry.send(unit, device, body, telemetry.number_of(numbers))
 
 
@@ -257,11 +256,11 @@ def _license(unit: Unit, device: Device, body: dict[str, Any]) -> None:
     licenses.report(unit, device, body)
 
 
-_HANDLERS = {
+_HANDLERS: dict[str, Callable[[Unit, Device, dict[str, Any]], object]] = {
     "config": _config,
     "command": _command,
     "license": _license,
-    "update": devices.update_device,
+    "update": partial(devices.update_device, limited=False),
     "cloud_settings": _cloud_settings,
     "snapshot": _snapshot,
 }
