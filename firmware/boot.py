@@ -10,6 +10,7 @@ def _boot():
     import json
     import os
     import sys
+    import time
     from binascii import crc32
 
     import machine
@@ -61,6 +62,12 @@ def _boot():
         except (AttributeError, ValueError, OSError) as error:
             print("boot: trial without a watchdog:", error)
 
+    def started():
+        # did the chip start? A soft reset, as mpremote makes one with each command, is none. The RP2 does not tell, but its ticks go on
+        if hasattr(machine, "SOFT_RESET"):
+            return machine.reset_cause() != machine.SOFT_RESET
+        return time.ticks_ms() < 10000
+
     state = load()
     trial = state.get("trial")
     slot = state.get("slot", "a")
@@ -84,7 +91,7 @@ def _boot():
                     break
                 except (AttributeError, ValueError, OSError):
                     pass  # not every chip has this one
-    elif getattr(machine, "reset_cause", int)() != getattr(machine, "SOFT_RESET", -1):
+    elif started():
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1
         image = state.pop("image", 0)

@@ -46,9 +46,9 @@ def compile_tree(
                 draft.write_bytes(data)
                 try:
                     compile_module(draft, compiled, shown, asserts=asserts)
-                except CompileError:
+                except CompileError as error:
                     if not keep_going:
-                        raise
+                        raise CompileError(str(error).replace(str(draft), str(source))) from None
                     stamp.unlink(missing_ok=True)
                     os.replace(draft, as_source)
                     done[relative.as_posix()] = as_source

@@ -19,6 +19,7 @@ from tools.demonstration import HEAP, INTERVAL, NEEDED_MESSAGES, Demonstration, 
 from tools.hub.process import HubProcess, ProcessError
 from tools.hub.security.authority import CA_FILE
 from tools.live_view import View
+from tools.mpy import CompileError
 from tools.paths import BUILD, ROOT
 from tools.vm import NoMicroPython
 
@@ -58,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
             good = _demonstrate(console, hub, folder, args)
     except KeyboardInterrupt:
         console.print("\nstopped")
-    except (ProcessError, BoardError, NoMicroPython) as error:
-        console.print(Text(str(error), style="red"))
+    except (ProcessError, BoardError, CompileError, NoMicroPython) as error:
+        console.print(Text(str(error), style="red"), soft_wrap=True)
         return 2
     finally:
         if good:

@@ -14,6 +14,7 @@ from serial_client import BIN, Session, Wire, ampy, mpremote
 from waiting import wait_for, wait_for_write
 
 from tools.board.process import Board
+from tools.paths import FIRMWARE
 
 FROZEN = "esp32, agent frozen in"
 PROFILES = ["esp32", "esp32s3", "rpi_pico_w", "rpi_pico2_w", FROZEN] if LONG else ["esp32"]
@@ -121,6 +122,23 @@ def test_a_soft_reset_from_the_raw_repl_runs_boot_and_not_main(board):
         wire.until(b">>> ")
         wire.type(b"\x04")
         assert b"boot runs\r\nmain runs\r\n" in wire.until(b"main runs\r\n")
+
+
+@pytest.mark.parametrize("profile", ["esp32", "rpi_pico_w"])
+def test_soft_resets_are_no_starts_that_lead_to_safe_mode(tmp_path, profile):
+    with Board(tmp_path / "board", board=profile, bare=True, terminal=tmp_path / "tty") as board:
+        with_files(board, boot=(FIRMWARE / "boot.py").read_bytes())
+        with Wire(board.port) as wire:
+            wire.type(b"\r")
+            wire.until(b">>> ")
+            wire.type(b"\x01")
+            wire.until(b"raw REPL; CTRL-B to exit\r\n>")
+            board.age(60)
+            for _ in range(12):
+                wire.type(b"\x04")
+                wire.until(b"exit\r\n>")
+        board.kill()
+        assert b'"boots": 1,' in board.read_file("/boot.state")
 
 
 def test_raw_paste_has_flow_control_and_can_be_given_up(board):

@@ -310,9 +310,12 @@ def test_what_has_no_place_in_a_bundle_is_refused(
 
 
 def test_what_does_not_compile_is_told_with_its_file(product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
-    (product / "lamp.py").write_text("def on(:\n")
-    assert build(product, key_file, tmp_path / "a.zip") == 2
-    assert "lamp.py" in capsys.readouterr().err
+    for name in ("main.py", "lamp.py"):
+        good = (product / name).read_text()
+        (product / name).write_text("def on(:\n")
+        assert build(product, key_file, tmp_path / "a.zip") == 2
+        assert f'File "{name}", line 1' in capsys.readouterr().err
+        (product / name).write_text(good)
     assert build(tmp_path / "nowhere", key_file, tmp_path / "a.zip") == 1
     (product / "main.py").unlink()
     assert build(product, key_file, tmp_path / "a.zip") == 1

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from long_run import LONG
@@ -111,13 +113,26 @@ def test_a_product_goes_onto_a_fresh_board_and_then_only_what_has_changed(
     assert "it runs: Redpoll " in told
     board.wait_for("lamp 2", 20, since)
 
+    board.kill()
+    board.write_file("/boot.state", record({"slot": "b", "boots": 10}))
+    since = board.line_count
+    board.start()
+    board.wait_for("boot: safe mode", 20, since)
+    since = board.line_count
     assert redpoll(deployment) == 0
     assert "just this already, in slot b" in capsys.readouterr().out
+    board.wait_for("lamp 2", 20, since)
     if LONG:
         (lamp / "lamp.py").write_text("VERSION = 3\n")
         assert redpoll(deployment) == 0
         told = capsys.readouterr().out
         assert f"slot a: 1 files sent ({len(compiled(lamp))} bytes), 0 copied on the board, {len(manifest.files) - 1} there" in told
+
+
+def record(value: dict[str, Any]) -> bytes:
+    """A redpoll.flash.record with this value."""
+    payload = json.dumps(value).encode()
+    return b"RPR1" + len(payload).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little") + payload
 
 
 def compiled(folder: Path) -> bytes:

@@ -131,6 +131,11 @@ def test_keys_become_files_on_the_board(board: Board, tmp_path: Path, capfd: Sho
     assert run(board, "--update-key", tmp_path / "update.key") == Status.REFUSED  # the private half
     assert run(board, "--ca", public) == Status.REFUSED
     assert "'ca' cannot be used" in capfd.readouterr().err
+    authority = tmp_path / "ca.key"  # both halves, as the hub keeps them
+    authority.write_bytes((tmp_path / "update.key").read_bytes() + b"-----BEGIN CERTIFICATE-----")
+    authority.chmod(0o600)
+    assert run(board, "--ca", authority) == Status.REFUSED
+    assert "the file for 'ca' holds a private key" in capfd.readouterr().err
     settings = on_board(board)
     assert (settings["update_key"], settings["license_key"]) == ("/update.pub", "/license.pub")
     assert board.read_file("/update.pub") == public.read_bytes()

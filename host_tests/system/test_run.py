@@ -36,6 +36,14 @@ def start(*options: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
 
 
+def test_a_product_that_does_not_compile_is_told_by_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import time\nreading = 21.5 +\n")
+    run = start("--for", 5, "--main", tmp_path)
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert f'File "{tmp_path / "main.py"}", line 2' in told and "SyntaxError" in told and "cli.py" not in told
+
+
 def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_either_transport() -> None:
     runs = [start("--for", 60, "--until-done", "--transport", transport) for transport in ("mqtt", "http")]
     for run in runs:

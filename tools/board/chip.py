@@ -93,6 +93,7 @@ class Chip:
             "watchdog_max_ms": profile.watchdog_max_ms,
             "epoch": profile.epoch,
             "clock_ms": around.kept.clock_ms,
+            "uptime_ms": int((time.monotonic() - around.kept.started) * 1000),
             "network": around.kept.network if profile.network else None,
             "partitions": around.partitions.table(),
             "partitions_file": str(around.partitions.path),

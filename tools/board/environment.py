@@ -36,6 +36,7 @@ class Kept:
     pins: dict[str, int] = field(default_factory=dict)
     watchdog: float | None = None  # seconds, once there is one
     fed: float = 0.0
+    started: float = 0.0  # when the chip last started, by time.monotonic()
     sleep: float | None = None  # seconds of deep sleep; inf: until the power goes
     typed: bytes = b""  # what the client has sent and nobody has read
     raw_repl: bool = False
@@ -45,6 +46,7 @@ class Kept:
         """What a start for this reason does to it."""
         if cause is not ResetCause.SOFT_RESET:
             self.hard_cause = cause
+            self.started = time.monotonic()
             self.watchdog = None
             self.network = ""
             self.typed = b""

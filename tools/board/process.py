@@ -90,8 +90,12 @@ class Board:
         self._end(lambda supervisor: supervisor.kill())
 
     def restart(self) -> None:
-        """Press its reset button."""
-        self._reset(ResetCause.HARD_RESET)
+        """Press its reset button; for an RP2 that is as if the power came back."""
+        self._reset(ResetCause.POWER_ON if self.profile.port == "rp2" else ResetCause.HARD_RESET)
+
+    def age(self, seconds: float) -> None:
+        """From its next soft reset on it is as if its chip had started so much earlier."""
+        self._environment().kept.started -= seconds
 
     def power_cut(self) -> None:
         """The power goes, at once, and comes back; who has its serial port open keeps it."""

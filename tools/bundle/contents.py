@@ -91,17 +91,18 @@ def _folder_files(folder: Path) -> dict[str, Path]:
 
 
 def _compiled(contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The same with bytecode for each module but main.py; tracebacks show the name on the board."""
+    """The same with bytecode for each module but main.py, which is only tried; tracebacks show the name on the board."""
     done = {}
     with tempfile.TemporaryDirectory() as scratch:
         source, output = Path(scratch, "module.py"), Path(scratch, "module.mpy")
         for name, content in contents.items():
-            if name.endswith(".py") and name != _MAIN:
+            if name.endswith(".py"):
                 source.write_bytes(content)
                 try:
                     compile_module(source, output, name)
                 except CompileError as error:
                     raise CompileError(str(error).replace(str(source), name)) from None
+            if name.endswith(".py") and name != _MAIN:
                 name, content = name.removesuffix(".py") + ".mpy", output.read_bytes()
             done[name] = content
     return done

@@ -68,7 +68,10 @@ def put(board: RemoteBoard, product: Product, *, trial: bool = False, dry_run: b
     board.begin()
     with slots_of(board) as slots:
         plan = make_plan(board, slots, product, progress)
-        if not plan.current:
+        if plan.current and not dry_run:
+            # its starts are counted anew: a board in safe mode leaves it
+            slots.switch(slots.running(), trial=False)
+        elif not plan.current:
             check_room(board, plan, product)
             if not dry_run:
                 carry_out(board, slots, plan, product, trial=trial, progress=progress)

@@ -85,6 +85,10 @@ def check(values: Mapping[str, Any], kept: tuple[str, ...], files: Mapping[str, 
         for key in FILES:
             local = folder / key
             if key in files:
+                if b"PRIVATE KEY-----" in files[key]:
+                    raise DeployError(
+                        f"the file for {key!r} holds a private key, which has no place on a board: give the public part alone"
+                    )
                 local.write_bytes(files[key])
                 _check_file(load, key, local)
             if key in files or key in on_board:

@@ -103,6 +103,7 @@ def install(flash, host):
     _like(
         time,
         ("clock",),
+        ticks_ms=vm_clock.ticks_ms,
         **{name: getattr(vm_clock, name) for name in ("time", "time_ns", "gmtime", "localtime", "mktime", "sleep", "sleep_ms")},
     )
     _own._start(flash, host)

@@ -6,6 +6,8 @@ from vm_control import state, tell
 _EPOCH = 0 if state["epoch"] == 1970 else 946684800
 STEP = 10  # ms after which a sleep looks at the pins
 _shift = state["clock_ms"]  # ms between this machine's clock and the chip's
+_began = _time.ticks_add(_time.ticks_ms(), -state["uptime_ms"])
+_TICKS = _time.ticks_add(0, -1)  # the largest
 watched = []  # Pin.irq and Timer: functions that are called during a sleep
 
 
@@ -18,6 +20,11 @@ def set_to(seconds):
     global _shift
     _shift = seconds * 1000 - _time.time_ns() // 1000000
     tell(b"clock %d" % _shift)
+
+
+def ticks_ms():
+    """Milliseconds since the chip started; a soft reset leaves them."""
+    return (_time.ticks_ms() - _began) & _TICKS
 
 
 def utc():
