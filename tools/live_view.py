@@ -77,13 +77,13 @@ class View:
         if self._brief and event == "upstreamMessage" and kind in _STEP_MESSAGES:
             return
         words = [kind] if kind else []
+        device_id, gateway_id = activity.get("deviceId"), activity.get("gatewayId")
+        if event == "upstreamMessage" and "refused" not in data and device_id is not None and _is_fresh(activity["time"]):
+            words += self._readings(device_id) if kind == "telemetry" else self._outcome(device_id) if kind == "command" else []
         words += [f"{size} bytes"] if size else []
         words += [update_step(data)] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
-        device_id, gateway_id = activity.get("deviceId"), activity.get("gatewayId")
         if device_id is not None and gateway_id is not None:
             words.append(f"gateway={self._name(gateway_id)}")
-        if event == "upstreamMessage" and kind == "telemetry" and "refused" not in data and device_id is not None:
-            words += self._readings(device_id) if _is_fresh(activity["time"]) else []
         self._print(activity["time"][11:], self._name(device_id or gateway_id), event, _STYLES.get(event, ""), "  ".join(words))
 
     def note(self, text: str, style: str = "dim") -> None:
@@ -103,8 +103,20 @@ class View:
             newest = self._operator.history(device_id, limit=1)
         except (HubError, httpx.TransportError):
             return []
-        readings = newest[0]["telemetries"] if newest else {}
-        return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings.items() if value != ""]
+        if not newest:
+            return []
+        said = [newest[0]["message"]] if newest[0]["message"] else []
+        readings = newest[0]["telemetries"].items()
+        return said + [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings if value != ""]
+
+    def _outcome(self, device_id: str) -> list[str]:
+        # the command that was told of last, and what its device said
+        try:
+            told = [command for command in self._operator.commands(device_id, limit=10) if command["status"] != "pending"]
+        except (HubError, httpx.TransportError):
+            return []
+        last = max(told, key=lambda command: str(command["updated_at"]), default=None)
+        return [] if last is None else [" ".join(filter(None, (last["name"], last["status"], last["message"])))]
 
     def _name(self, device_id: str | None) -> str:
         if device_id is None:

@@ -288,7 +288,16 @@ class Names(OperatorClient):
     def history(self, device_id: str, limit: int = 100, before: int | None = None, offset: int = 0) -> list[dict[str, Any]]:
         if not self.there:
             raise httpx.ConnectError("away")
-        return [{"telemetries": {"level": 1.25, "on": True, "note": ""}}]
+        return [{"message": "tank low", "telemetries": {"level": 1.25, "on": True, "note": ""}}]
+
+    def commands(self, device_id: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        if not self.there:
+            raise httpx.ConnectError("away")
+        return [
+            {"name": "waits", "status": "pending", "message": None, "updated_at": "2024-04-25T20:23:39Z"},
+            {"name": "blink", "status": "failed", "message": "times: at most 20", "updated_at": "2024-04-25T20:23:38Z"},
+            {"name": "ping", "status": "done", "message": "pong", "updated_at": "2024-04-25T20:23:37Z"},
+        ]
 
 
 def shown(*activities: dict[str, Any], there: bool = True) -> list[str]:
@@ -321,10 +330,20 @@ def test_each_kind_of_activity_is_one_line_that_a_person_can_read() -> None:
     ]
 
 
+def test_a_report_on_a_command_is_shown_with_what_the_device_said() -> None:
+    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    message = {"event": "upstreamMessage", "deviceId": "d-1", "data": {"kind": "command", "bytes": "128"}}
+    assert shown({**message, "time": now})[0].endswith("command blink failed times: at most 20 128 bytes")
+    assert shown(message)[0].endswith("command 128 bytes")
+    refused = {**message, "time": now, "data": {"kind": "command", "refused": "no"}}
+    assert shown(refused)[0].endswith("command refused=no")
+    assert "blink" not in shown({**message, "time": now}, there=False)[0]
+
+
 def test_a_reading_is_shown_while_it_is_the_newest_and_not_when_it_is_told_again_later() -> None:
     now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     message = {"event": "upstreamMessage", "deviceId": "d-1", "data": {"kind": "telemetry"}}
-    assert shown({**message, "time": now})[0].endswith("telemetry level=1.25 on=True")
+    assert shown({**message, "time": now})[0].endswith("telemetry tank low level=1.25 on=True")
     assert shown(message)[0].endswith("telemetry")
 
 

@@ -63,7 +63,7 @@ def _commands(settings: Settings, host: str, url: str, *, tls: bool) -> Iterator
     yield "next, in another terminal:"
     yield f"  a board     {redpoll} provision --entry {entry}{f' --ca {ca}' if tls else ''}"
     if settings.public_url is None and host in _LOOPBACK:
-        yield "              a virtual one; for boards on the network start the hub with --host 0.0.0.0"
+        yield "              a virtual one, with its --port; for boards on the network start the hub with --host 0.0.0.0"
     yield f"  watch       {redpoll} watch --data {data}"
     yield f'  devices     curl {f"--cacert {ca} " if tls else ""}-H "Authorization: {key}" {url}{_DEVICES}'
 
