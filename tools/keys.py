@@ -26,9 +26,11 @@ def load_private(path: Path) -> rsa.RSAPrivateKey:
     """The key in this file. Raises OSError; ValueError when others may read the file, or it holds no RSA key of 2048 bits or more."""
     with path.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise ValueError(f"{path} can be read by others (mode {mode:04o}); make it its owner's only: chmod 600 {path}")
         pem = file.read()
+    if b"PUBLIC KEY-----" in pem and b"PRIVATE KEY-----" not in pem:
+        raise ValueError(f"{path} holds the public half of a key; the private one is asked for")
+    if mode & 0o077:
+        raise ValueError(f"{path} can be read by others (mode {mode:04o}); make it its owner's only: chmod 600 {path}")
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # their texts could quote the file

@@ -87,6 +87,13 @@ def test_a_key_is_never_overwritten(key_file: Path, tmp_path: Path, capsys: Show
     assert [path.name for path in tmp_path.iterdir()] == ["new.key"]
 
 
+def test_the_public_half_in_place_of_the_private_key_is_told_as_that(product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
+    public = tmp_path / "update.key.pub"
+    public.write_text(keys.public_pem(keys.load_private(key_file)))
+    assert build(product, public, tmp_path / "a.zip") == 2
+    assert "holds the public half of a key" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
 def test_a_private_key_that_others_can_reach_is_refused(mode: int, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
     path = tmp_path / "key"

@@ -166,7 +166,7 @@ def test_every_call_with_curl_is_one_of_the_hubs() -> None:
     for line in re.findall(r"curl .*", text):
         for name in ("ORG", "HUB", "API"):
             line = line.replace(f"${name}", values[name])
-        line = re.sub(r"\$(ID|OP)|/_/", lambda match: "/X/" if match[0] == "/_/" else "X", line.replace("$HUB", values["HUB"]))
+        line = re.sub(r"\$(ID|OP|MODEL)|/_/", lambda match: "/X/" if match[0] == "/_/" else "X", line.replace("$HUB", values["HUB"]))
         for url in re.findall(r"https?://[\d.]+:\d+(/[^\s\"?]*)", line):
             seen += 1
             wrong += [] if url in known else [url]
