@@ -1,10 +1,12 @@
 # An update from its request to its final event, with a server that behaves as the test wants.
 import os
+import sys
 
 import bundle_maker as maker
 import scratch
 from redpoll import log
 from redpoll.flash.record import Record
+from redpoll.net.http import HTTPError
 from redpoll.update.errors import Failed
 from redpoll.update.slots import Slots
 from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE
@@ -174,6 +176,42 @@ def test_servers_that_recover_are_waited_for():
         assert [s for s, _, _ in bench.said()].count("Error") == 2
 
 
+def loaded_again(package, name):
+    # a module as the next import gives it after port.unload; the first one stays for everybody else
+    path = package + "." + name
+    first = sys.modules.pop(path)
+    try:
+        return __import__(path, None, None, (name,))
+    finally:
+        sys.modules[path] = first
+        setattr(sys.modules[package], name, first)
+
+
+def test_what_is_no_http_is_asked_again_also_by_a_client_that_was_loaded_after_the_update_began():
+    broken = loaded_again("redpoll.net", "http").HTTPError
+    assert broken is not HTTPError
+    bench = Bench()
+    bench.server.instead = [broken("the server does not speak HTTP")] * 2
+    calls = [broken("malformed status line"), {"url": URL}]
+
+    class Call:
+        def poll(self):
+            found = calls.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        def close(self):
+            pass
+
+    bench.world.find = lambda file_id: Call()
+    bench.update(url=None, file_id="f1")
+    assert bench.world.restarts == 1, bench.said()
+    errors = [event for event in bench.world.events if event["status"] == "Error"]
+    assert [event["code"] for event in errors] == ["NetworkError"] * 3
+    assert [event["message"][:10] for event in errors] == ["HTTPError:"] * 3
+
+
 def test_a_server_that_stalls_is_left_and_asked_again():
     for stall in (0, 600, 3000, 5000):
         bench = Bench()
@@ -317,7 +355,9 @@ def test_requests_that_make_no_sense_are_refused():
     bench = Bench()
     for url in (None, "", 5, "ftp://x/y", "http://", "x" * 2000, "http://user:pass@host/"):
         assert bench.updater.request(EDGEHOG, UUID, url)[0] == "InvalidRequest", url
-    assert bench.updater.request(COMMAND, UUID, URL, wanted="next")[0] == "InvalidRequest"
+    for wanted in ("next", 5):
+        assert bench.updater.request(COMMAND, UUID, URL, wanted=wanted)[0] == "InvalidRequest"
+        assert bench.updater.request(COMMAND, UUID, None, wanted=wanted, file_id="f1")[0] == "InvalidRequest"
     assert bench.updater.request(COMMAND, UUID, None, file_id="a/b")[0] == "InvalidRequest"
     assert bench.updater.job is None
 

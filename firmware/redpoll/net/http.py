@@ -29,7 +29,8 @@ _TRAILER = const(5)
 _IDEMPOTENT = const(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
 
 
-class HTTPError(Exception):
+# an OSError: the name HTTPError that somebody holds from before an unload() does not catch what is raised after the next load
+class HTTPError(OSError):
     """The server's answer is not HTTP, or larger than allowed."""
 
 

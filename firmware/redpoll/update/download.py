@@ -38,7 +38,7 @@ class Download:
     def get(self, first, end, take):
         """A generator: bring the bytes from `first` up to `end` to take(memoryview), until that returns True; yields ms to wait.
 
-        When it fails, `at` says how far it came. OSError or net.http.HTTPError; what `take` raises is passed on.
+        When it fails, `at` says how far it came. OSError; what `take` raises is passed on.
         """
         self.at = first
         self._end = end

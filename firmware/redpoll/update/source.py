@@ -4,7 +4,6 @@ import gc
 from micropython import const
 
 from .. import log, version
-from ..net.http import HTTPError
 from ..net.url import parse_url
 from .download import Download
 from .errors import Changed, Failed
@@ -17,13 +16,13 @@ _URL = const(1024)  # characters
 
 def request_problem(url, wanted, file_id):
     """What is wrong with an update's URL (or the cloud's id of its file) and the version that is wanted; None when nothing is."""
-    if not url and file_id:
-        return None if isinstance(file_id, str) and len(file_id) <= 64 and "/" not in file_id else "the file's id is wrong"
     try:
-        if not isinstance(url, str) or len(url) > _URL or parse_url(url)[0] not in ("http", "https"):
-            raise ValueError('"url" must be an http:// or https:// URL')
         if wanted is not None:
             version.parse(wanted)
+        if not url and file_id:
+            return None if isinstance(file_id, str) and len(file_id) <= 64 and "/" not in file_id else "the file's id is wrong"
+        if not isinstance(url, str) or len(url) > _URL or parse_url(url)[0] not in ("http", "https"):
+            raise ValueError('"url" must be an http:// or https:// URL')
     except ValueError as error:
         return str(error)
     return None
@@ -52,7 +51,7 @@ class Source:
             try:
                 yield from download.get(first, end, take)
                 return
-            except (OSError, HTTPError, ValueError, MemoryError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 reason = error
             download.close()
             yield from self._again(reason)
@@ -109,7 +108,7 @@ class Source:
                 if problem:
                     raise Failed("InvalidRequest", problem)
                 return found["url"]
-            except (OSError, HTTPError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 reason = error
             finally:
                 if call:
