@@ -63,6 +63,9 @@ class MQTT:
     acknowledges = True
     # True: the cloud does not answer a `get`
     silent = False
+    # what the broker's CONNACK says; None for no limit
+    maximum_qos = 2
+    receive_maximum = None
 
     def __init__(self, client_id, server, port=0, **settings):
         self.client_id = client_id
@@ -108,7 +111,7 @@ class MQTT:
         return len(self.waiting)
 
     def window_free(self):
-        return self.free
+        return self.free if MQTT.receive_maximum is None else max(0, MQTT.receive_maximum - len(self.waiting))
 
     def subscribe(self, topics, qos=0):
         self.steps += 1
@@ -121,15 +124,20 @@ class MQTT:
     def publish(self, topic, msg, retain=False, qos=0, properties=None):
         if not self.open:
             raise OSError(128)
-        assert qos == 1 and not retain and isinstance(properties, (bytes, bytearray, list))
+        ours = topic.startswith("v1/")
+        assert qos == 1 or qos == 2 and not ours
+        assert not retain and isinstance(properties, (bytes, bytearray, list))
+        if qos > MQTT.maximum_qos:
+            raise MQTTException(0x9B, "QoS not supported by the server")
         if self.too_large and len(msg) > self.too_large:
             raise MQTTException(0x95, "too large")
         self.steps += 1
         self._packet += 1
-        self.published.append((topic, json.loads(msg), bytes(properties) if isinstance(properties, bytearray) else properties))
+        message = json.loads(msg) if ours else msg
+        self.published.append((topic, message, bytes(properties) if isinstance(properties, bytearray) else properties))
         self.waiting.append(self._packet)
         if topic.endswith("/get") and not MQTT.silent:
-            self.deliver("space_info", {})
+            self.deliver_to(self.client_id, "space_info", {})
         return self._packet
 
     def poll(self, timeout_ms=0):

@@ -14,6 +14,8 @@ class Bench(ProductBench):
         MQTT.refuse = None
         MQTT.silent = False
         MQTT.acknowledges = True
+        MQTT.maximum_qos = 2
+        MQTT.receive_maximum = None
         self.registration = Reply(201, CREDENTIALS)
         self.device_known = 200
         super().__init__(registered, **settings)

@@ -99,14 +99,7 @@ class Adapter:
         except MQTTException as error:
             self.denied = getattr(error, "code", None) in _DENIED
             raise
-        self._handler.feed()
-        try:
-            self._client.subscribe([(self._prefix + name, 1) for name in _INBOUND])
-        except MQTTException as error:
-            if self._client.sock is None:
-                raise
-            # one that the broker does not allow takes nothing from the others
-            log.warning("not all subscriptions are granted: %s", error)
+        self._subscribe([(self._prefix + name, 1) for name in _INBOUND])
         self._handler.feed()
         self.request_snapshot()
 
@@ -140,7 +133,7 @@ class Adapter:
         return self._client.dropped
 
     def ready(self):
-        """True when one more telemetry message can be sent without waiting."""
+        """True when one more message of the device's own accord can be sent without waiting."""
         # one place is for answers, unless the broker takes one message at a time
         free = self._client.window_free()
         return not self._waiting and (free > 1 or free and not self._client.in_flight)
@@ -175,25 +168,27 @@ class Adapter:
 
     def listen(self, topic, callback):
         """Also take what comes by another topic. Blocks as connect() does."""
-        self._handler.feed()
         self._others[topic] = callback
+        self._subscribe([(topic, 2)])
+
+    def let(self, publish, *values):
+        """Call publish(client, *values), a reporter's. ValueError for a QoS or size above what the broker takes: the session goes on."""
+        self._handler.feed()
         try:
-            self._client.subscribe([(topic, 2)])
+            return publish(self._client, *values)
         except MQTTException as error:
             if self._client.sock is None:
                 raise
-            log.warning("%s: %s", topic, error)
-
-    def introduce(self, reporter):
-        """Let a reporter say what its session begins with."""
-        self._handler.feed()
-        reporter.hello(self._client)
+            raise ValueError(error)
 
     def report_update(self, reporter, event):
-        """Let a reporter publish an update event; the handler's on_reported(event) tells when the broker has it. False: not now."""
-        if self._waiting or self._client.window_free() < 2:
+        """Let a reporter publish an update event; the handler's on_reported(event) tells when the broker has it. False: not now.
+
+        ValueError as let() has it.
+        """
+        if not self.ready():
             return False
-        self._awaited[reporter.report(self._client, event)] = (event,)
+        self._awaited[self.let(reporter.report, event)] = (event,)
         return True
 
     def request_snapshot(self):
@@ -202,6 +197,16 @@ class Adapter:
         self._tell("get", b"{}")
         self._next_snapshot = now + self._snapshot_ms
         self._answer_due = now + self._answer_ms
+
+    def _subscribe(self, filters):
+        self._handler.feed()
+        try:
+            self._client.subscribe(filters)
+        except MQTTException as error:
+            if self._client.sock is None:
+                raise
+            # one that the broker does not allow takes nothing from the others
+            log.warning("not all subscriptions are granted: %s", error)
 
     def _publish(self, topic, body, properties, awaited=None):
         # False for a message that is larger than the broker takes

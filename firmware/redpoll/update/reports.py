@@ -22,7 +22,7 @@ class Reports:
 
                     reporter = astarte.Reporter(settings.astarte_realm, device, adapter.properties)
                     adapter.listen(reporter.requests, self._take)
-                    adapter.introduce(reporter)
+                    adapter.let(reporter.hello)
                 else:
                     from ..cloud import kura
 
@@ -40,7 +40,7 @@ class Reports:
                     return False
                 event["open"] = event.get("open", 0) + 1
             except ValueError as error:
-                # an id that this reporter has no words for
+                # an id that this reporter has no words for, or more than the broker takes
                 log.warning("update event: %s", error)
             at += 1
             event["told"] = at

@@ -172,8 +172,9 @@ class Update:
 
     def _see(self, event):
         if "seen" not in event:
-            event["seen"] = True
+            # twice does no harm where memory was short, and not at all would leave the command running for ever
             self._tell_cloud(event)
+            event["seen"] = True
 
     def _tell_cloud(self, event):
         # Xyte: the command goes on or has ended; a failed update without a command is a notice in the telemetry

@@ -24,6 +24,7 @@ from .errors import BadBundle, Changed, Failed
 
 _STARTS = const(5)  # in which one update may be worked on
 _FINISHED = const(8)  # ids that are remembered
+_FINALS = const(16)  # that wait to be told
 _MESSAGE = const(160)  # characters
 _FAREWELL_MS = const(5000)  # for what was said last, before the restart
 _SAVE_AGAIN_MS = const(60000)
@@ -117,6 +118,8 @@ class Updater:
             return ""
         if self.job or self._slots.on_trial():
             return "UpdateAlreadyInProgress", "another update is under way"
+        if len(self.finals) >= _FINALS:
+            return "InternalError", "nobody could be told yet how %d others have ended" % _FINALS
         from .source import request_problem
 
         problem = request_problem(url, wanted, file_id)
@@ -143,8 +146,10 @@ class Updater:
         return uuid in self._finished or any(final[0] == uuid for final in self.finals)
 
     def refuse(self, kind, uuid, code, message):
-        """The final event of a request that is not taken."""
-        if not self.knows(uuid):
+        """The final event of a request that is not taken. One more than can wait to be told is only logged."""
+        if len(self.finals) >= _FINALS:
+            log.warning("update %s: %s", uuid[:40], message)
+        elif not self.knows(uuid):
             self._finish(kind, uuid, "Failure", code, message)
 
     def cancel(self, uuid):
