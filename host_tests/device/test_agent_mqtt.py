@@ -447,6 +447,43 @@ def test_a_confirmation_that_was_lost_is_given_again_in_the_next_session_and_onc
     assert client.sent("config/update") == [{"version": 3, "interval": 60}]
 
 
+def confirmed(bench, client):
+    # how often the configuration is confirmed when the cloud says it once more, and once more after that
+    client.published = []
+    for _ in range(2):
+        bench.turn(60000)
+        client.deliver("config", {"version": 3, "interval": 60})
+        bench.turn()
+        assert client.open
+    return len(client.sent("config/update"))
+
+
+def test_a_confirmation_that_the_broker_refuses_for_a_reason_that_may_pass_is_given_again_and_no_other():
+    for topic in (None, "v1/device/%s/config/answers" % ID):
+        for reason, times in ((0x97, 1), (0x99, 0), (0, 0)):
+            bench = Bench()
+            client = bench.turn()
+            client.reasons = [reason]
+            client.deliver("config", {"version": 3, "interval": 60}, topic)
+            bench.turn()
+            assert confirmed(bench, client) == times, (topic, reason)
+
+
+def test_a_confirmation_for_which_there_was_no_room_is_given_again():
+    bench = Bench()
+    client = bench.turn()
+    client.free = 0
+    for number in range(16):
+        client.deliver("commands", {"id": "c%d" % number, "name": "count"})
+        bench.turn()
+    client.deliver("config", {"version": 3, "interval": 60})
+    bench.turn()
+    client.free = 8
+    bench.turn()
+    assert client.sent("config/update") == []
+    assert confirmed(bench, client) == 1
+
+
 def test_other_values_under_the_version_in_force_are_answered_with_those_in_force():
     bench = Bench()
     client = bench.turn()

@@ -51,9 +51,9 @@ class Adapter:
         self._next_snapshot = 0
         # uptime by which something must have come after a `get`; None while nothing is owed
         self._answer_due = None
-        # (topic, payload, properties, what Update Device tells or None) of what found the window full: nothing waits inside publish
+        # (topic, payload, properties, what is awaited or None) of what found the window full: nothing waits inside publish
         self._waiting = []
-        # packet identifier -> number of the telemetry message, or what Update Device tells
+        # packet identifier -> number of the telemetry message, what Update Device tells, (update event,), or "config" for its answer
         self._awaited = {}
         # where the answer to a configuration, command or licence goes: its id -> (topic, correlation data)
         self._replies = {}
@@ -148,7 +148,7 @@ class Adapter:
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""
-        self._answer("config", version, xyte.config_update(self._clock, version, values))
+        self._answer("config", version, xyte.config_update(self._clock, version, values), "config")
 
     def send_command(self, command_id, status, message):
         """Tell how a command goes: in_progress, done or error."""
@@ -230,21 +230,21 @@ class Adapter:
         else:
             # an answer that is lost here is given again when the cloud asks again
             log.warning("%s: too many messages are waiting", topic)
+            if awaited == "config":
+                self._handler.on_config_untold()
 
     def _tell(self, name, body, awaited=None):
         self._queue(self._prefix + name, body, self.properties, awaited)
 
-    def _answer(self, kind, key, body):
-        topic, correlation = self._replies.get((kind, key), (None, None))
-        if topic is None:
-            self._tell(kind + "/update", body)
-            return
-        properties = self._user if correlation is None else self._user + [(_CORRELATION_DATA, correlation)]
-        self._queue(topic, body, properties)
+    def _answer(self, kind, key, body, awaited=None):
+        topic, correlation = self._replies.get((kind, key)) or (self._prefix + kind + "/update", None)
+        properties = self.properties if correlation is None else self._user + [(_CORRELATION_DATA, correlation)]
+        self._queue(topic, body, properties, awaited)
 
     def _on_ack(self, packet, reason):
         awaited = self._awaited.pop(packet, None)
         refused = reason >= 0x80
+        may_pass = refused and reason not in _UNFIT
         if refused:
             log.warning("the broker refused a message, reason 0x%02x", reason)
         if isinstance(awaited, tuple):
@@ -253,9 +253,12 @@ class Adapter:
         elif isinstance(awaited, dict):
             if not refused:
                 self._handler.on_device_told(awaited)
+        elif awaited == "config":
+            if may_pass:
+                self._handler.on_config_untold()
         elif awaited is not None:
-            if refused and reason not in _UNFIT:
-                # a reason that may pass: the link waits, and the message comes again
+            if may_pass:
+                # the link waits, and the message comes again
                 raise OSError("refused, reason 0x%02x" % reason)
             self._handler.on_sent(awaited, not refused)
 
