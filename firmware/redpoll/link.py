@@ -50,13 +50,13 @@ class Link:
             wait = self.radio.poll()
             if wait:
                 return wait
-        now = self._clock.ms()
-        if now < self._not_before:
-            return self._not_before - now
-        try:
-            return self._step()
-        except Exception as error:
-            return self.broken(error)
+        wait = self._not_before - self._clock.ms()
+        if wait <= 0:
+            try:
+                wait = self._step()
+            except Exception as error:
+                wait = self.broken(error)
+        return min(wait, self.radio.look_ms) if self.radio else wait
 
     def add_readings(self, told):
         """Add what a heartbeat tells of the link to a dict of readings."""

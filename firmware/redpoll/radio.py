@@ -16,6 +16,8 @@ class Radio:
         self._wifi = Wifi(station, clock, settings) if station else None
         # False: the time is not asked for
         self._ntp = None
+        # ms until the next look for the time: by half of what its answer lies here unread, the clock would be late
+        self.look_ms = 1000
         # was its trouble in the last heartbeat?
         self._troubled = False
 
@@ -45,7 +47,7 @@ class Radio:
 
                 self._ntp = Ntp(self._clock, self._settings.ntp or "pool.ntp.org", set_wall)
         if self._ntp:
-            self._ntp.poll()
+            self.look_ms = self._ntp.poll()
 
     def add_readings(self, told):
         """Add what a heartbeat tells of it to a dict of readings."""

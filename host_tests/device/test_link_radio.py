@@ -5,6 +5,7 @@ from chip_fakes import Reset, play
 from cloud_fakes import HTTP, Reply
 from http_bench import Bench
 from redpoll import log, port
+from redpoll.net import ntp
 from support import raises
 
 # an agent, a cloud, a chip and all that was said, on the heap of the test
@@ -94,6 +95,33 @@ def test_a_name_server_that_does_not_answer_is_told_and_tried_again():
     bench.fails = None
     bench.run(400000)
     assert "the host name was not found" in bench.told("link_trouble")
+
+
+def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_turn_of_an_idle_link():
+    class Asked:
+        trouble = None
+
+        def __init__(self, clock, host, set_wall):
+            self.clock = clock
+
+        def poll(self):
+            looks.append(self.clock.ms())
+            return 100 if self.clock.ms() < 30000 else 60000
+
+    looks = []
+    ntp.Ntp, real = Asked, ntp.Ntp
+    try:
+        bench = RadioBench(**WIFI)
+        for fails in (None, OSError(-202)):
+            bench.fails = fails
+            while bench.ticks.ms < (20000 if fails is None else 40000):
+                bench.ticks.ms += max(1, min(bench.agent.poll(), 1000))
+    finally:
+        ntp.Ntp = real
+    gaps = [later - look for look, later in zip(looks, looks[1:])]
+    assert max(gap for gap, look in zip(gaps, looks) if look < 30000) <= 100
+    # nothing is turned faster for it when nothing is awaited
+    assert len([look for look in looks if look > 31000]) < 30
 
 
 def test_a_captive_portal_is_told_and_tried_again():

@@ -1,8 +1,10 @@
 # The time from an NTP server that the test plays, and answers that are none.
 import errno
 
+from cloud_fakes import Reply
 from redpoll import log, port
 from redpoll.clock import Clock
+from redpoll.cloud.https import learn_time
 from redpoll.net import ntp
 from scratch import Ticks
 
@@ -103,6 +105,16 @@ def test_a_second_answer_corrects_the_clock_by_less_than_two_seconds_too():
     bench.run(DAY)
     assert abs(bench.set[1] - (NOW + DAY + 500)) < 60
     assert abs(bench.clock.wall_at(0) - (NOW + 500)) < 1500
+
+
+def test_what_ntp_has_set_is_not_set_back_by_the_date_of_a_server():
+    bench = Bench()
+    learn_time(bench.clock, Reply(200, b"{}", {"date": "Sat, 21 Nov 2026 10:39:00 GMT"}))
+    assert bench.clock.wall_at(0) < NOW - 50000
+    bench.run(1000)
+    for date in ("Sat, 21 Nov 2026 10:39:00 GMT", "Sat, 21 Nov 2026 10:41:00 GMT"):
+        learn_time(bench.clock, Reply(200, b"{}", {"date": date}))
+        assert abs(bench.clock.wall_at(0) - NOW) <= 1200
 
 
 def test_a_server_that_is_silent_is_asked_more_and_more_seldom_and_said_once():

@@ -76,6 +76,8 @@ class Ntp:
         now = self._clock.ms()
         unix_ms = (seconds - _EPOCH) * 1000 + (int.from_bytes(packet[44:46], "big") * 1000 >> 16) + (now - self._asked) // 2
         self._clock.set(unix_ms, 0)
+        # better than any Date header
+        self._clock.learned = False
         self._set_wall(unix_ms)
         log.info("the time is from %s", self._host)
         self._end()
