@@ -8,6 +8,7 @@ _BYTES = const(8192)
 # a list of small values takes eight times its text
 _VALUES = const(512)
 _FLOAT = 3.4e38
+_SURROGATES = const((0xD800 << 10) + 0xDC00 - 0x10000)
 
 
 def loads(data, most=_BYTES):
@@ -19,10 +20,13 @@ def loads(data, most=_BYTES):
     text = escape = False
     for byte in data:
         if escape:
+            # UTF-8 has no surrogates, but MicroPython takes theirs, 0xED and then 0xA0 or more, for characters
+            if escape == 0xED and byte >> 5 != 4:
+                raise ValueError("not JSON")
             escape = False
         elif text:
-            if byte == 0x5C:
-                escape = True
+            if byte == 0x5C or byte == 0xED:
+                escape = byte
             elif byte == 0x22:
                 text = False
         elif byte == 0x22:
@@ -38,11 +42,11 @@ def loads(data, most=_BYTES):
             values += 1
             if values > _VALUES:
                 raise ValueError("more than %d values of JSON" % _VALUES)
-    if depth:
-        # MicroPython before 1.26 takes the end of the text for any number of closing brackets
-        raise ValueError("not JSON")
     try:
-        value = json.loads(_joined(bytes(data)))
+        if depth:
+            # MicroPython before 1.26 takes the end of the text for any number of closing brackets
+            raise ValueError
+        value = json.loads(_joined(bytearray(data)))
     except (ValueError, TypeError):  # UnicodeError is a ValueError
         raise ValueError("not JSON")
     _check(value)
@@ -50,18 +54,23 @@ def loads(data, most=_BYTES):
 
 
 def _joined(data):
-    # MicroPython's decoder makes two characters, which are no UTF-8, of "\\ud83d\\ude00"
+    # MicroPython's decoder makes two characters, which are no UTF-8, of "\\ud83d\\ude00", and any decoder one of a half
     at = data.find(b"\\u")
     while at >= 0:
         before = at
         while before and data[before - 1] == 0x5C:
             before -= 1
-        if (at - before) % 2 == 0 and data[at + 2 : at + 3] in (b"d", b"D") and data[at + 6 : at + 8] == b"\\u":
+        if not (at - before) & 1:
             high = int(data[at + 2 : at + 6].decode(), 16)
-            low = int(data[at + 8 : at + 12].decode(), 16)
-            if 0xD800 <= high < 0xDC00 <= low < 0xE000:
-                char = chr(0x10000 + (high - 0xD800 << 10) + low - 0xDC00)
-                data = data[:at] + char.encode() + data[at + 12 :]
+            if 0xD800 <= high < 0xE000:
+                char = 0xFFFD
+                end = at + 6
+                if high < 0xDC00 and data[end : end + 2] == b"\\u":
+                    low = int(data[at + 8 : at + 12].decode(), 16)
+                    if 0xDC00 <= low < 0xE000:
+                        char = (high << 10) + low - _SURROGATES
+                        end += 6
+                data[at:end] = chr(char).encode()
         at = data.find(b"\\u", at + 1)
     return data
 

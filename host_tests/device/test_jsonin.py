@@ -46,6 +46,27 @@ def test_two_escapes_of_one_character_become_that_character():
     assert loads(b'"\\u00e9 \\ud83d"')[0] == "\u00e9"
 
 
+def test_half_of_such_a_pair_becomes_the_replacement_character():
+    for text in (b"\\ud83d", b"\\uDE00", b"\\udfff", b"\\uD800", b"\\udbff"):
+        assert loads(b'{"hall %s": ["%s!", "\\\\%s\\u00e9"]}' % (text, text, text)) == {
+            "hall \ufffd": ["\ufffd!", "\\\ufffd\u00e9"],
+        }
+    assert loads(b'"\\ud83d\\ud83d\\ude00\\ude00"') == "\ufffd\U0001f600\ufffd"
+    assert loads(b'"\\ude00\\ud83d\\u00e9\\ud83d\\\\ude00"') == "\ufffd\ufffd\u00e9\ufffd\\ude00"
+    assert loads(b'"' + b"\\ud83d" * 1300 + b'"') == "\ufffd" * 1300
+    for data in (b'"\\ud83"', b'"\\ud83d\\u"', b'"\\u', b'"\\ud83d\\udex0"'):
+        assert text_of(ValueError, loads, data)
+
+
+def test_the_bytes_of_half_a_pair_are_not_utf_8():
+    for data in (b"\xed\xa0\xbd", b"\xed\xbf\xbf", b"\xed\xa0\xbd\xed\xb8\x80", b"\xed"):
+        assert text_of(ValueError, loads, b'"hall ' + data + b'"') == "not JSON"
+        assert text_of(ValueError, loads, b'{"' + data + b'": 1}') == "not JSON"
+    # it cannot hide where a text ends
+    assert text_of(ValueError, loads, b'["\xed", ' + b"[" * 20 + b"]" * 20 + b"]")
+    assert loads(b'"\xed\x80\x80\xed\x9f\xbf"') == "\ud000\ud7ff"
+
+
 def test_a_number_that_would_become_infinite_is_refused():
     assert loads(b'{"a": 3e38}')["a"] > 2e38
     for data in (b'{"a": 1e999}', b"[[-1e999]]", b"4e38"):

@@ -97,7 +97,7 @@ class Adapter:
             # a clean session: what was missed is in the snapshot, what was not acknowledged is in the spool
             self._client.connect(True)
         except MQTTException as error:
-            self.denied = getattr(error, "code", None) in _DENIED
+            self.denied = error.code in _DENIED
             raise
         self._subscribe([(self._prefix + name, 1) for name in _INBOUND])
         self._handler.feed()
