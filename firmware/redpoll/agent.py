@@ -387,6 +387,7 @@ class Agent:
             self._update.round_trip()
         self._went_well()
         self._sync.round_trip()
+        self.commands.tell_decided()
 
     def on_device_told(self, fields):
         """The cloud has what Update Device told it."""

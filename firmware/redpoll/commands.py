@@ -1,4 +1,6 @@
 # Commands from the cloud: each runs once, one at a time, in the order they came.
+import gc
+
 from micropython import const
 
 from . import log
@@ -37,7 +39,7 @@ class Commands:
         self._name = None
         # set when a handler asked for a restart
         self.restart = False
-        # entries that the restart has decided, or that ended without a link: for tell_decided()
+        # entries that the restart has decided, or that ended without a link or memory to tell of it: for tell_decided()
         self._decided = [entry for entry in self._ledger if entry[1] in (IN_PROGRESS, _RESTARTING)]
         for entry in self._decided:
             if entry[1] == _RESTARTING:
@@ -87,7 +89,7 @@ class Commands:
         return bool(self._queue) and self._running is None and not self.restart
 
     def tell_decided(self):
-        """Report what the last restart decided, once, when there is a link again."""
+        """Report, once, what the last restart decided and what could not be told when it ended. For when there is a link."""
         while self._decided and self._report(*self._decided[0]):
             self._decided.pop(0)
 
@@ -102,23 +104,26 @@ class Commands:
             self._ledger.pop(0)
         self._running = entry
         self._name = name
-        if not self._record.try_save(self._ledger):
-            # nothing would know of it after a restart, and it would run again
-            self.finish(ERROR, "not run: the device is out of flash or memory")
-            return
-        self._report(command_id, IN_PROGRESS, "")
-        if expires is not None and now is not None and now >= expires:
-            message = [ERROR, "it came too late, it had expired"]
-        else:
-            message = self._run(name, parameters)
-        if message is LATER:
-            return
-        if message is RESTART:
-            entry[1] = _RESTARTING
-            self._record.try_save(self._ledger)
-            self.restart = True
-            return
-        self.finish(*message)
+        try:
+            if not self._record.try_save(self._ledger):
+                # nothing would know of it after a restart, and it would run again
+                self.finish(ERROR, "not run: the device is out of flash or memory")
+                return
+            self._report(command_id, IN_PROGRESS, "")
+            if expires is not None and now is not None and now >= expires:
+                message = [ERROR, "it came too late, it had expired"]
+            else:
+                message = self._run(name, parameters)
+            if message is RESTART:
+                entry[1] = _RESTARTING
+                self._record.try_save(self._ledger)
+                self.restart = True
+            elif message is not LATER:
+                self.finish(*message)
+        except MemoryError:
+            # one that never ended would hold back all others
+            gc.collect()
+            self.finish(ERROR, "out of memory")
 
     def finish(self, status, message):
         """The command whose handler returned LATER has ended."""
@@ -126,11 +131,16 @@ class Commands:
         if entry is None:
             return
         self._running = None
-        entry[1:] = [status, log.redact(message)[:_MESSAGE]]
-        self._record.try_save(self._ledger)
-        log.info("command %s: %s %s", self._name, status, entry[2])
-        if not self._report(*entry):
-            self._decided.append(entry)
+        entry[1] = status
+        try:
+            entry[2] = log.redact(message)[:_MESSAGE]
+            self._record.try_save(self._ledger)
+            log.info("command %s: %s %s", self._name, status, entry[2])
+            if self._report(*entry):
+                return
+        except MemoryError:
+            entry[2] = entry[2] or "out of memory"
+        self._decided.append(entry)
 
     def resume(self, command_id):
         """What the restart left in progress goes on: finish() will tell how it ended."""

@@ -66,10 +66,13 @@ def describe(error):
 
 
 def trace(error):
-    """Show on the console where an exception came from."""
-    text = io.StringIO()
-    port.print_exception(error, text)
-    print(redact(text.getvalue()).rstrip())
+    """Show on the console where an exception came from, if there is memory for it."""
+    try:
+        text = io.StringIO()
+        port.print_exception(error, text)
+        print(redact(text.getvalue()).rstrip())
+    except MemoryError:
+        pass
 
 
 def seconds():
@@ -93,6 +96,14 @@ def _now():
 
 
 def _write(mark, form, values):
+    try:
+        _line(mark, form, values)
+    except MemoryError:
+        # what has no memory for its warning can still go on
+        pass
+
+
+def _line(mark, form, values):
     ms = _now()
     text = redact(mark + (form % values if values else form))[:_WIDTH]
     for char in text:

@@ -1,5 +1,5 @@
 import scratch
-from redpoll.commands import LATER, RESTART, Commands
+from redpoll.commands import DONE, IN_PROGRESS, LATER, RESTART, Commands
 
 
 class Device:
@@ -277,3 +277,34 @@ def test_an_exception_that_is_no_refusal_is_told_with_its_type():
     device.commands.offer("1", "broken", {})
     device.commands.run_next()
     assert device.reports[-1][:2] == ("1", "error") and device.reports[-1][2].startswith("broken: KeyError: ")
+
+
+def test_a_command_that_finds_no_memory_on_its_way_is_an_error_and_the_next_one_runs():
+    device = Device()
+    device.commands._report = short_of_memory(device.report, [IN_PROGRESS])
+    for command_id in ("1", "2"):
+        device.commands.offer(command_id, "count", {})
+        device.commands.run_next()
+    assert device.reports == [("1", "error", "out of memory"), ("2", "in_progress", ""), ("2", "done", "counted to 1")]
+
+
+def test_an_end_that_finds_no_memory_to_be_told_in_is_told_later():
+    device = Device()
+    device.commands._report = short_of_memory(device.report, [DONE])
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    assert device.commands.current() is None and device.reports == [("1", "in_progress", "")]
+    device.commands.tell_decided()
+    assert device.reports[1:] == [("1", "done", "counted to 1")]
+
+
+def short_of_memory(report, fails):
+    """The report that raises MemoryError the first time for each status in the list `fails`."""
+
+    def short(command_id, status, message):
+        if status in fails:
+            fails.remove(status)
+            raise MemoryError
+        return report(command_id, status, message)
+
+    return short

@@ -1,4 +1,4 @@
-from redpoll import log
+from redpoll import log, port
 
 
 def last():
@@ -51,3 +51,18 @@ def test_a_name_that_is_not_found_and_a_tls_connection_that_ends_are_told_apart(
     assert "host name" not in ended and "MBEDTLS_ERR_SSL_CONN_EOF" in ended
     # a MicroPython without the texts of mbedTLS
     assert log.describe(OSError(-29312)) == "OSError: -29312"
+
+
+def test_what_finds_no_memory_is_not_said_and_nothing_else():
+    def greedy(*_):
+        raise MemoryError
+
+    log.info("before")
+    real = log.redact, port.print_exception
+    log.redact = port.print_exception = greedy
+    try:
+        log.warning("out of memory")
+        log.trace(ValueError())
+    finally:
+        log.redact, port.print_exception = real
+    assert last().endswith("before")
