@@ -22,6 +22,7 @@ _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
+_SHORT = const(30)  # times in a row out of memory: only a restart gives back what is held then
 
 
 class Agent:
@@ -65,6 +66,8 @@ class Agent:
         self._update = None
         self.reports = None
         self._good = False
+        # times in a row that the loop ran out of memory
+        self._short = 0
         self._started = False
         self._watchdog = None
         self._battery = None
@@ -220,8 +223,19 @@ class Agent:
                 if ms and not self.link.wait(ms):
                     port.sleep_ms(ms)
         except Exception as error:
+            # where the heap is full, each of these may fail: first what gives memory back, then what must not be lost
+            try:
+                self.link.close()
+            except Exception:
+                pass
+            try:
+                # it has the buffer that a connection receives into
+                port.unload("cloud.xyte_mqtt")
+                gc.collect()
+                self.spool.flush()
+            except MemoryError:
+                pass
             self._health.keep(error)
-            self.spool.flush()
             raise
 
     def poll(self):
@@ -243,8 +257,12 @@ class Agent:
             if self._battery:
                 commands = self.commands
                 self._battery.poll(commands.restart or commands.pending() or self._task or self._update or self._config.on_trial())
+            self._short = 0
         except MemoryError:
             gc.collect()
+            self._short += 1
+            if self._short > _SHORT:
+                raise
             log.warning("out of memory")
             ms = _LONGEST_MS
         except OSError as error:

@@ -49,9 +49,14 @@ class Health:
 
     def keep(self, error):
         """The program ends with this exception: the next start tells of it."""
-        text = io.StringIO()
-        port.print_exception(error, text)
-        self._record.try_save({"starts": self.starts, "exception": log.redact(text.getvalue())[-_TRACE:]})
+        why = type(error).__name__
+        try:
+            text = io.StringIO()
+            port.print_exception(error, text)
+            why = log.redact(text.getvalue())[-_TRACE:]
+        except MemoryError:
+            pass
+        self._record.try_save({"starts": self.starts, "exception": why})
 
 
 def _sound(stored):

@@ -1,9 +1,12 @@
 # A heap that the product has filled. What it holds stays held, as by one that keeps a list, until the test lets it go.
 import sys
 
+import mqtt_bench
+import product_bench
 from cloud_fakes import MQTT
 from mqtt_bench import Bench
-from support import SkipTest
+from redpoll import port
+from support import SkipTest, raises
 
 # the cloud played here shares the heap with the agent
 HEAP = "256K"
@@ -46,3 +49,76 @@ def test_a_command_that_fills_the_heap_ends_and_the_next_one_runs():
     assert bench.counted == 1
     ended = [m for made in MQTT.made for m in made.sent("commands/update") if m["id"] == "h" and m["status"] == "error"]
     assert ended and ended[0]["message"]
+
+
+def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tells_of_it():
+    hoard = Hoard()
+    bench = Bench()
+
+    def pause(ms):
+        MQTT.refuse = OSError(113)
+        bench.ticks.ms += ms
+
+    pause(0)
+    bench.turn()
+    assert bench.agent.spool.unsaved()
+    bench.agent.sensor(every=30)(hoard)
+    # as on a board: what is unloaded is gone
+    MQTT.made.clear()
+    del mqtt_bench.xyte_mqtt
+    port.unload = product_bench.port_unload
+    real = port.sleep_ms
+    port.sleep_ms = pause
+    try:
+        with raises(MemoryError):
+            bench.agent.run()
+    finally:
+        port.sleep_ms = real
+        port.unload = lambda *names: None
+    assert not bench.agent.spool.unsaved()
+    hoard.held = None
+    bench.start()
+    assert "MemoryError" in bench.agent._health.ended_by
+
+
+def test_a_loop_without_memory_goes_on_for_a_while_and_then_ends():
+    bench = Bench()
+    fails = [29]
+
+    def read():
+        if fails[0]:
+            fails[0] -= 1
+            raise MemoryError
+
+    bench.agent.telemetry.read = read
+    for _ in range(30):
+        bench.agent.poll()
+    fails[0] = 31
+    with raises(MemoryError):
+        for _ in range(31):
+            bench.agent.poll()
+    assert not fails[0]
+
+
+def test_what_fails_while_the_program_ends_costs_neither_readings_nor_why_it_ended():
+    bench = Bench()
+    bench.agent._sense()
+
+    def broken():
+        raise KeyError("the reason")
+
+    def greedy(*_):
+        raise MemoryError
+
+    bench.agent._sync.poll = broken
+    bench.agent.link.close = greedy
+    real = port.print_exception
+    port.print_exception = greedy
+    try:
+        with raises(KeyError):
+            bench.agent.run()
+    finally:
+        port.print_exception = real
+    assert bench.agent.spool.unsaved() == 0
+    bench.start()
+    assert bench.agent._health.ended_by == "KeyError" and len(bench.agent.spool) == 1
