@@ -226,7 +226,7 @@ class Agent:
             # where the heap is full, each of these may fail: first what gives memory back, then what must not be lost
             try:
                 self.link.close()
-            except Exception:
+            except MemoryError:
                 pass
             try:
                 # it has the buffer that a connection receives into
@@ -278,8 +278,11 @@ class Agent:
             return
         try:
             self.spool.append(self.clock.ms(), message)
+            self.telemetry.kept(True)
         except ValueError as error:
             log.warning("telemetry: %s", error)
+            self.spool.dropped += 1
+            self.telemetry.kept(False)
 
     def _replay(self):
         # hand messages to the link while it takes them: new ones at once, beside them what waited on flash at a bounded rate;

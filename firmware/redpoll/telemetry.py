@@ -22,8 +22,8 @@ class Telemetry:
         self._sensors = []
         # what every sensor said last
         self.state = {}
-        # the next message carries all of it and replaces what the cloud still holds (seed 000, override)
-        self._whole = True
+        # the next message replaces what the cloud still holds (seed 000, override): 2 with all of it, 1 with what is read then
+        self._whole = 2
         # one message for a person, sent with the next reading
         self._notice = None
         self.refused = 0
@@ -57,7 +57,15 @@ class Telemetry:
 
     def whole(self):
         """The next message carries all that is known and replaces what the cloud holds: this is another cloud."""
-        self._whole = True
+        self._whole = 2
+
+    def kept(self, fits):
+        """The spool has the message that read() gave, so that what was told with it is told; or it does not fit there."""
+        if fits:
+            self._whole = 0
+            self._notice = None
+        elif self._whole:
+            self._whole = 1
 
     def soon(self, name):
         """Read the sensor of this name with the next read()."""
@@ -118,13 +126,11 @@ class Telemetry:
 
     def _message(self, fresh):
         failures = [sensor[4] for sensor in self._sensors if sensor[4]]
-        message = {"status": "error" if failures else "online", "telemetries": self.state if self._whole else fresh}
+        message = {"status": "error" if failures else "online", "telemetries": self.state if self._whole == 2 else fresh}
         if self._whole:
             message["override"] = True
-            self._whole = False
         if self._notice:
             failures.append(self._notice)
-            self._notice = None
         if failures:
             message["message"] = log.redact("; ".join(failures))[:_TEXT]
         return json.dumps(message).encode()

@@ -701,3 +701,31 @@ def test_what_only_registering_needs_gives_its_memory_back_and_is_loaded_again_w
     bench.agent.settings.credentials["hub_url"] = "http://127.0.0.1:1"
     scratch.text_of(OSError, registration.Check, bench.agent.settings)
     https.HTTPClient = HTTP
+
+
+def test_a_message_that_is_larger_than_the_spool_is_counted_and_its_override_goes_with_the_next():
+    bench = Bench(spool_bytes=2048)
+    for every in (31, 32, 33, 34):
+        bench.agent.sensor(every=every)(lambda every=every: {"text%d" % every: "x" * 700})
+    client = bench.turn()
+    assert not client.sent("telemetry") and bench.agent.spool.dropped == 1
+    bench.turn(30500)
+    bench.turn(1000)
+    fan, text = client.sent("telemetry")
+    assert fan["telemetries"] == {"fan_speed": 100.5} and fan["override"]
+    assert list(text["telemetries"]) == ["text31"] and "override" not in text
+
+
+def test_being_out_of_memory_once_costs_neither_the_override_nor_a_notice():
+    bench = Bench()
+    bench.agent.telemetry.notice("config 5 refused")
+    append = bench.agent.spool.append
+
+    def short(*_):
+        bench.agent.spool.append = append
+        raise MemoryError
+
+    bench.agent.spool.append = short
+    bench.turn()
+    sent = bench.turn(31000).sent("telemetry")
+    assert sent[0]["override"] and sent[0]["message"] == "config 5 refused"

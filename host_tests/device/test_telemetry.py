@@ -15,9 +15,13 @@ def made(*sensors):
     return ticks, telemetry
 
 
-def message(telemetry):
+def message(telemetry, fits=True):
+    """What it says now, when the spool takes it; None when nothing is due."""
     body = telemetry.read()
-    return None if body is None else json.loads(body)
+    if body is None:
+        return None
+    telemetry.kept(fits)
+    return json.loads(body)
 
 
 def fan():
@@ -185,3 +189,29 @@ def test_an_interval_is_changed_to_seconds_only():
     _, telemetry = made((fan, 10))
     for seconds in (0, -1, None, "5", True):
         text_of(ValueError, telemetry.every, seconds)
+
+
+def test_what_the_spool_did_not_take_is_told_with_the_next_message():
+    ticks, telemetry = made((fan, 20), (level, 10))
+    telemetry.notice("config 3 refused")
+    # no memory to keep it
+    telemetry.read()
+    ticks.ms += 10000
+    told = message(telemetry)
+    assert told["override"] and told["message"] == "config 3 refused" and len(told["telemetries"]) == 3
+    ticks.ms += 10000
+    told = message(telemetry)
+    assert "override" not in told and "message" not in told
+
+
+def test_a_first_message_that_is_too_large_leaves_the_override_to_one_that_is_smaller():
+    ticks, telemetry = made((fan, 20), (level, 10))
+    telemetry.notice("config 3 refused")
+    message(telemetry, False)
+    ticks.ms += 10000
+    told = message(telemetry)
+    assert told["telemetries"] == {"level": 3} and told["override"] and told["message"] == "config 3 refused"
+    ticks.ms += 20000
+    message(telemetry, False)
+    ticks.ms += 10000
+    assert "override" not in message(telemetry)
