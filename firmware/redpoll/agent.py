@@ -22,7 +22,6 @@ _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
-_SHORT = const(30)  # times in a row out of memory: only a restart gives back what is held then
 
 
 class Agent:
@@ -66,8 +65,6 @@ class Agent:
         self._update = None
         self.reports = None
         self._good = False
-        # times in a row that the loop ran out of memory
-        self._short = 0
         self._started = False
         self._watchdog = None
         self._battery = None
@@ -257,12 +254,9 @@ class Agent:
             if self._battery:
                 commands = self.commands
                 self._battery.poll(commands.restart or commands.pending() or self._task or self._update or self._config.on_trial())
-            self._short = 0
         except MemoryError:
             gc.collect()
-            self._short += 1
-            if self._short > _SHORT:
-                raise
+            # where there is no memory for this either, only a restart gives back what is held
             log.warning("out of memory")
             ms = _LONGEST_MS
         except OSError as error:

@@ -96,19 +96,15 @@ def _now():
 
 
 def _write(mark, form, values):
-    try:
-        ms = _now()
-        text = redact(mark + (form % values if values else form))[:_WIDTH]
-        for char in text:
-            if ord(char) < 32 or ord(char) == 127:
-                # what a server or a sensor sent must not steer the terminal
-                text = "".join(c if 32 <= ord(c) != 127 else "?" for c in text)
-                break
-        line = "[%5d.%03d] %s" % (_seconds, ms, text)
-        if len(_lines) >= _KEEP:
-            _lines.pop(0)
-        _lines.append(line)
-        print(line)
-    except MemoryError:
-        # what has no memory for its warning can still go on
-        pass
+    ms = _now()
+    text = redact(mark + (form % values if values else form))[:_WIDTH]
+    for char in text:
+        if ord(char) < 32 or ord(char) == 127:
+            # what a server or a sensor sent must not steer the terminal
+            text = "".join(c if 32 <= ord(c) != 127 else "?" for c in text)
+            break
+    line = "[%5d.%03d] %s" % (_seconds, ms, text)
+    if len(_lines) >= _KEEP:
+        _lines.pop(0)
+    _lines.append(line)
+    print(line)

@@ -81,25 +81,6 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
     assert "MemoryError" in bench.agent._health.ended_by
 
 
-def test_a_loop_without_memory_goes_on_for_a_while_and_then_ends():
-    bench = Bench()
-    fails = [29]
-
-    def read():
-        if fails[0]:
-            fails[0] -= 1
-            raise MemoryError
-
-    bench.agent.telemetry.read = read
-    for _ in range(30):
-        bench.agent.poll()
-    fails[0] = 31
-    with raises(MemoryError):
-        for _ in range(31):
-            bench.agent.poll()
-    assert not fails[0]
-
-
 def test_what_fails_while_the_program_ends_costs_neither_readings_nor_why_it_ended():
     bench = Bench()
     bench.agent._sense()
