@@ -93,7 +93,8 @@ class Agent:
         telemetry = self.telemetry
         telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
         if self._health.ended_by:
-            telemetry.notice("ended by " + self._health.ended_by)
+            # what was raised stands at the end, and a notice has room for 200 characters
+            telemetry.notice("ended by " + self._health.ended_by[-190:])
         settings = self.settings
         if settings.sleep:
             from .battery import Battery

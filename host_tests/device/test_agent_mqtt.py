@@ -729,3 +729,18 @@ def test_being_out_of_memory_once_costs_neither_the_override_nor_a_notice():
     bench.turn()
     sent = bench.turn(31000).sent("telemetry")
     assert sent[0]["override"] and sent[0]["message"] == "config 5 refused"
+
+
+def test_what_ended_the_program_is_told_however_deep_it_was_raised():
+    def deep(more):
+        if not more:
+            raise KeyError("the reason")
+        deep(more - 1)
+
+    bench = Bench()
+    bench.turn()
+    bench.agent._work = lambda: deep(6)
+    scratch.text_of(KeyError, bench.agent.run)
+    bench.start()
+    told = bench.turn().sent("telemetry")[0]["message"]
+    assert told.startswith("ended by ") and "KeyError" in told and "the reason" in told
