@@ -22,6 +22,7 @@ _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
+_OVERRIDE = const(b', "override": true')
 
 
 class Agent:
@@ -43,8 +44,9 @@ class Agent:
         path = settings.state_path
         self.telemetry = Telemetry(clock)
         self.spool = Spool(settings.spool_bytes, path("spool"), settings.spool_flash_bytes, settings.spool_hold * 1000, clock)
-        # uptime before which nothing more is sent of what waited on flash
+        # uptime before which nothing more is sent of what waited on flash; highest number handed to a link, or that this boot began with
         self._next_replay = 0
+        self._newest = self.spool.first
         self._config = Config(path("config"))
         self.commands = Commands(path("commands"), self.report)
         # what the cloud said of the place the device stands in, or {}; its version in this session, 0 before it came
@@ -293,6 +295,12 @@ class Agent:
                     return min(ms, wait) if wait > 0 else ms
                 self._next_replay = self.clock.ms() + _REPLAY_MS
             number, unix_ms, body = message
+            if number >= self._newest:
+                self._newest = number
+            elif _OVERRIDE in body:
+                # the cloud has newer readings by now: the next ones override in its place
+                body = body.replace(_OVERRIDE, b"")
+                self.telemetry.whole()
             # first marked, so that a link that fails in it takes the mark back
             self.spool.sent(number)
             self.tell("send_telemetry", number, unix_ms, body, number < self.spool.first)

@@ -731,6 +731,21 @@ def test_being_out_of_memory_once_costs_neither_the_override_nor_a_notice():
     assert sent[0]["override"] and sent[0]["message"] == "config 5 refused"
 
 
+def test_a_message_of_an_earlier_start_keeps_its_own_text_beside_the_mark_that_it_is_late():
+    bench = Bench(spool_hold=0)
+
+    @bench.agent.sensor(every=30)
+    def door():
+        raise OSError("no door")
+
+    MQTT.refuse = OSError(113)
+    bench.turn()
+    bench.start()
+    bench.turn()
+    late = bench.turn(1000).sent("telemetry")[0]["message"]
+    assert late.startswith("taken before a restart, nobody knows when; door: ") and "no door" in late
+
+
 def test_what_ended_the_program_is_told_however_deep_it_was_raised():
     def deep(more):
         if not more:

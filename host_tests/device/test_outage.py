@@ -153,6 +153,26 @@ def test_what_was_taken_at_an_unknown_time_before_a_restart_says_so():
     assert any(a[2] is None for a in bench.arrived)
 
 
+def test_a_first_message_that_comes_after_newer_ones_leaves_the_override_to_the_next():
+    bench = Bench()
+    for _ in range(20):
+        MQTT.refuse = OSError(113)
+        bench.turn(31000)
+    MQTT.refuse = None
+    client = bench.turn()
+    while not client.open:
+        client = bench.turn(5000)
+    for _ in range(60):
+        bench.turn(1000)
+    sent = [(int(properties[-10:]), m) for topic, m, properties in client.published if topic.endswith("/telemetry")]
+    numbers = [number for number, _ in sent]
+    assert numbers.index(min(numbers)) > 0
+    overriding = [at for at in range(len(sent)) if sent[at][1].get("override")]
+    assert len(overriding) == 1
+    assert numbers[overriding[0]] == max(numbers[: overriding[0] + 1])
+    assert "fan_speed" in sent[overriding[0]][1]["telemetries"] and "uptime_s" in sent[overriding[0]][1]["telemetries"]
+
+
 def test_outages_do_not_make_the_heap_grow():
     bench = Counting()
     bench.take = forget

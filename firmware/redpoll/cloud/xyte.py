@@ -10,8 +10,7 @@ from ..fields import is_whole
 # of a configuration that carries its fields at top level, these are not fields
 _ABOUT_CONFIG = const(("version", "last_updated", "device_id"))
 _VERSION_END = const(1 << 31)
-_LATE = const(b'{"message": "taken before a restart, nobody knows when", ')
-_OVERRIDE = const(b', "override": true')
+_LATE = const("taken before a restart, nobody knows when")
 
 
 def version_of(message, key):
@@ -96,14 +95,16 @@ def license_update(license_id, state, error):
 def stamped(body, unix_ms, old):
     """A telemetry body (bytes of a JSON object) with its timestamp put in; `old`: it was taken before the last restart.
 
-    An old one overrides nothing: the cloud may have newer readings by now. Without a known time (None) it goes as it is, and an old one
-    says so, because the cloud would take it for new.
+    Without a known time (None) it goes as it is, and an old one says so, because the cloud would take it for new.
     """
-    if old:
-        body = body.replace(_OVERRIDE, b"")
     if unix_ms is not None:
         return b'{"timestamp": "' + iso(unix_ms).encode() + b'", ' + body[1:]
-    return _LATE + body[1:] if old else body
+    if old:
+        message = json.loads(body)
+        text = message.get("message")
+        message["message"] = _LATE + ("; " + text if text else "")
+        return json.dumps(message).encode()
+    return body
 
 
 def _action(license):
