@@ -256,7 +256,10 @@ class Agent:
             ms = min(ms, self._work())
             if self._battery:
                 commands = self.commands
-                self._battery.poll(commands.restart or commands.pending() or self._task or self._update or self._config.on_trial())
+                told = self._update
+                # one that is only to be told of is on flash, for the next start
+                works = told and (told._updater.job or told.on_trial())
+                self._battery.poll(works or commands.restart or commands.pending() or self._task or self._config.on_trial(), told)
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held

@@ -19,14 +19,18 @@ class Battery:
         self._link = link
         self._feed = feed
 
-    def poll(self, busy):
-        """Sleep when there is nothing to stay awake for; does not return then. `busy`: something is under way."""
+    def poll(self, busy, telling):
+        """Sleep when there is nothing to stay awake for; does not return then.
+
+        `busy`: something is under way. `telling`: something is to be told, if need be after the next start.
+        """
         now = self._clock.ms()
         if busy:
             return
         if now < _AWAKE_MS:
-            alive = self._link.alive_at
-            if alive is None or len(self._spool) or now - alive < _LISTEN_MS:
+            link = self._link
+            alive = link.alive_at
+            if telling or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not link.adapter.ready():
                 return
         log.info("sleeping for %d s", self._seconds)
         self._link.close()

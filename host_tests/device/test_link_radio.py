@@ -171,6 +171,40 @@ def test_it_stays_awake_for_a_command_until_its_result_is_told():
     assert [body["status"] for body in bench.made("POST", "/command")][-1] == "done"
 
 
+class SlowBench(RadioBench):
+    """One whose cloud takes 2.5 s for each answer."""
+
+    asked_at = None
+
+    def serve(self, method, path, body):
+        if self.asked_at is None:
+            self.asked_at = self.ticks.ms
+        if self.ticks.ms - self.asked_at < 2500:
+            return None
+        self.asked_at = None
+        return super().serve(method, path, body)
+
+
+def test_it_stays_awake_while_the_cloud_takes_its_time_to_answer():
+    bench = SlowBench(sleep=300, **WIFI)
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "c1", "status": "pending", "name": "count", "parameters": {}}), Reply(404, {})]
+    with raises(Reset):
+        bench.run(70000)
+    assert [body["status"] for body in bench.made("POST", "/command")] == ["in_progress", "done"]
+    assert bench.ticks.ms < 40000
+
+
+def test_a_cloud_that_never_answers_keeps_it_awake_for_a_minute_only():
+    bench = SlowBench(sleep=300, **WIFI)
+    bench.reply["command"] = True
+    serve = bench.serve
+    HTTP.serve = lambda method, path, body: None if method == "GET" else serve(method, path, body)
+    with raises(Reset):
+        bench.run(100000)
+    assert 60000 <= bench.ticks.ms < 62000
+
+
 def test_a_board_that_reaches_nobody_sleeps_too_and_keeps_its_messages():
     bench = RadioBench(sleep=300, **WIFI)
     bench.wlan.air = "off"

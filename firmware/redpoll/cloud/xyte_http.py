@@ -110,10 +110,8 @@ class Adapter:
         return self._dropped
 
     def ready(self):
-        """True when one more telemetry message can be taken."""
-        if len(self._queue) >= _QUEUE or self._current and self._current[0] == "telemetry":
-            return False
-        return not any(request[0] == "telemetry" for request in self._queue)
+        """True when one more telemetry message can be taken: nothing else is under way or waits."""
+        return not (self._current or self._queue)
 
     def send_telemetry(self, number, unix_ms, body, old=False):
         """Post one message from the spool; the handler's on_sent(number, accepted) tells when the cloud has it, or never will."""

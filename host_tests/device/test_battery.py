@@ -1,0 +1,58 @@
+# A board that sleeps between messages, over MQTT without a link, while there is an update.
+from cloud_fakes import MQTT
+from mqtt_bench import Bench
+from redpoll import port
+from redpoll.flash.record import Record
+
+# an agent with an update and the cloud played here
+HEAP = "1M"
+
+
+class Asleep(BaseException):
+    """The board sleeps."""
+
+
+def minutes_awake(bench):
+    """How long the agent without a link does not sleep, 10 at most."""
+
+    def sleep(ms, feed):
+        raise Asleep
+
+    real = port.deep_sleep
+    port.deep_sleep = sleep
+    bench.start()
+    begun = bench.ticks.ms
+    try:
+        while bench.ticks.ms < begun + 600000:
+            MQTT.refuse = OSError(113)
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+    except Asleep:
+        pass
+    finally:
+        port.deep_sleep = real
+    return (bench.ticks.ms - begun) // 60000
+
+
+def test_an_update_that_is_only_to_be_told_of_keeps_no_board_on_a_battery_awake():
+    uuid = "04bf491c-af94-4e9d-813f-ebeebfb856a6"
+    bench = Bench(sleep=300, report=["astarte"])
+    Record("update").save({"finals": [[uuid, "edgehog", "Failure", "NetworkError", "gone", None]], "finished": [uuid]})
+    assert minutes_awake(bench) == 1
+    bench.start()
+    assert bench.agent._update.busy()
+
+
+def test_an_update_under_way_keeps_it_awake():
+    job = {"id": "u", "kind": "edgehog", "url": "http://x.example/a.zip", "phase": "fetch", "at": [0, -1], "downgrade": False}
+    bench = Bench(sleep=300)
+    Record("update").save({"job": dict(job, file=None, want=None)})
+    start = bench.start
+
+    def paused():
+        start()
+        # as between two attempts to reach a server
+        bench.agent._update._updater._not_before = 1 << 30
+
+    bench.start = paused
+    assert minutes_awake(bench) == 10
