@@ -176,11 +176,7 @@ class Commands:
 
 
 def _sound(stored):
-    return isinstance(stored, list) and all(_is_entry(entry) for entry in stored)
-
-
-def _is_entry(entry):
-    return isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry)
+    return isinstance(stored, list) and all(isinstance(entry, list) and [type(text) for text in entry] == [str] * 3 for entry in stored)
 
 
 def _ping():
