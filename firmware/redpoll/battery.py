@@ -28,9 +28,9 @@ class Battery:
         if busy:
             return
         if now < _AWAKE_MS:
-            link = self._link
-            alive = link.alive_at
-            if telling or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not link.adapter.ready():
+            alive = self._link.alive_at
+            adapter = self._link.adapter
+            if telling or not adapter or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not adapter.ready():
                 return
         log.info("sleeping for %d s", self._seconds)
         self._link.close()
