@@ -1,0 +1,65 @@
+# What the telemetry carries beside the readings, over MQTT against a cloud that the test plays: its override, its text.
+import scratch
+from cloud_fakes import MQTT
+from mqtt_bench import Bench
+
+# the cloud played here shares the heap with the agent
+HEAP = "256K"
+
+
+def test_a_message_that_is_larger_than_the_spool_is_counted_and_its_override_goes_with_the_next():
+    bench = Bench(spool_bytes=2048)
+    for every in (31, 32, 33, 34):
+        bench.agent.sensor(every=every)(lambda every=every: {"text%d" % every: "x" * 700})
+    client = bench.turn()
+    assert not client.sent("telemetry") and bench.agent.spool.dropped == 1
+    bench.turn(30500)
+    bench.turn(1000)
+    fan, text = client.sent("telemetry")
+    assert fan["telemetries"] == {"fan_speed": 100.5} and fan["override"]
+    assert list(text["telemetries"]) == ["text31"] and "override" not in text
+
+
+def test_being_out_of_memory_once_costs_neither_the_override_nor_a_notice():
+    bench = Bench()
+    bench.agent.telemetry.notice("config 5 refused")
+    append = bench.agent.spool.append
+
+    def short(*_):
+        bench.agent.spool.append = append
+        raise MemoryError
+
+    bench.agent.spool.append = short
+    bench.turn()
+    sent = bench.turn(31000).sent("telemetry")
+    assert sent[0]["override"] and sent[0]["message"] == "config 5 refused"
+
+
+def test_a_message_of_an_earlier_start_keeps_its_own_text_beside_the_mark_that_it_is_late():
+    bench = Bench(spool_hold=0)
+
+    @bench.agent.sensor(every=30)
+    def door():
+        raise OSError("no door")
+
+    MQTT.refuse = OSError(113)
+    bench.turn()
+    bench.start()
+    bench.turn()
+    late = bench.turn(1000).sent("telemetry")[0]["message"]
+    assert late.startswith("taken before a restart, nobody knows when; door: ") and "no door" in late
+
+
+def test_what_ended_the_program_is_told_however_deep_it_was_raised():
+    def deep(more):
+        if not more:
+            raise KeyError("the reason")
+        deep(more - 1)
+
+    bench = Bench()
+    bench.turn()
+    bench.agent._work = lambda: deep(6)
+    scratch.text_of(KeyError, bench.agent.run)
+    bench.start()
+    told = bench.turn().sent("telemetry")[0]["message"]
+    assert told.startswith("ended by ") and "KeyError" in told and "the reason" in told
