@@ -160,6 +160,10 @@ class Agent:
         """Read the sensor of this name, or all of the product's, every so many seconds."""
         self.telemetry.every(seconds, sensor)
 
+    def update(self, version, file_id):
+        """Update to the firmware that a listener of "firmware" has heard of."""
+        self._updates().notice(version, file_id, True)
+
     def connected(self):
         """True while there is a session with the cloud."""
         return self.link.adapter is not None
@@ -258,7 +262,7 @@ class Agent:
                 commands = self.commands
                 told = self._update
                 # one that is only to be told of is on flash, for the next start
-                works = told and (told._updater.job or told.on_trial())
+                works = told and told.working()
                 self._battery.poll(works or commands.restart or commands.pending() or self._task or self._config.on_trial(), told)
         except MemoryError:
             gc.collect()

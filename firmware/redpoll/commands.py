@@ -72,7 +72,7 @@ class Commands:
             if waiting[0] == command_id:
                 return
         if begun:
-            self._report(command_id, ERROR, "not run: it had begun before, and this device has forgotten how it ended")
+            self._report(command_id, ERROR, "not run: it had begun before, and how it ended is forgotten")
             return
         if len(self._queue) >= _QUEUE:
             # it stays pending in the cloud and comes with a later snapshot

@@ -46,7 +46,7 @@ class Config:
         `fields`: {name: field}, see fields.declared(), which raises ValueError.
         """
         if "settings" in fields:
-            raise ValueError('"settings" is what the agent itself takes from a configuration: name the field otherwise')
+            raise ValueError('"settings" is for the agent: name the field otherwise')
         if self._apply:
             raise ValueError("the configuration has a function already: declare all fields there")
         self._fields = declared(fields)

@@ -80,7 +80,7 @@ class ConfigSync:
         elif config.on_trial():
             if not trial:
                 return
-            log.info("config %d is on trial until the cloud is reached with it", version)
+            log.info("config %d is on trial until the cloud is reached", version)
             self._trial_end = self._clock.ms() + self._settings.trial_timeout * 1000
             self._missed = False
             self._agent.link.restart()
@@ -135,7 +135,7 @@ class ConfigSync:
                 del usable[key]
 
     def _roll_back(self):
-        text = "config %d rolled back: the cloud was not reached with it" % self._config.version
+        text = "config %d rolled back: the cloud was not reached" % self._config.version
         log.warning(text)
         self._agent.telemetry.notice(text)
         try:

@@ -25,7 +25,7 @@ class Health:
         # does boot.py keep the product's code from running?
         self.safe = os.getcwd() == "/safe"
         if self.safe:
-            log.warning("safe mode: ten starts in a row did not go well, so the product's main.py does not run until there is an update")
+            log.warning("safe mode: ten starts in a row did not go well; main.py does not run until there is an update")
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
         if self.cause == "watchdog":
             log.warning("something took longer than 8 s, so the watchdog restarted the board; what takes its time calls agent.feed()")

@@ -101,7 +101,7 @@ def check(values):
     if not isinstance(report, list) or not all(name in _REPORTERS for name in report):
         _refuse(problems, "report", "must be a list of " + _quoted(_REPORTERS, ", "), report)
     elif report and found["transport"] == "http":
-        problems.append('"report": %s publish on the MQTT connection of the cloud, and with "transport": "http" there is none' % report)
+        problems.append('"report": %s publish over MQTT, and with "transport": "http" there is none' % report)
     for key in _TEXTS:
         found[key] = _declared(values, key, "", (str, 0, 256), problems)
     for key, (default, low, high) in _NUMBERS.items():

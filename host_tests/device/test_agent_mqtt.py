@@ -243,6 +243,15 @@ def test_a_higher_firmware_version_is_told_once():
     assert heard == [("1.0.8", "f-1"), ("1.0.10", "f-1")]
 
 
+def test_a_person_may_choose_the_version_that_a_listener_has_heard_of():
+    bench = Bench()
+    bench.agent.on("firmware")(bench.agent.update)
+    client = bench.turn()
+    client.deliver("firmware", {"latest_fw_version": "1.0.8", "latest_fw_file_id": "f-1"})
+    bench.turn()
+    assert any(["update to 1.0.8, as it was chosen" in line for line in log.lines()])
+
+
 def test_a_new_version_of_the_firmware_is_told_after_connecting_and_only_once():
     bench = Bench()
     bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))

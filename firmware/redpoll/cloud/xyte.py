@@ -28,7 +28,7 @@ def deliver_config(handler, message):
     """Both shapes: fields under "config" (reference xyte §2) or beside "version" (seed 001)."""
     version = version_of(message, "version")
     if version is None:
-        log.warning("config: its version must be a whole number, not %r", message.get("version"))
+        log.warning("config: version must be a whole number, not %r", message.get("version"))
         return
     values = message.get("config")
     if not isinstance(values, dict):

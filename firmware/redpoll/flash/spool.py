@@ -186,7 +186,7 @@ class Spool:
             action()
         except OSError as error:
             if self._not_before is None:
-                log.warning("spool: %s; what is in RAM only would be lost", error)
+                log.warning("spool: %s; what is only in RAM may be lost", error)
             self._not_before = self._clock.ms() + _RETRY_MS
             return False
         self._not_before = None

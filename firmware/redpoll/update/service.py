@@ -8,7 +8,7 @@ from .updater import COMMAND, EDGEHOG, NOTICE, Updater
 
 _EVENTS = const(24)  # that wait to be told
 # how long an event waits for the clock to be set
-_CLOCK_MS = const(60000)
+_CLOCK_MS = const(15000)
 _FINAL = const(("Success", "Failure"))
 
 
@@ -60,16 +60,16 @@ class Update:
         elif refusal:
             updater.refuse(EDGEHOG, uuid, *refusal)
 
-    def notice(self, version, file_id):
-        """The cloud has a newer version; once an automatic update to it has failed, that is left to a person."""
+    def notice(self, version, file_id, chosen=False):
+        """The cloud has a newer version; once an automatic update to it has failed, that is left to a person, who has `chosen` it."""
         updater = self._updater
-        if updater.failed == version or updater.job:
+        if updater.job or updater.failed == version and not chosen:
             return
         from os import urandom
 
         digits = "".join(["%02x" % byte for byte in urandom(16)])
         uuid = "-".join((digits[:8], digits[8:12], "4" + digits[13:16], "a" + digits[17:20], digits[20:]))
-        log.info("update to %s, because settings allow it", version)
+        log.info("update to %s, %s", version, "as it was chosen" if chosen else "because settings allow it")
         updater.request(NOTICE, uuid, None, version, file_id)
 
     # what the agent calls
@@ -144,6 +144,10 @@ class Update:
                 if self._events[at]["status"] not in _FINAL:
                     self._events.pop(at)
                     break
+
+    def working(self):
+        """True while an update is under way or on trial; else there may be one to be told of."""
+        return bool(self._updater.job) or self.on_trial()
 
     def telling(self):
         """True while there is an event that could be told and is not."""
