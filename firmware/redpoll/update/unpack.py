@@ -19,9 +19,9 @@ class Unpacker:
 
     def __init__(self, window):
         self._window = window
-        # what came and is not used yet, at the beginning; MicroPython inflates by pulling. It serves one file after the other: in a heap
-        # that is nearly full so large a piece may not be had a second time
-        self._in = io.BytesIO(bytes(_IN))
+        # what came and is not used yet, at the beginning; MicroPython inflates by pulling. It serves one inflated file after the other: in
+        # a heap that is nearly full so large a piece may not be had a second time
+        self._in = None
         self._out = bytearray(_OUT)
 
     def begin(self, entry, file):
@@ -30,12 +30,15 @@ class Unpacker:
         self._file = file
         self._hash = sha256()
         self._packed = self._size = self._held = 0
-        self._in.seek(0)
         self._inflate = None
         self._ended = False
-        if entry["method"]:
+        if not entry["method"]:
+            self._in = None
+        else:
             import deflate
 
+            self._in = self._in or io.BytesIO(bytes(_IN))
+            self._in.seek(0)
             self._inflate = deflate.DeflateIO(self._in, _RAW, self._window)
 
     def feed(self, data):
