@@ -1,8 +1,8 @@
-# Runs first after every reset, before main.py: picks the slot that runs (redpoll/update/slots.py tells how it is meant). It is never
-# replaced over the air, so it stays small, needs nothing from a slot, and goes on whatever it finds.
+# Runs first after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air, so it needs nothing from a
+# slot, goes on whatever it finds, and fits one block of flash.
 import gc
 
-# collect before the heap is full: a large piece (a TLS handshake) can then still be had
+# collect early: a large piece (a TLS handshake) can then still be had
 gc.threshold(32768)
 
 
@@ -62,47 +62,44 @@ def _boot():
         except (AttributeError, ValueError, OSError) as error:
             print("boot: trial without a watchdog:", error)
 
-    def started():
-        # did the chip start? A soft reset, as mpremote makes one with each command, is none. The RP2 does not tell, but its ticks go on
-        if hasattr(machine, "SOFT_RESET"):
-            return machine.reset_cause() != machine.SOFT_RESET
-        return time.ticks_ms() < 10000
-
     state = load()
     trial = state.get("trial")
     slot = state.get("slot", "a")
     if not sealed(slot):
-        # none was confirmed, or it is gone: the other one, else what lies in the root
+        # none was confirmed, or it is gone: the other one, else the root
         slot = "b" if slot == "a" else "a"
         if not sealed(slot) or slot == trial or state.get("slot") == "":
             slot = ""
     state["slot"] = slot
     safe = False
+    # not a soft reset, as mpremote makes; the RP2 does not tell, but its ticks go on
+    soft = getattr(machine, "SOFT_RESET", None)
+    start = time.ticks_ms() < 10000 if soft is None else machine.reset_cause() != soft
     if trial and count("left") > 0 and sealed(trial):
         state["left"] = count("left") - 1
         # without a count a trial would have no end
         if save():
             slot = trial
             guard()
-            # and be confirmed before the timer ends
+            # and be confirmed in time
             for number in (-1, 3):
                 try:
                     machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
                     break
                 except (AttributeError, ValueError, OSError):
                     pass  # not every chip has this one
-    elif started():
+    elif start:
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1
         image = state.pop("image", 0)
-        # the chip's bootloader tries a firmware image: after a reset it goes back
+        # an image is on trial: after a reset the bootloader goes back
         if save() and image:
             guard()
     folder = "/slot_" + slot if slot else "/"
     if slot:
         sys.path[1:1] = [folder, folder + "/lib"]
     if safe:
-        # the slot's agent runs, without the product's main.py
+        # the agent runs, without main.py
         try:
             os.mkdir("/safe")
         except OSError:

@@ -19,23 +19,25 @@ class Battery:
         self._link = link
         self._feed = feed
 
-    def poll(self, busy, telling):
+    def poll(self, busy, told):
         """Sleep when there is nothing to stay awake for; does not return then.
 
-        `busy`: something is under way. `telling`: something is to be told, if need be after the next start.
+        `busy`: something is under way. `told`: something is to be told, if need be after the next start.
         """
+        link = self._link
+        alive = link.alive_at
+        adapter = link.adapter
         now = self._clock.ms()
-        if busy:
+        if (
+            busy
+            or now < _AWAKE_MS
+            and (told or not adapter or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not adapter.ready())
+        ):
             return
-        if now < _AWAKE_MS:
-            alive = self._link.alive_at
-            adapter = self._link.adapter
-            if telling or not adapter or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not adapter.ready():
-                return
         log.info("sleeping for %d s", self._seconds)
-        self._link.close()
-        if self._link.radio:
-            self._link.radio.off()
+        link.close()
+        if link.radio:
+            link.radio.off()
         # what nobody has acknowledged is sent after the next start
         self._spool.flush()
         port.deep_sleep(self._seconds * 1000, self._feed)
