@@ -227,17 +227,17 @@ class Agent:
                 if ms and not self.link.wait(ms):
                     port.sleep_ms(ms)
         except Exception as error:
-            # where the heap is full, each of these may fail: first what gives memory back, then what must not be lost
+            # each of these may fail, not only where the heap is full: first what gives memory back, then what must not be lost
             try:
                 self.link.close()
-            except MemoryError:
+            except Exception:  # noqa: S110 - what ended the program is raised below
                 pass
             try:
                 # it has the buffer that a connection receives into
                 port.unload("cloud.xyte_mqtt")
                 gc.collect()
                 self.spool.flush()
-            except MemoryError:
+            except Exception:  # noqa: S110 - what ended the program is raised below
                 pass
             self._health.keep(error)
             raise
@@ -260,10 +260,10 @@ class Agent:
             ms = min(ms, self._work())
             if self._battery:
                 commands = self.commands
-                told = self._update
                 # one that is only to be told of is on flash, for the next start
-                works = told and told.working()
-                self._battery.poll(works or commands.restart or commands.pending() or self._task or self._config.on_trial(), told)
+                current = self._update
+                works = current and current.working()
+                self._battery.poll(works or commands.restart or commands.pending() or self._task or self._config.on_trial(), current)
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held

@@ -19,10 +19,10 @@ class Battery:
         self._link = link
         self._feed = feed
 
-    def poll(self, busy, told):
+    def poll(self, busy, tell):
         """Sleep when there is nothing to stay awake for; does not return then.
 
-        `busy`: something is under way. `told`: something is to be told, if need be after the next start.
+        `busy`: something is under way. `tell`: something is to be told, if need be after the next start.
         """
         link = self._link
         alive = link.alive_at
@@ -31,7 +31,7 @@ class Battery:
         if (
             busy
             or now < _AWAKE_MS
-            and (told or not adapter or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not adapter.ready())
+            and (tell or not adapter or alive is None or len(self._spool) or now - alive < _LISTEN_MS or not adapter.ready())
         ):
             return
         log.info("sleeping for %d s", self._seconds)

@@ -56,7 +56,7 @@ class Telemetry:
         self._notice = text if self._notice is None else (self._notice + "; " + text)[: 2 * _NOTICE]
 
     def whole(self):
-        """The next message carries all that is known and replaces what the cloud holds: this is another cloud."""
+        """The next message carries all that is known and replaces what the cloud holds: another cloud, or an override that came late."""
         self._whole = 2
 
     def kept(self, fits):

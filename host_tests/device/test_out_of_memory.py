@@ -83,25 +83,27 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
     assert "MemoryError" in bench.agent._health.ended_by
 
 
+def raising(error):
+    def broken(*_):
+        raise error
+
+    return broken
+
+
 def test_what_fails_while_the_program_ends_costs_neither_readings_nor_why_it_ended():
-    bench = Bench()
-    bench.agent._sense()
-
-    def broken():
-        raise KeyError("the reason")
-
-    def greedy(*_):
-        raise MemoryError
-
-    bench.agent._sync.poll = broken
-    bench.agent.link.close = greedy
     real = port.print_exception
-    port.print_exception = greedy
-    try:
-        with raises(KeyError):
-            bench.agent.run()
-    finally:
-        port.print_exception = real
-    assert bench.agent.spool.unsaved() == 0
-    bench.start()
-    assert bench.agent._health.ended_by == "KeyError" and len(bench.agent.spool) == 1
+    for why in (MemoryError(), RuntimeError("the link is broken too")):
+        bench = Bench()
+        kept = len(bench.agent.spool)
+        bench.agent._sense()
+        bench.agent._sync.poll = raising(KeyError("the reason"))
+        bench.agent.link.close = raising(why)
+        port.print_exception = raising(MemoryError())
+        try:
+            with raises(KeyError):
+                bench.agent.run()
+        finally:
+            port.print_exception = real
+        assert bench.agent.spool.unsaved() == 0
+        bench.start()
+        assert bench.agent._health.ended_by == "KeyError" and len(bench.agent.spool) == kept + 1

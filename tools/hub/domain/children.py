@@ -63,7 +63,7 @@ def _take(unit: Unit, child: Device | None, message: object, size: int) -> dict[
         raise Invalid(f"Invalid telemetry: it must be an object of at most {telemetry.MESSAGE_MAX} bytes")
     body = mapping(message, "telemetry")
     gone = body.get("status") == "offline"
-    seen = presence.seen(unit, child, "http", aside=True, alive=not gone, proof=presence.PARENT)
+    seen = presence.seen(unit, child, "http", speaks=child.transport != "mqtt", alive=not gone, proof=presence.PARENT)
     telemetry.send(unit, replace(seen, transport="http"), body)
     if gone:
         presence.said_gone(unit, seen, "its gateway says that it is offline")

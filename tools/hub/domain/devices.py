@@ -169,9 +169,9 @@ def update_device(unit: Unit, device: Device, body: dict[str, Any], *, limited: 
     for key in body:
         if key not in _UPDATE_KEYS:
             raise Malformed(f"Unknown key {key[:64]!r}: Update Device takes {', '.join(_UPDATE_KEYS)}")
-    recent = [at for at in device.update_times if at > unit.now - 3600]
     changes: dict[str, Any] = {}
     if limited:
+        recent = [at for at in device.update_times if at > unit.now - 3600]
         if len(recent) >= UPDATES_PER_HOUR:
             raise TooMany(f"Update Device is limited to {UPDATES_PER_HOUR} calls an hour")
         changes["update_times"] = [*recent, unit.now]

@@ -22,18 +22,15 @@ LINK = "link"  # a link that it was given (security/links.py)
 _CLEAN = "disconnected"  # the session ended with DISCONNECT (broker/embedded.py, broker/sessions.py)
 
 
-def seen(
-    unit: Unit, device: Device, transport: str, *, speaks: bool = True, aside: bool = False, alive: bool = True, proof: str = KEY
-) -> Device:
+def seen(unit: Unit, device: Device, transport: str, *, speaks: bool = True, alive: bool = True, proof: str = KEY) -> Device:
     """An authenticated call or message came; returns the device as it is then.
 
-    `speaks` False: over a side channel (files, dumps), which says nothing about the transport. `aside`: by a call that a device on MQTT
-    makes over HTTP too, as it has no topic there; one on MQTT stays it.
+    `speaks` False: over a side channel (such as files, dumps), which says nothing about the transport.
     `alive` False: what came is late, its sender is gone already.
     """
     online = alive or device.online
     values: dict[str, Any] = {"seen_at": unit.now, "online": online}
-    if speaks and not (aside and device.transport == "mqtt"):
+    if speaks:
         values["transport"] = transport
     change_device(unit.db, device.id, values)
     if online and not device.online:

@@ -37,7 +37,7 @@ CODES = (
     "Canceled",
 )  # fmt: skip
 DOWNLOAD, INSTALL = "download", "install"  # resources of an operation's notifications, as Kura has them
-_INSTALLING = ("Deploying", "Deployed", "Rebooting", SUCCESS)
+_INSTALLING = ("Deploying", "Deployed", "Rebooting")
 _STEP = re.compile(r"(Acknowledged|Downloading|Deploying|Deployed|Rebooting) (100|[1-9]?[0-9]) %")
 
 

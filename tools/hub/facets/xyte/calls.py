@@ -45,7 +45,7 @@ class Calls:
         def work(unit: Unit) -> Any:
             device = None
             try:
-                device = self._enter(unit, device_id, request, aside=kind not in _POLLED)
+                device = self._enter(unit, device_id, request, kind)
                 if too_much is not None:
                     raise too_much
                 answer = handle(unit, device, {} if empty and not raw else wire.decode_object(raw))
@@ -64,7 +64,7 @@ class Calls:
 
         def work(unit: Unit) -> Any:
             try:
-                device = self._enter(unit, device_id, request, speaks=speaks, aside=kind not in _POLLED)
+                device = self._enter(unit, device_id, request, kind, speaks=speaks)
             except Refused as refused:
                 Upstream(device_id, "http", kind or "query", 0).refused(self._hub, unit, None, refused)
                 raise
@@ -110,12 +110,10 @@ class Calls:
 
         return JSONResponse(await self._hub.do(work), status)
 
-    def _enter(
-        self, unit: Unit, device_id: str, request: Request, *, speaks: bool = True, aside: bool = False, again: bool = False
-    ) -> Device:
-        """Who calls; any call is a sign of life (`speaks`, `aside`: presence.seen). `again`: the same call as before.
+    def _enter(self, unit: Unit, device_id: str, request: Request, kind: str = "", *, speaks: bool = True, again: bool = False) -> Device:
+        """Who calls; any call is a sign of life, and unless it is one that a device on MQTT makes too, tells that this one polls.
 
-        Raises NotAuthorized and TooMany.
+        `again`: the same call as before. Raises NotAuthorized and TooMany.
         """
         try:
             key = wire.authorization(request)
@@ -125,12 +123,11 @@ class Calls:
             raise
         if device.broker_login is None:
             devices.remember_login(unit, device, key)
-        return self._seen(unit, device, speaks=speaks, aside=aside, again=again)
+        speaks = speaks and (kind in _POLLED or device.transport != "mqtt")
+        return self._seen(unit, device, speaks=speaks, again=again)
 
-    def _seen(
-        self, unit: Unit, device: Device, *, speaks: bool, aside: bool = False, again: bool = False, proof: str = presence.KEY
-    ) -> Device:
-        device = presence.seen(unit, device, "http", speaks=speaks, aside=aside, proof=proof)
+    def _seen(self, unit: Unit, device: Device, *, speaks: bool, again: bool = False, proof: str = presence.KEY) -> Device:
+        device = presence.seen(unit, device, "http", speaks=speaks, proof=proof)
         if not again:
             self._hub.rates.count(device.id, unit.now)
         return device
