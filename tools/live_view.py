@@ -13,8 +13,12 @@ from rich.text import Text
 from tools.hub.client import HubError, OperatorClient
 
 _FRESH_SECONDS = 5.0
-_BAR = 24  # characters
-_NAME = 12  # characters of a device's name
+# characters
+_BAR, _SHORTEST_BAR = 24, 8
+_NAME = 12  # of a device's name
+_BEFORE_WHAT = 8 + 2 + _NAME + 2 + 19 + 2  # the columns on its left
+_NARROWEST = 20  # what; a narrower terminal breaks the lines itself
+_STATUS = 12  # of an update
 _PERCENT = re.compile(r"\b(\d{1,3}) ?%")
 # what tells a step of an update beside firmwareStateChange: Edgehog's and Kura's messages, and a line of the console
 _STEP_MESSAGES = ("ota", "notify")
@@ -81,7 +85,7 @@ class View:
         if event == "upstreamMessage" and "refused" not in data and device_id is not None and _is_fresh(activity["time"]):
             words += self._readings(device_id) if kind == "telemetry" else self._outcome(device_id) if kind == "command" else []
         words += [f"{size} bytes"] if size else []
-        words += [update_step(data)] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
+        words += [update_step(data, self._room())] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
         if device_id is not None and gateway_id is not None:
             words.append(f"gateway={self._name(gateway_id)}")
         self._print(activity["time"][11:], self._name(device_id or gateway_id), event, _STYLES.get(event, ""), "  ".join(words))
@@ -131,9 +135,17 @@ class View:
     def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
         if self.done:
             return
-        line = Text.assemble((f"{when:<8}  ", "dim"), f"{_short(device):<{_NAME}}  ", (f"{event:<19}  ", style), what, style=line_style)
-        cut = self._console.is_terminal  # a file or a pipe has no width
-        self._console.print(line, no_wrap=True, overflow="ellipsis" if cut else "ignore", crop=cut)
+        columns = Text.assemble((f"{when:<8}  ", "dim"), f"{_short(device):<{_NAME}}  ", (f"{event:<19}  ", style))
+        room = self._room(len(columns))
+        parts = Text(what).wrap(self._console, room) if room else [Text(what)]
+        for part in parts or [Text()]:
+            part.rstrip()
+            self._console.print(Text.assemble(columns, part, style=line_style), soft_wrap=True)
+            columns = Text(" " * _BEFORE_WHAT)
+
+    def _room(self, before: int = _BEFORE_WHAT) -> int | None:
+        # characters of a line that are left to what happened; None: any number, a file or a pipe has no width
+        return max(_NARROWEST, self._console.width - before) if self._console.is_terminal else None
 
 
 def _is_fresh(when: str) -> bool:
@@ -146,16 +158,17 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME - 7]}…{name[-6:]}"
 
 
-def update_step(data: dict[str, str]) -> str:
-    """One step of an update: its status, a bar of its progress, and what went wrong."""
+def update_step(data: dict[str, str], room: int | None = None) -> str:
+    """One step of an update: its status, a bar of its progress which is shorter where there is less room, and what went wrong."""
     percent = _PERCENT.search(data.get("message", ""))
     done = data.get("progress") or (percent[1] if percent else "")
     bar = ""
     if done.isdigit():
-        filled = _BAR * min(int(done), 100) // 100
-        bar = f"[{'#' * filled}{'-' * (_BAR - filled)}] {done:>3} %"
+        length = _BAR if room is None else min(_BAR, max(_SHORTEST_BAR, room - _STATUS - len("  [] 100 %")))
+        filled = length * min(int(done), 100) // 100
+        bar = f"[{'#' * filled}{'-' * (length - filled)}] {done:>3} %"
     said = ": ".join(part for part in (data.get("code"), data.get("message")) if part)
-    return "  ".join(part for part in (f"{data.get('status', ''):<12}", bar, said) if part)
+    return "  ".join(part for part in (f"{data.get('status', ''):<{_STATUS}}", bar, said) if part)
 
 
 def missed(gap: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from long_run import LONG
+from serial.tools import list_ports, list_ports_common
 from test_flash_command import esp_firmware
 
 from tools.board.named import VirtualBoard
@@ -42,12 +43,35 @@ def test_a_port_that_is_not_there_is_told_with_what_there_is(command: list[str],
     assert status == Status.NO_PORT and "there is no port" in text and "redpoll board up" in text
 
 
-def test_without_a_port_the_virtual_boards_that_are_up_are_named(tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_port_the_only_virtual_board_is_taken(tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDPOLL_BOARDS", str(tmp_path / "boards"))
-    port = VirtualBoard("desk").up("esp32")
+    monkeypatch.setattr(list_ports, "comports", list)
+    assert redpoll(["provision"]) == Status.NO_PORT and "no --port was given. No board is plugged in" in capsys.readouterr().err
+    desk = VirtualBoard("desk").up("esp32")
     try:
-        assert redpoll(["deploy"]) == Status.NO_PORT
-        assert f"no --port was given. There are: {port}" in capsys.readouterr().err
+        assert redpoll(["provision", "--entry", ENTRY]) == Status.OK and ENTRY in capsys.readouterr().out
+        other = VirtualBoard("other").up("rpi_pico_w")
+        assert redpoll(["provision"]) == Status.NO_PORT
+        assert f"say which one: --port {desk} or --port {other}" in capsys.readouterr().err
+    finally:
+        for name in ("desk", "other"):
+            if VirtualBoard(name).is_up():
+                VirtualBoard(name).down()
+
+
+def test_a_board_on_usb_goes_before_a_virtual_one_and_only_it_is_flashed(
+    command: list[str], tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDPOLL_BOARDS", str(tmp_path / "boards"))
+    plugged = list_ports_common.ListPortInfo(str(tmp_path / "ttyUSB0"))
+    plugged.vid = 0x10C4
+    VirtualBoard("desk").up("esp32")
+    try:
+        monkeypatch.setattr(list_ports, "comports", lambda: [plugged])
+        assert redpoll(command) == Status.NO_PORT and f"there is no port {plugged.device}" in capsys.readouterr().err
+        if command[0] == "flash":
+            monkeypatch.setattr(list_ports, "comports", list)
+            assert redpoll(command) == Status.NO_PORT and "no --port was given" in capsys.readouterr().err
     finally:
         VirtualBoard("desk").down()
 

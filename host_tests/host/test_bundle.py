@@ -190,6 +190,20 @@ def test_a_bundle_has_bounds(key: rsa.RSAPrivateKey) -> None:
             archive.pack(FILES, key, **{**ABOUT, **wrong})
 
 
+def test_what_cannot_be_used_is_told_with_its_name(product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
+    def build(key: Path, version: str, out: Path) -> tuple[int, str]:
+        words = ["bundle", "build", str(product), "--key", str(key), "--version", version, "--out", str(out)]
+        return redpoll(words), capsys.readouterr().err
+
+    out, nowhere = tmp_path / "out.zip", tmp_path / "nowhere"
+    assert build(nowhere, "1.2.0", out) == (2, f"{nowhere}: No such file or directory\n")
+    assert build(key_file, "1.2.0", nowhere / "out.zip") == (2, f"{nowhere / 'out.zip'}: No such file or directory\n")
+    assert build(key_file, "1.2", out) == (1, "version: it is three numbers such as 1.2.0, or 1.2.0-rc.1 (SemVer 2.0.0), not '1.2'\n")
+    out.write_text("text")
+    assert redpoll(["bundle", "show", str(out)]) == 1
+    assert capsys.readouterr().err == f"{out} is no sound bundle: the first entry is not manifest.json\n"
+
+
 def test_one_flipped_bit_anywhere_is_found(packed: bytes, key: rsa.RSAPrivateKey, figure: Any) -> None:
     harmless = []
     for at in range(len(packed) * 8):

@@ -121,7 +121,7 @@ def test_esptool_is_asked_for_the_size_first_and_then_writes(tmp_path: Path, cap
         return next(sizes)
 
     monkeypatch.setattr(command, "_run", run)
-    monkeypatch.setattr("tools.deploy.ports.usable", lambda port: port)
+    monkeypatch.setattr("tools.deploy.ports.usable", lambda port, **_: port)
     (tmp_path / "fw.bin").write_bytes(esp_firmware("esp32"))
     words = ["flash", "--board", "esp32", "--firmware", str(tmp_path / "fw.bin"), "--erase", "--port", "/dev/ttyX"]
     assert redpoll(words) == Status.REFUSED

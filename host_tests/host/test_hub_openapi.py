@@ -111,8 +111,8 @@ def test_a_route_that_nobody_describes_is_named(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_documentation_needs_nothing_from_elsewhere(hub: HubProcess) -> None:
-    page = httpx.get(f"{hub.url}/docs")
-    assert page.status_code == 200
+    page = httpx.get(f"{hub.url}/", follow_redirects=True)
+    assert page.status_code == 200 and page.url.path == "/docs"
     links = re.findall(r"""(?:href|src)=["']([^"']+)|url: '([^']+)'""", page.text)
     wanted = [one or other for one, other in links]
     assert "/openapi.json" in wanted and len(wanted) >= 3

@@ -46,10 +46,11 @@ def test_settings_are_read_back_without_the_secret_and_kept_where_nothing_else_i
     monkeypatch.setenv(PASSWORD, SECRET)
     assert run(board, "--entry", "http://hub.example/xyte", "--wifi-ssid", "home", "--set", "keepalive=20", "--set", "name=Küche") == 0
     monkeypatch.delenv(PASSWORD)
-    assert run(board, "--set", "keepalive=30", "--unset", "name", "--set", 'details={"room": "5b"}') == 0
+    assert run(board, "--set", "keepalive=30", "--unset", "name", "--unset", "nane", "--set", 'details={"room": "5b"}') == 0
     assert run(board) == 0  # only shows
     shown = capfd.readouterr()
     assert SECRET not in shown.out + shown.err + "\n".join(board.lines)
+    assert [line for line in shown.out.splitlines() if "--unset" in line] == ["warning: --unset nane: the board has no such setting"]
     last = shown.out.rpartition("that is on the board\n")[0].rpartition("that is on the board\n")[2]
     assert [line.split() for line in last.splitlines()] == [
         ["details", '{"room":', '"5b"}'],

@@ -330,6 +330,19 @@ def test_each_kind_of_activity_is_one_line_that_a_person_can_read() -> None:
     ]
 
 
+def test_on_a_narrow_terminal_what_happened_goes_on_below_and_nothing_of_it_is_lost() -> None:
+    written = io.StringIO()
+    step = {"status": "DOWNLOADING", "progress": "40", "code": "NETWORK", "message": "the server closed the connection, it is tried again"}
+    with Names() as operator:
+        view = View(Console(file=written, highlight=False, width=80, force_terminal=True, color_system=None), operator)
+        view.show({"time": "2024-04-25 20:23:36", "event": "firmwareStateChange", "deviceId": "d-1", "data": step})
+    assert written.getvalue().splitlines() == [
+        "20:23:36  pump          firmwareStateChange  DOWNLOADING   [#####--------]  40 %",
+        f"{'':45}NETWORK: the server closed the",
+        f"{'':45}connection, it is tried again",
+    ]
+
+
 def test_a_report_on_a_command_is_shown_with_what_the_device_said() -> None:
     now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     message = {"event": "upstreamMessage", "deviceId": "d-1", "data": {"kind": "command", "bytes": "128"}}

@@ -27,6 +27,13 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _SEMVER = r"^\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$"
 _WORD = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _Count = Annotated[int, Field(ge=0, le=SIZE_MAX)]
+# what is meant where a pattern is not matched
+_MEANT = {
+    "version": "three numbers such as 1.2.0, or 1.2.0-rc.1 (SemVer 2.0.0)",
+    "micropython": "three numbers such as 1.24.0",
+    "sha256": "64 hexadecimal digits in lower case",
+}
+_WORD_MEANT = "1 to 64 letters, digits, '.', '_' and '-'"
 
 # APPNOTE.TXT 6.3.10: §4.3.7 local file header, §4.3.12 central directory header, §4.3.16 end of central directory record
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -242,7 +249,7 @@ def _stored(data: bytes, at: int, name: str, limit: int) -> tuple[bytes, int]:
     """The content of the stored entry that begins here, and where it ends."""
     end = at + _LOCAL.size + len(name)
     if len(data) < end or data[at : at + 4] != b"PK\3\4" or data[end - len(name) : end] != name.encode():
-        raise BundleError(f"it is no bundle: the {'first' if at == 0 else 'second'} entry is not {name}")
+        raise BundleError(f"the {'first' if at == 0 else 'second'} entry is not {name}")
     size = int.from_bytes(data[at + 18 : at + 22], "little")
     if size > limit or len(data) < end + size:
         raise BundleError(f"{name}: {size} bytes, {limit} are allowed, or the bundle is cut off")
@@ -266,4 +273,6 @@ def _assembled(manifest: Manifest, signed: bytes, signature: bytes, packed: Mapp
 def _told(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
+    if first["type"] == "string_pattern_mismatch":
+        return f"{where}: it is {_MEANT.get(str(first['loc'][-1]), _WORD_MEANT)}, not {first['input']!r}"
     return f"{where}: {first['msg']}" if where else str(first["msg"]).removeprefix("Value error, ")

@@ -9,6 +9,7 @@ from tools.board.profile import Profile, ProfileError
 from tools.bundle import archive, contents, plan
 from tools.bundle.archive import Bundle, BundleError, Entry
 from tools.bundle.build import MICROPYTHON, build
+from tools.failures import told
 from tools.mpy import CompileError
 from tools.paths import FIRMWARE
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _REFUSED
     except (OSError, ValueError, ProfileError, CompileError) as error:
-        print(error, file=sys.stderr)
+        print(told(error), file=sys.stderr)
         return _UNUSABLE
 
 
@@ -155,4 +156,4 @@ def _read(path: Path) -> Bundle:
     try:
         return archive.read(path.read_bytes())
     except BundleError as error:
-        raise BundleError(f"{path}: {error}") from None
+        raise BundleError(f"{path} is no sound bundle: {error}") from None

@@ -20,6 +20,7 @@ from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
 from tools.deploy.product import Product
 from tools.deploy.remote import RemoteBoard
+from tools.failures import told
 from tools.mpy import CompileError
 from tools.paths import BOARDS, FIRMWARE
 
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_port(parser: argparse.ArgumentParser) -> None:
     """--port and --via, the same in each command that talks to a board."""
-    parser.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0 (default: the only one there is)")
+    parser.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0 (default: the only board there is)")
     parser.add_argument("--via", choices=VIA, default=VIA[0], help="ampy: slower, for bridges on which mpremote fails")
 
 
@@ -77,8 +78,12 @@ def run(args: argparse.Namespace) -> int:
         errors.print(Text(str(error), style="red"))
         return error.status
     except (CompileError, BundleError, ProfileError, OSError) as error:
-        errors.print(Text(str(error), style="red"))
+        errors.print(Text(told(error), style="red"))
         return Status.REFUSED
+    except KeyboardInterrupt:
+        if not args.watch:  # there it is the usual end
+            errors.print("interrupted; the board was restarted: with the new product if all of it had been sent, else with what it had")
+        raise
 
 
 @contextlib.contextmanager

@@ -15,9 +15,12 @@ from tools.deploy.errors import DeployError, Status
 _MOMENT = 0.3
 
 
-def usable(port: str | None) -> str:
-    """The port to be used: this one, or the only one with a board. Raises DeployError with what to do when that cannot be."""
-    port = port or _only()
+def usable(port: str | None, *, virtual: bool = True) -> str:
+    """The port to be used: this one, else the only board on USB, else (`virtual`) the only virtual board that is up.
+
+    Raises DeployError with what to do when that cannot be.
+    """
+    port = port or _only(virtual)
     if "://" in port:  # pyserial's own kinds, such as rfc2217://
         return port
     if not os.path.exists(port) and os.name == "posix":
@@ -54,8 +57,12 @@ def _boards() -> list[str]:
     return sorted(info.device for info in list_ports.comports() if info.vid is not None)
 
 
-def _only() -> str:
-    found = _boards()
+def _virtual() -> list[str]:
+    return [str(known.port) for known in known_boards() if known.up]
+
+
+def _only(virtual: bool) -> str:
+    found = _boards() or (_virtual() if virtual else [])
     if len(found) == 1:
         return found[0]
     if not found:
@@ -64,8 +71,7 @@ def _only() -> str:
 
 
 def _there_are() -> str:
-    found = _boards()
-    found += [str(known.port) for known in known_boards() if known.up]
+    found = _boards() + _virtual()
     if found:
         return f"There are: {', '.join(found)}"
     return "No board is plugged in: is its cable one that carries data? A virtual board: `redpoll board up NAME` prints its port"

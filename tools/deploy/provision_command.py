@@ -66,6 +66,9 @@ def _provision(board: RemoteBoard, change: Change, args: argparse.Namespace, con
             raise DeployError("the board has no settings yet: `redpoll provision --help` tells how to give it some")
         _show(console, before)
         return
+    known = set() if before is None else {*before.values, *before.secrets}
+    for key in sorted(set(change.gone) - known):
+        console.print(Text(f"warning: --unset {key}: the board has no such setting", style="yellow"))
     values, kept = provision.merged(before, change)
     there = tuple(key for key in FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
     for warning in board.while_fed(lambda: provision.check(values, kept, change.files, there)):

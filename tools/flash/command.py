@@ -18,6 +18,7 @@ from tools.deploy import ports
 from tools.deploy.command import add_port
 from tools.deploy.connection import connect
 from tools.deploy.errors import DeployError, LinkError, Status
+from tools.failures import told
 from tools.flash import esp, uf2
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     except DeployError as error:
         text, status = str(error), error.status
     except (ProfileError, OSError) as error:
-        text, status = str(error), Status.REFUSED
+        text, status = told(error), Status.REFUSED
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style="red"))
     return status
 
@@ -74,7 +75,7 @@ def _flash_esp(profile: Profile, data: bytes, args: argparse.Namespace, console:
     _checked(args.firmware, lambda: esp.check(data, profile))
     console.print(f"{args.firmware}: for {profile.chip}, {len(data):,} bytes, whole, with the flash layout of {profile.name}")
     # --port may be a board that is not plugged in yet when nothing is to be done
-    port = args.port or "PORT" if args.dry_run else ports.usable(args.port)
+    port = args.port or "PORT" if args.dry_run else ports.usable(args.port, virtual=False)
     write = ["write-flash", *(["--erase-all"] if args.erase else []), hex(profile.firmware["offset"]), str(args.firmware)]
     if args.dry_run:
         what = "the whole flash is erased first" if args.erase else "the file system with its settings stays"

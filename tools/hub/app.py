@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -46,6 +46,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.add_api_route("/activity", _activity_of(hub), methods=["GET"], tags=["hub"])
     app.add_api_route("/health", _health, methods=["GET"], tags=["hub"])
     app.add_api_route("/ca.pem", _ca_of(hub), methods=["GET"], tags=["hub"], response_class=Response)
+    app.add_api_route("/", _docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -57,6 +58,11 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     from tools.hub import docs  # a tenth of what the hub takes to start, for a page that few ask for
 
     return openapi.describe(app, docs.CALLS, docs.SCHEMES, docs.PATH_PARAMETERS)
+
+
+async def _docs() -> RedirectResponse:
+    # who opens the address that the hub has printed is a person
+    return RedirectResponse("/docs")
 
 
 async def _health() -> JSONResponse:
