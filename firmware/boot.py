@@ -1,12 +1,13 @@
-# Runs first after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air, so it needs nothing from a
-# slot, goes on whatever it finds, and fits one block of flash.
+# Runs after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air, so it needs nothing from a
+# slot, goes on whatever it finds, fits a block of flash.
 import gc
 
-# collect early: a large piece (a TLS handshake) can then still be had
+# collect early: a TLS handshake wants a large piece
 gc.threshold(32768)
 
 
 def _boot():
+    global _timer
     import json
     import os
     import sys
@@ -56,7 +57,7 @@ def _boot():
             machine.reset()
 
     def guard():
-        # it must feed this within 8 s
+        # to be fed within 8 s
         try:
             machine.WDT(timeout=8388)
         except (AttributeError, ValueError, OSError) as error:
@@ -81,13 +82,13 @@ def _boot():
         if save():
             slot = trial
             guard()
-            # and be confirmed in time
+            # and be confirmed in time; an RP2 drops a timer without a name
             for number in (-1, 3):
                 try:
-                    machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
+                    _timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
                     break
                 except (AttributeError, ValueError, OSError):
-                    pass  # not every chip has this one
+                    pass
     elif start:
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1

@@ -250,6 +250,8 @@ class Agent:
         try:
             self._sense()
             self._sync.poll()
+            # a sensor may have waited nearly as long as the watchdog does
+            self.feed()
             ms = self.link.poll()
             # it may have waited nearly as long as the watchdog does, and so may what follows
             self.feed()

@@ -18,7 +18,7 @@ class Link:
     def __init__(self, settings, clock, handler, version):
         self._settings = settings
         self._clock = clock
-        self._handler = handler
+        self.handler = handler
         self._version = version
         self._backoff = Backoff()
         self._not_before = 0
@@ -169,7 +169,7 @@ class Link:
         else:
             self.spare()
             from .cloud.xyte_mqtt import Adapter
-        adapter = Adapter(self._settings, self._clock, self._handler)
+        adapter = Adapter(self._settings, self._clock, self.handler)
         try:
             adapter.connect()
         except Exception:
@@ -179,7 +179,7 @@ class Link:
         self.adapter = adapter
         self._since = self._clock.ms()
         log.info(adapter.BEGUN)
-        self._handler.on_link(adapter)
+        self.handler.on_link(adapter)
 
     def broken(self, error):
         """The session failed in somebody's hands: close it and wait."""
@@ -202,7 +202,7 @@ class Link:
             self.adapter = None
             self._dropped += adapter.dropped()
             adapter.close()
-            self._handler.on_link(None)
+            self.handler.on_link(None)
 
     def _end_job(self):
         if self._job:

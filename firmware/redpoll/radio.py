@@ -16,7 +16,7 @@ class Radio:
         self._wifi = Wifi(station, clock, settings) if station else None
         # False: the time is not asked for
         self._ntp = None
-        # ms until the next look for the time: by half of what its answer lies here unread, the clock would be late
+        # ms until the next look for the time
         self.look_ms = 1000
         # was its trouble in the last heartbeat?
         self._troubled = False
@@ -36,7 +36,10 @@ class Radio:
             # what could not be reached before may be now
             link.restart()
         self._keep_time()
-        return 0
+        # looking two names up, without a server that answers, takes longer than the watchdog gives for one
+        link.handler.feed()
+        # TLS refuses every certificate until the time is known, and opening a connection would keep its answer waiting
+        return self.look_ms if self._ntp and self._ntp.asking() and not link.adapter else 0
 
     def _keep_time(self):
         if self._ntp is None:

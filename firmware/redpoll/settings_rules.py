@@ -63,7 +63,7 @@ def read(path):
 def look_for_files(settings, path):
     """Log what would only be missed when it is used."""
     if settings.entry.startswith("https:") and not settings.ca:
-        log.warning('%s: "ca" is missing: without the certificate of its CA an https:// server cannot be verified', path)
+        log.warning('%s: "ca" is missing: without it an https:// server cannot be verified', path)
     for key in FILES:
         name = getattr(settings, key)
         if isinstance(name, str) and name and "-----BEGIN" not in name:

@@ -36,17 +36,22 @@ class Reset(BaseException):
 
 
 class Wlan:
-    """The radio. `air` says how the access point behaves: "on", "off", "password", "no dhcp"; an answer takes 3 s of `clock`."""
+    """The radio. `air` says how the access point behaves: "on", "off", "password", "no dhcp".
+
+    An answer takes 3 s of `clock`, an address dhcp_ms more.
+    """
 
     def __init__(self, chip):
         self.chip = chip
         self.air = "on"
+        self.dhcp_ms = 0
         self.clock = None
         self.attempts = []
         self.activated = False
         self._began = None
-        # what an ESP32 goes on to say of the attempt before
-        self._stale = None
+        # what an ESP32 goes on to say of an attempt until one has an address
+        self._reason = None
+        self.powered = True
         self._retries = True
 
     def __call__(self, interface=0):
@@ -78,11 +83,15 @@ class Wlan:
     def disconnect(self):
         if not self.activated:
             raise OSError("Wifi Not Started")
-        self._stale = self.status()
+        self.status()
         self._began = None
 
+    def deinit(self):
+        # for an RP2's radio the only way to be without current
+        self.activated = self.powered = False
+
     def isconnected(self):
-        return self._answered() and self.air == "on"
+        return self._answered(self.dhcp_ms) and self.air == "on"
 
     def ifconfig(self):
         return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1") if self.isconnected() else ("0.0.0.0",) * 4
@@ -93,21 +102,41 @@ class Wlan:
             if not (self._answered() and self.air in ("on", "no dhcp")):
                 raise OSError("Wifi Not Connected")
             return -61
+        answered = self._answered()
+        if self.isconnected():
+            self._reason = None
+            return codes["STAT_GOT_IP"]
+        if answered and self.air in ("off", "password"):
+            failed = codes["STAT_NO_AP_FOUND" if self.air == "off" else "STAT_WRONG_PASSWORD"]
+            if self.chip == "rp2":
+                return failed
+            self._reason = failed
+        if self._reason:
+            return self._reason
         if self._began is None:
             return codes["STAT_IDLE"]
-        if not self._answered():
-            return self._stale if self.chip == "esp32" and self._stale in (201, 202) else codes["STAT_CONNECTING"]
-        if self.air == "on":
-            return codes["STAT_GOT_IP"]
-        if self.air == "no dhcp":
-            return _NO_IP if self.chip == "rp2" else codes["STAT_CONNECTING"]
-        return codes["STAT_NO_AP_FOUND" if self.air == "off" else "STAT_WRONG_PASSWORD"]
+        return _NO_IP if answered and self.chip == "rp2" else codes["STAT_CONNECTING"]
 
-    def _answered(self):
-        return self._began is not None and self.clock.ms() - self._began >= 3000
+    def _answered(self, later=0):
+        return self._began is not None and self.clock.ms() - self._began >= 3000 + later
 
     def _busy(self):
         return self._began is not None and not self._answered()
+
+
+class Timer:
+    """What an RP2 calls after each `period` ms, as long as somebody has it."""
+
+    PERIODIC = 1
+    running = None
+
+    def __init__(self, number, mode, period, callback):
+        self.period = period
+        self.callback = callback
+        Timer.running = self
+
+    def deinit(self):
+        Timer.running = None
 
 
 def play(chip):
@@ -120,6 +149,11 @@ def play(chip):
     def deepsleep(ms):
         slept.append(ms)
         raise Reset
+
+    def lightsleep(ms):
+        # before 1.26 a powered radio ends an RP2's
+        slept.append(min(ms, 64) if wlan.powered and machine.light else ms)
+        machine.now += slept[-1]
 
     clock = []
 
@@ -136,8 +170,12 @@ def play(chip):
         RTC=RTC,
         reset=reset,
         unique_id=lambda: b"\xe6\x61\x00\x01",
-        lightsleep=slept.append,
+        lightsleep=lightsleep,
         deepsleep=deepsleep,
+        Timer=Timer,
+        now=0,
+        light=False,
+        fed=0,
     )
     machine.reset_cause = lambda: machine.cause
     if chip == "esp32":
@@ -147,7 +185,11 @@ def play(chip):
     def watchdog(id=0, timeout=5000):
         if chip == "rp2" and timeout > 8388:
             raise ValueError("timeout exceeds 8388")
-        return Module(timeout=timeout)
+        machine.watchdog = timeout
+        return Module(feed=feed)
+
+    def feed():
+        machine.fed += 1
 
     machine.WDT = watchdog
     wlan = Wlan(chip)
@@ -157,8 +199,10 @@ def play(chip):
     for name in ("chip", "wlan", "esp32", "esp32_wlan", "rp2", "rp2_wlan"):
         sys.modules.pop("redpoll.port." + name, None)
     if chip == "rp2":
+        own = __import__("redpoll.port.rp2", None, None, ("_MARK",))
         # the root is not the test's
-        __import__("redpoll.port.rp2", None, None, ("_MARK",))._MARK = "reset.mark"
+        own._MARK = "reset.mark"
+        own.ticks_ms = lambda: machine.now
     return Port(chip), machine, wlan
 
 

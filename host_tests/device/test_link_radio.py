@@ -108,6 +108,9 @@ def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_t
             looks.append(self.clock.ms())
             return 100 if self.clock.ms() < 30000 else 60000
 
+        def asking(self):
+            return False
+
     looks = []
     ntp.Ntp, real = Asked, ntp.Ntp
     try:
@@ -122,6 +125,42 @@ def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_t
     assert max(gap for gap, look in zip(gaps, looks) if look < 30000) <= 100
     # nothing is turned faster for it when nothing is awaited
     assert len([look for look in looks if look > 31000]) < 30
+
+
+def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tls_fails():
+    class Asked:
+        trouble = None
+
+        def __init__(self, clock, host, set_wall):
+            self.clock = clock
+            self.began = clock.ms()
+
+        def poll(self):
+            return 100 if self.asking() else 60000
+
+        def asking(self):
+            return self.clock.ms() < self.began + 2500
+
+    ntp.Ntp, real = Asked, ntp.Ntp
+    try:
+        bench = RadioBench(**WIFI)
+        fed = []
+        bench.agent.feed = lambda: fed.append(bench.ticks.ms)
+        while not bench.agent.link.radio or not bench.agent.link.radio._ntp:
+            bench.ticks.ms += max(1, min(bench.agent.poll(), 500))
+        since = bench.ticks.ms
+        fed.clear()
+        HTTP.requests.clear()
+        bench.run(2000)
+        assert not HTTP.requests and not bench.agent.connected() and len(fed) >= 40
+        bench.run(1000)
+        assert bench.agent.connected()
+        # and a session that there is goes on while it is asked once more
+        bench.agent.link.radio._ntp.began = bench.ticks.ms
+        bench.run(1000)
+        assert bench.agent.connected() and since
+    finally:
+        ntp.Ntp = real
 
 
 def test_a_captive_portal_is_told_and_tried_again():

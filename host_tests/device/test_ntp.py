@@ -23,6 +23,7 @@ class Server:
         self.open = 0
 
     def __call__(self, family, kind, proto):
+        assert kind == 2
         self.open += 1
         return self
 
@@ -73,7 +74,8 @@ class Bench:
         if self.names:
             raise self.names
         assert (host, number, kind) == ("time.example", 123, 2)
-        return [(2, 2, 17, "", ("192.0.2.1", 123))]
+        # as an RP2 has it, whatever was asked for
+        return [(2, 1, 0, "", ("192.0.2.1", 123))]
 
     def run(self, ms):
         end = self.ticks.ms + ms

@@ -2,7 +2,7 @@
 import sys
 import time
 
-from chip_fakes import Reset, play
+from chip_fakes import Port, Reset, Timer, play
 from support import raises
 
 CHIPS = ("esp32", "rp2")
@@ -42,10 +42,30 @@ def test_a_power_cut_after_a_reset_was_asked_for_is_a_power_on():
     assert port.reset_cause() == "watchdog"
 
 
-def test_the_watchdog_has_the_longest_time_that_an_rp2_takes():
-    for chip in CHIPS:
-        port, _, _ = play(chip)
-        assert port.watchdog(8388).timeout == 8388
+def test_nothing_that_a_chip_does_is_longer_than_its_watchdog():
+    # looking a name up takes 14 s; an ESP32 takes any time, an RP2 8.4 s
+    port, machine, _ = play("esp32")
+    port.watchdog(8388)
+    assert machine.watchdog == 30000
+    port, machine, _ = play("rp2")
+    port.watchdog(8388)
+    assert machine.watchdog == 8388
+
+
+def test_an_rp2_that_looks_a_name_up_is_kept_for_20_s_more_and_one_that_hangs_is_not():
+    port, machine, _ = play("rp2")
+    watchdog = port.watchdog(8388)
+    timer = Timer.running
+    assert timer.period == 2000
+    watchdog.feed()
+    fed = machine.fed
+    for _ in range(30):
+        timer.callback(timer)
+    assert machine.fed == fed + 10
+    watchdog.feed()
+    timer.callback(timer)
+    assert machine.fed == fed + 12
+    assert port.watchdog(8388) is watchdog and Timer.running is timer
 
 
 def test_an_esp32_sleeps_at_once_and_an_rp2_in_slices_that_its_watchdog_allows():
@@ -54,12 +74,45 @@ def test_an_esp32_sleeps_at_once_and_an_rp2_in_slices_that_its_watchdog_allows()
         port.deep_sleep(300000, None)
     assert machine.slept == [300000]
     port, machine, _ = play("rp2")
+    watchdog = port.watchdog(8388)
     fed = []
     with raises(Reset):
         port.deep_sleep(10500, lambda: fed.append(len(machine.slept)))
     assert machine.slept == [4000, 4000, 2500] and fed == [0, 1, 2]
+    assert Timer.running is None and watchdog
     machine.cause = machine.WDT_RESET
     assert port.reset_cause() == "deep_sleep"
+
+
+def test_an_rp2_sleeps_as_long_as_it_was_told_however_often_it_is_woken():
+    port, machine, _ = play("rp2")
+    machine.light = True
+    with raises(Reset):
+        port.deep_sleep(10500, lambda: None)
+    assert machine.now == 10500
+
+
+def test_before_a_sleep_an_rp2s_radio_has_no_more_current():
+    for chip in CHIPS:
+        port, _, wlan = play(chip)
+        station = port.station()
+        wlan.active(True)
+        station.off()
+        assert not wlan.activated and wlan.powered == (chip == "esp32")
+
+
+def test_a_radio_that_cannot_be_had_on_an_esp32_does_not_keep_the_agent_from_starting():
+    def fail(interface=0):
+        raise RuntimeError("Wifi Unknown Error 0x0101")
+
+    play("esp32")
+    network = sys.modules["network"]
+    network.WLAN = fail
+    sys.modules.pop("redpoll.port.esp32", None)
+    port = Port("esp32")
+    assert port.largest_block() == 31744
+    with raises(RuntimeError):
+        port.station()
 
 
 def test_the_largest_block_of_an_esp32_is_the_idfs():

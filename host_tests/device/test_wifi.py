@@ -66,6 +66,17 @@ def test_a_wrong_password_is_said_and_the_right_one_of_the_access_point_found_la
         assert bench.run(70000)
 
 
+def test_after_a_failure_the_next_attempt_has_its_whole_time_again():
+    # an ESP32 goes on to say that there is no access point until it has an address
+    for chip in CHIPS:
+        for air in ("off", "password"):
+            bench = Bench(chip, air)
+            assert not bench.run(10000)
+            bench.wlan.air = "on"
+            bench.wlan.dhcp_ms = 9000
+            assert bench.run(40000)
+
+
 def test_an_access_point_that_is_gone_for_an_hour_is_found_when_it_is_back():
     for chip in CHIPS:
         bench = Bench(chip)

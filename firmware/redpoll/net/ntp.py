@@ -50,8 +50,9 @@ class Ntp:
         return max(0, self._not_before - now) or _LOOK_MS
 
     def _ask(self):
+        # an RP2's says that every address is one of TCP
         info = socket.getaddrinfo(self._host, self._number, 0, socket.SOCK_DGRAM)[0]
-        self._sock = port.open_socket(info[0], info[1], 0)
+        self._sock = port.open_socket(info[0], socket.SOCK_DGRAM, 0)
         self._sock.connect(info[-1])
         self._sock.setblocking(False)
         packet = bytearray(48)
@@ -95,6 +96,10 @@ class Ntp:
             log.warning("%s; again in %d s", why, wait // 1000)
         self.trouble = why
         return wait
+
+    def asking(self):
+        """Is an answer on its way? It is late by half of what it lies here unread."""
+        return self._sock is not None
 
     def _end(self):
         if self._sock:

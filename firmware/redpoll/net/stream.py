@@ -1,5 +1,6 @@
 # TCP and TLS connections that never wait longer than they were told to.
 import select
+import socket
 from errno import EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, ENOTCONN, ETIMEDOUT
 
 from micropython import const
@@ -8,7 +9,6 @@ from .. import port as _port
 from ..port import ticks_add, ticks_diff, ticks_ms
 
 _IPPROTO_TCP = const(6)
-_TCP_NODELAY = const(1)
 # a TLS handshake may want to read while it is being written to, so a wait for room looks again this often
 _SLICE_MS = const(10)
 # MP_STREAM_POLL
@@ -44,8 +44,6 @@ class Stream(_port.Pollable):
         self._poller.register(self._raw, select.POLLIN)
 
     def _connect(self, host, port, deadline):
-        import socket
-
         error = None
         for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
             sock = _port.open_socket(info[0], info[1], info[2])
@@ -61,7 +59,8 @@ class Stream(_port.Pollable):
 
     def _connect_one(self, sock, address, deadline):
         try:
-            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+            # lwIP without a layer of BSD sockets (RP2) has a number of its own for it
+            sock.setsockopt(_IPPROTO_TCP, getattr(socket, "TCP_NODELAY", 1), 1)
         except (OSError, AttributeError, NotImplementedError):
             pass  # not every port has it; one write per packet does without
         sock.setblocking(False)

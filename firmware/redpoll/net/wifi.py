@@ -91,7 +91,7 @@ class Wifi:
         self._since = None
         try:
             self._station.stop()
-        except OSError:
+        except (OSError, RuntimeError):
             pass  # it was not even started
 
     def rssi(self):

@@ -18,7 +18,8 @@ class Station(Wlan):
     def trouble(self):
         """Why the attempt has failed; None while it goes on."""
         status = self._wlan.status()
-        if status in (network.STAT_CONNECTING, network.STAT_IDLE, network.STAT_GOT_IP):
+        # until there is an address it may go on to tell why an attempt before has failed
+        if self.has_joined() or status in (network.STAT_CONNECTING, network.STAT_IDLE, network.STAT_GOT_IP):
             return None
         if status in (network.STAT_WRONG_PASSWORD, network.STAT_HANDSHAKE_TIMEOUT, _4WAY_HANDSHAKE_TIMEOUT):
             return "wrong password"

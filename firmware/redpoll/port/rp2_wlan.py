@@ -14,6 +14,10 @@ class Station(Wlan):
             return "no such access point"
         return "refused by the access point" if status == network.STAT_CONNECT_FAIL else None
 
+    def off(self):
+        """No current for the radio: active(False) leaves it on."""
+        self._wlan.deinit()
+
     def has_joined(self):
         """Has the access point let it in? CYW43_LINK_NOIP has no name in Python."""
         return self._wlan.status() == 2
