@@ -5,7 +5,7 @@ import os
 from micropython import const
 
 from . import log, port, update
-from .clock import Clock, parse_iso
+from .clock import Clock
 from .commands import IN_PROGRESS, LATER, RESTART, Commands
 from .config import Config
 from .config_sync import ConfigSync
@@ -431,9 +431,13 @@ class Agent:
 
     def on_command(self, command_id, name, parameters, status, expires_at=None):
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
-        expires = parse_iso(expires_at) if expires_at else None
-        if expires_at and expires is None:
-            log.warning("command %s: when it expires cannot be read; it does not", name[:40])
+        expires = None
+        if expires_at:
+            from .timestamps import parse_iso
+
+            expires = parse_iso(expires_at)
+            if expires is None:
+                log.warning("command %s: bad expires_at", name[:40])
         self.commands.offer(command_id, name, parameters, expires, status == IN_PROGRESS)
 
     def on_license(self, license_id, action, license):

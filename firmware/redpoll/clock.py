@@ -55,29 +55,9 @@ def iso(unix_ms):
     return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60, ms)
 
 
-def parse_iso(text):
-    """ISO 8601 such as "2021-08-04T07:45:44.122Z" or with an offset like "+01:00" -> Unix milliseconds; None when it is none."""
-    try:
-        date, _, time = text.partition("T")
-        year, month, day = [int(part) for part in date.split("-")]
-        offset = 0
-        if time.endswith("Z"):
-            time = time[:-1]
-        else:
-            at = max(time.rfind("+"), time.rfind("-"))
-            hours, minutes = [int(part) for part in time[at + 1 :].split(":")]
-            offset = (hours * 60 + minutes) * (-1 if time[at] == "-" else 1)
-            time = time[:at]
-        hours, minutes, seconds = time.split(":")
-        seconds, _, fraction = seconds.partition(".")
-        seconds = ((_days(year, month, day) * 24 + int(hours)) * 60 + int(minutes) - offset) * 60 + int(seconds)
-        return seconds * 1000 + int((fraction + "000")[:3])
-    except (ValueError, AttributeError, IndexError, TypeError):
-        return None
-
-
-def _days(year, month, day):
-    # days since 1970-01-01; years counted from March, so that the leap day is the last of its year
+def days_until(year, month, day):
+    """Days from 1970-01-01 to a date."""
+    # years counted from March, so that the leap day is the last of its year
     year -= month < 3
     era_day = year * 365 + year // 4 - year // 100 + year // 400
     return era_day + (153 * ((month + 9) % 12) + 2) // 5 + day - 1 - 719468

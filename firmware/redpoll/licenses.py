@@ -19,8 +19,9 @@ from hashlib import sha256
 from micropython import const
 
 from . import jsonin, log, rsa
-from .clock import iso, parse_iso
+from .clock import iso
 from .flash.record import Record
+from .timestamps import parse_iso
 
 _FORMAT = const(1)
 _HELD = const(8)  # licences

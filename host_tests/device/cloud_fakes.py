@@ -128,7 +128,7 @@ class MQTT:
         assert qos == 1 or qos == 2 and not ours
         assert not retain and isinstance(properties, (bytes, bytearray, list))
         if qos > MQTT.maximum_qos:
-            raise MQTTException(0x9B, "QoS not supported by the server")
+            raise MQTTException(0x9B, "QoS not supported")
         if self.too_large and len(msg) > self.too_large:
             raise MQTTException(0x95, "too large")
         self.steps += 1

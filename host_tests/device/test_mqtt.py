@@ -115,6 +115,40 @@ def test_a_3_1_1_session_never_loads_the_properties():
     assert "redpoll.net.mqtt5" in sys.modules
 
 
+def test_wait_msg_passes_over_acknowledgements_and_both_tell_of_a_message():
+    # publish() of umqtt.simple has waited for its own
+    for qos in (0, 1):
+        client, wire, _ = session()
+        wire.dribble = 3
+        client.publish("ask", "?", qos=1)
+        wire.inbound.extend(publish(b"t", b"answer", qos))
+        assert client.wait_msg() == 0x30 | qos << 1
+        assert client.got == [(b"t", b"answer")] and client.in_flight == 0
+        assert client.check_msg() is None
+        wire.inbound.extend(publish(b"t", b"more", qos))
+        while not client.got[1:]:
+            said = client.check_msg()
+        assert said == 0x30 | qos << 1
+
+
+def test_a_topic_that_is_none_is_refused_and_does_no_harm():
+    for protocol in (4, 5):
+        client, _, server = session(protocol)
+        for topic in ("", b"", "a/#", b"+/b", "a\0b", b"\xff\xfe"):
+            for qos in (0, 1, 2):
+                assert isinstance(raised(client.publish, topic, b"m", False, qos), ValueError), topic
+        assert client.in_flight == 0 and server.kinds() == [1]
+        for topic in ("a", b"a", bytearray(b"a"), memoryview(b"a"), "\u00e9"):
+            client.publish(topic, b"m", qos=1)
+        client.flush()
+        assert server.kinds() == [1] + [3] * 5
+
+
+def test_what_no_client_can_do_is_refused_when_it_is_made():
+    for options in ({"keepalive": 65536}, {"keepalive": -1}, {"window": 0}, {"protocol": 3}):
+        assert isinstance(raised(lambda options=options: mqtt.MQTTClient("id", "server", **options)), ValueError), options
+
+
 # -- golden packets, written down from the specification
 
 
@@ -626,6 +660,94 @@ def test_garbage_is_a_violation():
         wire.inbound.extend(data)
         assert isinstance(raised(client.poll), mqtt.MQTTException), data
         assert wire.closed and client.sock is None
+
+
+def test_a_large_packet_that_dribbles_is_noticed():
+    for keepalive in (0, 4):
+        client, wire, _ = session(max_packet=64, keepalive=keepalive, ack_timeout_ms=5000)
+        wire.inbound.extend(publish(b"t", bytes(100000))[:50])
+        wire.peer = None
+
+        def dribble(client=client, wire=wire):
+            for _ in range(1000):
+                wire.inbound.extend(b"\0")
+                client.poll(300)
+                client.clock.now += 300
+
+        before = client.clock.now
+        assert raised(dribble).args[0] == ETIMEDOUT
+        # looked at every pong_ms while something comes: 10 s, or half the keep alive
+        assert client.clock.now - before <= (8000 if keepalive else 11000) and client.sock is None
+
+
+# -- what must be sent while the server does not read
+
+
+def full(wire):
+    """`wire` with no room for anything that is sent -> a list; once it has something there is room."""
+    room = []
+
+    class Stream(adopted.Adopted):
+        def __init__(self, host, port, tls, limit, write_ms, name):
+            super().__init__(wire, write_ms)
+
+        def writable(self):
+            return bool(room)
+
+    mqtt.Stream = Stream
+    return room
+
+
+def test_a_message_whose_acknowledgement_cannot_be_sent_now_stays_where_it_is_and_poll_does_not_wait():
+    client, wire, server = session(connect=False, max_packet=64)
+    room = full(wire)
+    client.connect()
+    before = client.clock.now
+    for pid in range(1, 40):
+        wire.inbound.extend(publish(b"t", b"message", 1, pid))
+        client.poll()
+    assert client.clock.now == before and client.got == [] and server.kinds() == [1]
+    room.append(True)
+    poll_until(client, lambda: len(client.got) == 39)
+    assert server.kinds()[1:] == [4] * 39
+
+
+def test_a_server_that_reads_nothing_is_noticed():
+    for data in (b"", publish(b"t", b"message", 1, 5), publish(b"t", b"message", 2, 5)):
+        client, wire, _ = session(connect=False, keepalive=10)
+        full(wire)
+        client.connect()
+        wire.inbound.extend(data)
+        before = client.clock.now
+        assert raised(poll_for, client, 60000).args[0] == ETIMEDOUT
+        assert client.clock.now - before <= 15000
+
+
+def test_connect_ends_at_its_deadline_also_while_it_sends_again():
+    client = mqtt.MQTTClient("id", "server", protocol=5, ack_timeout_ms=3000, connect_timeout_ms=4000)
+    clock = Clock().install(mqtt, stream, adopted)
+    first = Wire(Server(5, silent=(3,)))
+    attach(client, first)
+    client.connect(False)
+    for number in range(6):
+        client.publish("t", str(number), qos=1)
+    client.close()
+
+    class Late(Wire):
+        def read(self, n):
+            asked = [body[3:5] for head, body in self.peer.packets if head >> 4 == 3]
+            if len(asked) > len(answered) and clock.now - since[0] > 1500 * (len(answered) + 1):
+                answered.append(asked[-1])
+                self.inbound.extend(b"\x40\x02" + asked[-1])
+            return Wire.read(self, n)
+
+    answered = []
+    since = [clock.now]
+    attach(client, Late(Server(5, True, b"\x21\0\x01", silent=(3,))))
+    assert raised(client.connect, False).args[0] == ETIMEDOUT
+    assert clock.now - since[0] <= 5000
+    # what was acknowledged by then is, and the rest is still in the window
+    assert len(answered) == 2 and client.in_flight == 4
 
 
 # -- what the callback may do

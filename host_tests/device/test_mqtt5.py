@@ -216,6 +216,75 @@ def test_a_refused_subscription_says_its_code():
     assert client.sock is not None
 
 
+def test_properties_of_an_acknowledgement_are_there_in_on_ack():
+    for qos, data in ((1, b"\x40\x0a\0\x01\x10\x06\x1f\0\x03why"), (2, b"\x50\x0a\0\x01\x83\x06\x1f\0\x03why")):
+        client, wire, server = session(5)
+        server.silent = (3,)
+        client.publish("t", "m", qos=qos)
+        told = []
+        client.on_ack = lambda pid, code, client=client, told=told: told.append((code, client.properties))
+        wire.inbound.extend(data)
+        client.poll()
+        assert told == [(data[4], [(mqtt5.REASON_STRING, "why")])] and client.properties is None
+
+
+def test_properties_of_a_message_stay_there_while_the_callback_publishes():
+    client, wire, server = session(5, window=1)
+    found = []
+
+    def answer(topic, msg):
+        client.publish("a", "b", qos=1)
+        client.publish("a", "b", qos=1)
+        client.subscribe("x")
+        found.extend(client.properties)
+
+    client.set_callback(answer)
+    wire.inbound.extend(publish(b"t", b"m", properties=b"\x02\x01\x01"))
+    client.poll()
+    assert found == [(mqtt5.PAYLOAD_FORMAT_INDICATOR, 1)]
+
+
+def test_the_callback_says_what_its_acknowledgement_says():
+    for qos, first in ((1, 0x40), (2, 0x50)):
+        client, wire, server = session(5)
+
+        got = []
+
+        def refuse(topic, msg, client=client, got=got):
+            got.append(msg)
+            if msg == b"bad":
+                client.ack_code = 0x99
+                client.ack_properties = [(mqtt5.REASON_STRING, "why")]
+
+        client.set_callback(refuse)
+        wire.inbound.extend(publish(b"t", b"bad", qos, 5, properties=b"\0") + publish(b"t", b"good", qos, 6, properties=b"\0"))
+        client.poll()
+        assert server.packets[1:3] == [(first, b"\0\x05\x99\x06\x1f\0\x03why"), (first, b"\0\x06")]
+        # and what was refused may come under its identifier again, MQTT 5.0 §4.3.3
+        wire.inbound.extend(publish(b"t", b"better", qos, 5, properties=b"\0"))
+        client.poll()
+        assert server.packets[-1] == (first, b"\0\x05") and got == [b"bad", b"good", b"better"]
+
+
+def test_why_a_server_ends_a_session_comes_with_all_its_properties():
+    block = b"\x0b" + b"\x1c\0\x01s" + b"\x26\0\x01k\0\x01v"
+    said = [(mqtt5.SERVER_REFERENCE, "s"), (mqtt5.USER_PROPERTY, ("k", "v"))]
+    client, wire, server = session(5)
+    wire.inbound.extend(b"\xe0\x0d\x9c" + block)
+    error = raised(client.poll)
+    assert error.code == 0x9C and error.properties == said
+    client, wire, server = session(5, connect=False)
+    server.answer = lambda first, body: b"\x20\x0e\0\x9d" + block
+    error = raised(client.connect)
+    assert error.code == 0x9D and error.properties == said == client.connack_properties
+    client, wire, server = session(5)
+    server.suback = lambda kind, body: b"\x90\x0f" + body[:2] + block + b"\x87"
+    error = raised(client.subscribe, "a")
+    assert error.code == 0x87 and error.properties == said
+    server.suback = lambda kind, body: b"\x90\x0f" + body[:2] + block + b"\x01"
+    assert client.subscribe("a", 1) == 1 and client.reply_properties == said
+
+
 def test_a_violation_is_told_to_the_server():
     for data, code in (
         (b"\x30\x04\0\x01t\x01", 0x81),

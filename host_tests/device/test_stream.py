@@ -115,6 +115,21 @@ def test_a_write_that_makes_no_progress_ends_at_its_deadline():
     peer.close()
 
 
+def test_a_stream_says_whether_there_is_room_without_waiting():
+    client, peer = pair()
+    assert client.writable()
+    piece = bytes(4096)
+    while client.writable() and client.sock.write(piece, 0, len(piece)):
+        pass
+    before = ticks_ms()
+    assert not client.writable()
+    assert ticks_diff(ticks_ms(), before) < 250
+    while not client.writable():
+        peer.recv(4096)
+    client.close()
+    peer.close()
+
+
 def test_a_closed_stream_raises():
     client, _ = pair()
     client.close()

@@ -507,7 +507,8 @@ def test_a_key_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 DEVICE = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
-from redpoll.clock import Clock, parse_iso
+from redpoll.clock import Clock
+from redpoll.timestamps import parse_iso
 from redpoll.licenses import Licenses
 from scratch import Ticks
 

@@ -27,7 +27,7 @@ NAMES = (
     "bare",
 )
 # what umqtt.simple 1.8.0 (micropython-lib) prints; 1.3.4, which is what PyPI has, cannot run it
-NEWER = "0\nTrue [(b'app/newer', b'1')]\n0 [(b'app/newer', b'1')]\nb'\\xa2\\x80\\x01' 131\n"
+NEWER = "0\n0x30 [(b'app/newer', b'1')]\n0 [(b'app/newer', b'1')]\nb'\\xa2\\x80\\x01' 131\n"
 
 pytestmark = needs_mosquitto  # umqtt.simple's keep alive is 0, which rumqttd refuses
 

@@ -2,7 +2,7 @@
 from micropython import const
 
 from .. import jsonin, log
-from ..clock import parse_iso
+from ..clock import days_until
 from ..net.http import HTTPClient
 from . import server
 
@@ -55,9 +55,10 @@ def parse_http_date(text):
         at = _MONTHS.index(month)
         if zone != "GMT" or len(month) != 3 or at % 3:
             return None
+        hours, minutes, seconds = [int(part) for part in time.split(":")]
+        return (((days_until(int(year), at // 3 + 1, int(day)) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
     except ValueError:
         return None
-    return parse_iso("%s-%d-%sT%sZ" % (year, at // 3 + 1, day, time))
 
 
 def explain(response):

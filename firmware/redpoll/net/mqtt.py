@@ -4,7 +4,7 @@ from errno import ENOTCONN, ETIMEDOUT
 from micropython import const
 from umqtt import simple
 
-from ..port import extend, ticks_diff, ticks_ms, unload
+from ..port import extend, ticks_add, ticks_diff, ticks_ms, unload
 from .stream import Stream
 
 # kinds of packets (MQTT 5.0 §2.1.2)
@@ -47,7 +47,12 @@ del _Slice
 
 
 class MQTTException(simple.MQTTException):
-    """The server refused something or broke the protocol. `code` is the return or reason code, the text says more."""
+    """The server refused something or broke the protocol. `code` is the return or reason code, the text says more.
+
+    `properties`: of the packet that said so, a list of (identifier, value), or None.
+    """
+
+    properties = None
 
     def __init__(self, code, text=""):
         super().__init__(code, text)
@@ -63,8 +68,13 @@ class MQTTClient(simple.MQTTClient):
 
     # called as on_ack(packet identifier, reason code) when a QoS 1 or 2 message is done with; may run inside publish()
     on_ack = None
-    # properties of the message being delivered, a list of (identifier, value)
+    # properties of the message being delivered, in on_ack of the acknowledgement, a list of (identifier, value); of the last answer
+    # to subscribe or unsubscribe
     properties = None
+    reply_properties = None
+    # reason code and properties for the acknowledgement of the message being delivered, set by the callback (MQTT 5.0 §3.4.2)
+    ack_code = 0
+    ack_properties = None
     # inbound messages that were too large, or came at QoS 0 when nobody could take them
     dropped = 0
     # QoS 1 and 2 messages that are not acknowledged
@@ -125,6 +135,8 @@ class MQTTClient(simple.MQTTClient):
             self._mqtt5 = mqtt5
         elif protocol != 4:
             raise ValueError("protocol: 4 or 5")
+        if not 0 <= keepalive < 65536 or window < 1:
+            raise ValueError("keepalive or window")
         self._connect_ms = connect_timeout_ms
         self._ack_ms = ack_timeout_ms
         self._receive_max = receive_maximum
@@ -146,6 +158,8 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._queue = []
         self._limit = window
+        # the last one that was looked at and may be published to; what wait_msg returns
+        self._topic = self._op = None
         # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
@@ -165,8 +179,9 @@ class MQTTClient(simple.MQTTClient):
         self._r = self._w = 0
         # bytes of an oversize packet still to be thrown away
         self._skip = 0
-        # when the first byte of an incomplete packet was seen, when PINGREQ was sent; None: neither
-        self._begun = self._pinged = None
+        # when the first byte of an incomplete packet was seen, when PINGREQ was sent, when there was no room for what is to be sent;
+        # None: nothing of that
+        self._begun = self._pinged = self._full = None
         self._tx_at = self._rx_at = self._checked = ticks_ms()
 
     # no property: in a class that has one MicroPython looks every assignment to an attribute up in all its bases first
@@ -222,7 +237,7 @@ class MQTTClient(simple.MQTTClient):
             if self.in_flight:
                 from .mqtt_resume import send_again
 
-                send_again(self)
+                send_again(self, started, limit)
                 unload("net.mqtt_resume")
         except Exception:
             self.close()
@@ -277,7 +292,10 @@ class MQTTClient(simple.MQTTClient):
     def publish(self, topic, msg, retain=False, qos=0, properties=None):
         """Send a message -> its packet identifier, 0 at QoS 0. topic, msg: bytes or str; `properties`: bytes from mqtt5.encode, or
         what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
+        ValueError for a topic that is none: a server ends the connection for it, with each try again.
         """
+        if topic is not self._topic:
+            self._check_topic(topic, properties)
         sock = self.sock
         if sock is not self._seen or sock is None:
             self._adopt()
@@ -285,12 +303,12 @@ class MQTTClient(simple.MQTTClient):
         packet = self._tx
         # MQTT 5.0 §3.2.2.3.4, §3.2.2.3.5
         if retain and not self.retain_available:
-            raise MQTTException(0x9A, "retain not supported by the server")
+            raise MQTTException(0x9A, "retain not supported")
         if qos:
             if not 0 < qos < 3:
                 raise ValueError(_BAD_QOS)
             if qos > self.maximum_qos:
-                raise MQTTException(0x9B, "QoS not supported by the server")
+                raise MQTTException(0x9B, "QoS not supported")
             if self.in_flight >= self._limit:
                 self._await_window(self._limit - 1)
             # an identifier whose slot in the window is free; its acknowledgement finds it there without a search
@@ -330,6 +348,13 @@ class MQTTClient(simple.MQTTClient):
             self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
             self.in_flight += 1
         return pid
+
+    def _check_topic(self, topic, properties):
+        # MQTT 5.0 §3.3.2.1; a topic alias stands for an empty one
+        name = topic if isinstance(topic, str) else bytes(topic).decode()
+        if "+" in name or "#" in name or "\0" in name or not (name or properties):
+            raise ValueError("bad topic")
+        self._topic = topic
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
@@ -376,11 +401,13 @@ class MQTTClient(simple.MQTTClient):
         if self._pinged is None:
             self._pinged = self._tx_at
 
-    def _send_ack(self, first, pid, code):
+    def _send_ack(self, first, pid, code, found=None):
         tx = self._begin()
         _put16(tx, pid)
-        if code and self._mqtt5:
+        if self._mqtt5 and (code or found):
             tx.append(code)
+            if found:
+                self._put_properties(tx, found)
         self._finish(first)
 
     def _begin(self):
@@ -423,15 +450,23 @@ class MQTTClient(simple.MQTTClient):
                 self._may_call = False
 
     def check_msg(self):
-        """Handle what has arrived, without waiting."""
+        """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
+        self._op = None
         self.poll(0)
+        return self._op
 
     def wait_msg(self):
-        """Wait until something arrives and handle it; after client.sock.setblocking(False) handle what has arrived."""
+        """Wait until something arrives that acknowledges no message, and handle it -> as check_msg.
+
+        After client.sock.setblocking(False) it handles what has arrived.
+        """
         self._adopt()
+        self._op = None
         ms = self._io.patience(_WAIT_MS)
-        while not self.poll(ms) and ms:
-            pass
+        while True:
+            waiting = self.in_flight
+            if self.poll(ms) > waiting - self.in_flight or not ms:
+                return self._op
 
     def _turn(self, wait_ms):
         # one look at the connection -> packets handled
@@ -466,6 +501,8 @@ class MQTTClient(simple.MQTTClient):
             if left == 0:
                 self._r = 0
                 n = io.readinto(rx)
+            elif left == len(rx):
+                return 0
             else:
                 if self._r:
                     rx[:left] = rx[self._r : self._w]
@@ -484,6 +521,7 @@ class MQTTClient(simple.MQTTClient):
         self._checked = ticks_ms()
         self._late(self._begun, self._ack_ms)
         self._late(self._pinged, self._pong_ms)
+        self._late(self._full, self._pong_ms)
         if self.in_flight:
             for i in range(len(self._ids)):
                 if self._ids[i]:
@@ -497,8 +535,17 @@ class MQTTClient(simple.MQTTClient):
         # MQTT 5.0 §3.1.2.10; also when only sending goes on, for a dead link takes that in silence
         if self._ping_ms and self._pinged is None:
             now = ticks_ms()
-            if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms:
+            if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms and self._has_room():
                 self.ping()
+
+    def _has_room(self):
+        # can an acknowledgement be sent at once? What wants one stays in the buffer until then
+        room = self._io.writable()
+        if room:
+            self._full = None
+        elif self._full is None:
+            self._full = ticks_ms()
+        return room
 
     def _take(self):
         # the complete packets in the buffer -> how many
@@ -509,15 +556,18 @@ class MQTTClient(simple.MQTTClient):
             r = self._r
             left = self._w - r
             if self._skip:
-                # an oversize packet; while it comes the link is alive, though PINGRESP may be behind it
+                # an oversize packet; while it comes, 125 bytes a second at least, the link is alive, though PINGRESP may be behind it
                 n = min(left, self._skip)
                 self._r += n
                 self._skip -= n
                 count += 1
                 now = ticks_ms()
+                at = ticks_add(self._begun, n << 3)
+                if ticks_diff(at, now) > 0:
+                    at = now
                 if self._pinged is not None:
-                    self._pinged = now
-                self._begun = now if self._skip else None
+                    self._pinged = at
+                self._begun = at if self._skip else None
                 if self._skip:
                     break
             elif left >= 4 and rx[r] == 0x40 and (rx[r + 1] == 2 or rx[r + 1] == 3 and left > 4):
@@ -527,7 +577,7 @@ class MQTTClient(simple.MQTTClient):
                 self._begun = None
                 count += 1
                 self._acknowledged(_PUBACK, rx[r + 2] << 8 | rx[r + 3], rx[r + 4] if p - r == 5 else 0)
-            elif left and self._one():
+            elif left and (not 0x31 < rx[r] < 0x70 or self._has_room()) and self._one():
                 count += 1
             else:
                 break
@@ -593,20 +643,26 @@ class MQTTClient(simple.MQTTClient):
             self._violation(0x81, "bad answer")
         pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
-            text = None
+            found = None
             if self._mqtt5:
                 found, p = self._mqtt5.take(self, p, end)
-                text = self._mqtt5.get(found, 31)
             if pid in self._replies:
-                self._replies[pid] = bytes(rx[p:end]), text
+                self._replies[pid] = bytes(rx[p:end]), found
             return
-        code = rx[p] if self._mqtt5 and end > p else 0
+        code = 0
+        mine = self.properties
+        self.properties = None
+        if self._mqtt5 and end > p:
+            code = rx[p]
+            if end > p + 1:
+                self.properties = self._mqtt5.take(self, p + 1, end)[0]
         if kind == _PUBACK:
             self._acknowledged(kind, pid, code)
         else:
             from .mqtt_qos2 import on_packet
 
             on_packet(self, kind, pid, code)
+        self.properties = mine
 
     def _acknowledged(self, kind, pid, code):
         # a packet of this kind has come for a message in flight, and it is what the message waits for (MQTT 5.0 §4.3)
@@ -657,6 +713,9 @@ class MQTTClient(simple.MQTTClient):
     def _call(self, qos, pid, topic, msg, found, io):
         self._may_call = None
         self.properties = found
+        self._op = 0x30 | qos << 1
+        self.ack_code = 0
+        self.ack_properties = None
         try:
             if self.cb:
                 self.cb(topic, msg)
@@ -665,7 +724,9 @@ class MQTTClient(simple.MQTTClient):
             self._may_call = True
         # in the order in which the messages came; not when the callback has closed the connection, or opened another
         if qos and self._io is io:
-            self._send_ack(0x30 + (qos << 4), pid, 0)
+            self._send_ack(0x30 + (qos << 4), pid, self.ack_code, self.ack_properties)
+            if self.ack_code > 127 and pid in self._received:
+                self._received.remove(pid)
 
     def _defer(self, size, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll

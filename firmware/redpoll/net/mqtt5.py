@@ -4,9 +4,6 @@ from micropython import const
 from ..port import unload
 from .mqtt import MQTTException
 
-_REASON_STRING = const(31)
-_USER_PROPERTY = const(38)
-
 # how each identifier's value looks: 1, 2, 4 bytes, v variable byte integer, b binary, s string, p string pair, . unknown
 _TYPES = ".14s....sb.v.....4s2.sb141s.s..s.22211p4111"
 _MALFORMED = const("malformed properties")
@@ -17,8 +14,10 @@ def __getattr__(name):
         raise AttributeError(name)
     from . import mqtt5_names as names
 
-    text = names.NAMES
     unload("net.mqtt5_names")
+    if hasattr(names, name):
+        return getattr(names, name)
+    text = names.NAMES
     at = text.find(" " + name + "=")
     if at < 0:
         raise AttributeError(name)
@@ -132,28 +131,9 @@ def get(properties, identifier, default=None):
     return default
 
 
-def get_user(properties, name, default=None):
-    """The first value of the user property with this name."""
-    for key, value in properties or ():
-        if key == _USER_PROPERTY and value[0] == name:
-            return value[1]
-    return default
-
-
 def take(client, p, end):
     """decode() for the receive buffer: when it is malformed the connection is closed."""
     try:
         return decode(client._rx, p, end)
     except MQTTException as error:
         client._violation(error.code, _MALFORMED)
-
-
-def on_disconnect(client, p, end):
-    """Raise why the server closed the connection (MQTT 5.0 §3.14), with the DISCONNECT at p of the receive buffer."""
-    rx = client._rx
-    closed(client, rx[p] if end > p else 0, take(client, p + 1, end)[0] if end > p + 1 else None)
-
-
-def closed(client, code, found):
-    """Close the connection and raise the server's reason."""
-    client._dead(MQTTException(code, get(found, _REASON_STRING) or "refused by the server"))

@@ -1,7 +1,7 @@
 # MQTT 5.0's part of CONNECT and CONNACK, for MQTTClient.connect.
 from micropython import const
 
-from .mqtt5 import closed, encode, get, take
+from .mqtt5 import encode, get, take
 
 _SESSION_EXPIRY_INTERVAL = const(17)
 _RECEIVE_MAXIMUM = const(33)
@@ -39,9 +39,9 @@ def on_connack(client, p, end):
     code = client._rx[p + 1]
     # a server that knows only 3.1.1 answers without properties
     found = take(client, p + 2, end)[0] if end > p + 2 else None
-    if code:
-        closed(client, code, found)
     client.connack_properties = found
+    if code:
+        client._mqtt5.closed(client, code, found)
     for identifier, name in _LIMITS:
         # the class has what holds when the server says nothing
         value = get(found, identifier, getattr(type(client), name))

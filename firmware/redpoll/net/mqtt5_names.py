@@ -1,5 +1,13 @@
-# Property identifiers (MQTT 5.0 §2.2.2.2) and, in the last line, subscription options to be or-ed to the QoS (§3.8.3.1). mqtt5 reads from
-# here what is asked for and forgets the rest again: all of them as names of a module would stay on the heap for good.
+# What mqtt5 takes from here when it is asked for, and forgets again: all of it as names of a module would stay on the heap for good.
+from micropython import const
+
+from .mqtt import MQTTException
+from .mqtt5 import get, take
+
+_REASON_STRING = const(31)
+_USER_PROPERTY = const(38)
+
+# property identifiers (MQTT 5.0 §2.2.2.2) and, in the last line, subscription options to be or-ed to the QoS (§3.8.3.1)
 NAMES = (
     " "
     "PAYLOAD_FORMAT_INDICATOR=1 MESSAGE_EXPIRY_INTERVAL=2 CONTENT_TYPE=3 RESPONSE_TOPIC=8 CORRELATION_DATA=9 "
@@ -10,3 +18,24 @@ NAMES = (
     "WILDCARD_SUBSCRIPTION_AVAILABLE=40 SUBSCRIPTION_IDENTIFIER_AVAILABLE=41 SHARED_SUBSCRIPTION_AVAILABLE=42 "
     "NO_LOCAL=4 RETAIN_AS_PUBLISHED=8 RETAIN_IF_NEW=16 RETAIN_NEVER=32 "
 )
+
+
+def get_user(properties, name, default=None):
+    """The first value of the user property with this name."""
+    for key, value in properties or ():
+        if key == _USER_PROPERTY and value[0] == name:
+            return value[1]
+    return default
+
+
+def on_disconnect(client, p, end):
+    """Raise why the server closed the connection (MQTT 5.0 §3.14), with the DISCONNECT at p of the receive buffer."""
+    rx = client._rx
+    closed(client, rx[p] if end > p else 0, take(client, p + 1, end)[0] if end > p + 1 else None)
+
+
+def closed(client, code, found):
+    """Close the connection and raise the server's reason."""
+    error = MQTTException(code, get(found, _REASON_STRING) or "refused by the server")
+    error.properties = found
+    client._dead(error)

@@ -6,6 +6,7 @@ from .mqtt import MQTTException, _put, _put16
 
 _CONNECT = const(0x10)
 _SUBSCRIBE = const(0x82)
+_REASON_STRING = const(31)
 
 
 def send_connect(client, clean):
@@ -56,18 +57,20 @@ def ask(client, first, topic, options, properties):
         _put(tx, name)
         if first == _SUBSCRIBE:
             tx.append(own)
-    codes, text = _answer(client, first, pid)
+    codes, client.reply_properties = _answer(client, first, pid)
     # how many come for UNSUBSCRIBE is not looked at: rumqttd sends one for several filters
     if first == _SUBSCRIBE and len(codes) != len(filters):
         client._violation(0x82, "bad answer")
     for code in codes:
         if code >= 0x80:
-            raise MQTTException(code, text or "refused")
+            error = MQTTException(code, (client._mqtt5 and client._mqtt5.get(client.reply_properties, _REASON_STRING)) or "refused")
+            error.properties = client.reply_properties
+            raise error
     return codes
 
 
 def _answer(client, first, pid):
-    # (reason codes, reason string) of the answer
+    # (reason codes, properties) of the answer
     replies = client._replies
     replies[pid] = None
     try:

@@ -5,15 +5,20 @@ _PUBREL = const(0x62)
 _PUBCOMP = const(7)
 
 
-def send_again(client):
-    """Send it again, oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum."""
+def send_again(client, started, limit):
+    """Send it again, oldest first (MQTT 5.0 §4.4, §4.6), never more at once than the server's Receive Maximum.
+
+    OSError(ETIMEDOUT) when that takes longer than until `limit` ms after `started`: what was acknowledged by then is.
+    """
     ids = client._ids
     waiting = sorted([(ids[i] - client.pid - 1 & 0xFFFF, i) for i in range(len(ids)) if ids[i]])
     for _, i in waiting:
         client._sent[i] = None  # no deadline before it is sent
     total = client.in_flight
     for sent, (_, i) in enumerate(waiting):
-        client._await_window(total - sent + client._limit - 1)
+        while client.in_flight > total - sent + client._limit - 1:
+            client._turn(client._slice_ms)
+            client._late(started, limit)
         if ids[i]:  # not acknowledged meanwhile
             _send_slot(client, i)
 

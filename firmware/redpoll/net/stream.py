@@ -11,8 +11,6 @@ from ..port import ticks_add, ticks_diff, ticks_ms
 _IPPROTO_TCP = const(6)
 # a TLS handshake may want to read while it is being written to, so a wait for room looks again this often
 _SLICE_MS = const(10)
-# MP_STREAM_POLL
-_POLL = const(3)
 
 
 class Stream(_port.Pollable):
@@ -125,61 +123,41 @@ class Stream(_port.Pollable):
             self._wait_writable(min(left, _SLICE_MS))
             done += self._write_some(buf, off + done, n - done)
 
+    def writable(self):
+        """Is there room for a small packet?"""
+        return self._handshake is not None or self._room(0)
+
+    def _room(self, ms):
+        self._poller.modify(self._raw, select.POLLOUT)
+        found = self._poller.poll(ms)
+        self._poller.modify(self._raw, select.POLLIN)
+        return bool(found)
+
     def _wait_writable(self, ms):
         # in a handshake there is always room to write, what is waited for is the other side's answer
         if self._handshake is None:
-            self._poller.modify(self._raw, select.POLLOUT)
-        self._wait(ms)
-        self._poller.modify(self._raw, select.POLLIN)
+            self._room(ms)
+        else:
+            self._wait(ms)
 
     def poll(self, timeout_ms):
         """Wait until something may have come, at most timeout_ms. Call it only after readinto gave 0: TLS may hold data back."""
         self._wait(timeout_ms)
 
-    # for code that reads umqtt's client.sock itself: these touch nothing but read()
+    def __getattr__(self, name):
+        # for code that reads umqtt's client.sock itself
+        if name not in ("read", "setblocking", "settimeout", "ioctl"):
+            raise AttributeError(name)
+        from . import stream_reads
 
-    def setblocking(self, flag):
-        """Whether read() waits."""
-        self._blocking = flag
+        function = getattr(stream_reads, name)
+        return lambda *args: function(self, *args)
 
     def patience(self, ms):
         """`ms`, or 0 after setblocking(False), which holds for one wait_msg() of umqtt.simple."""
         waits = self._blocking
         self._blocking = True
         return ms if waits else 0
-
-    def settimeout(self, seconds):
-        """Whether read() waits; how long is write_timeout_ms."""
-        self._blocking = seconds is None or seconds > 0
-
-    def read(self, n):
-        """n bytes; not blocking what is there, None for nothing. OSError(ETIMEDOUT) when nothing comes, fewer or b"" at the end."""
-        data = bytearray(n)
-        done = 0
-        try:
-            while done < n:
-                got = self.readinto(memoryview(data)[done:])
-                done += got
-                if not got:
-                    if not self._blocking:
-                        return bytes(data[:done]) if done else None
-                    self._expect()
-        except OSError as error:
-            if error.args[0] != ECONNRESET:
-                raise
-        return bytes(data[:done])
-
-    def _expect(self):
-        deadline = ticks_add(ticks_ms(), self.write_timeout_ms)
-        if not self._poller.poll(max(0, ticks_diff(deadline, ticks_ms()))):
-            raise OSError(ETIMEDOUT)
-
-    def ioctl(self, request, argument):
-        """MicroPython's select.poll asks this."""
-        if request != _POLL or self.sock is None:
-            return -1 if request != _POLL else select.POLLHUP
-        events = self._poller.poll(0)
-        return (argument & select.POLLOUT) | (events[0][1] if events else 0)
 
     def close(self):
         """Close it; harmless when it is closed."""
