@@ -102,7 +102,7 @@ class Agent:
             from .battery import Battery
 
             self._battery = Battery(settings.sleep, self.clock, self.spool, self.link, self.feed)
-        if update.on_trial() or update.pending(settings.state_path("update")):
+        if update.pending(settings.state_path("update")):
             self._updates()
 
     # what a product declares
@@ -331,6 +331,7 @@ class Agent:
             if not self._update.busy():
                 self._update = None
                 update.unload()
+                gc.collect()
         if self.commands.pending():
             self.commands.run_next(self.clock.wall_at(self.clock.ms()))
             return 0
@@ -433,7 +434,7 @@ class Agent:
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
         expires = None
         if expires_at:
-            from .timestamps import parse_iso
+            from .cloud.timestamps import parse_iso
 
             expires = parse_iso(expires_at)
             if expires is None:

@@ -295,8 +295,12 @@ def test_a_violation_is_told_to_the_server():
         (b"\x90\x04\0\x01\x09\0", 0x81),
     ):
         client, wire, server = session(5)
-        wire.inbound.extend(data)
-        assert raised(client.poll).code == code
+        if data[0] == 0x90:
+            server.suback = lambda kind, body, data=data: data
+            assert raised(client.subscribe, "a").code == code
+        else:
+            wire.inbound.extend(data)
+            assert raised(client.poll).code == code
         assert server.packets[-1][0] == 0xE0
         assert server.packets[-1][1][0] == code
 

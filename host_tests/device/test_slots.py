@@ -80,7 +80,7 @@ def test_a_deployed_slot_needs_no_trial():
 
 
 def test_a_good_start_is_written_once_and_only_where_boot_py_counts():
-    update._boot = Record("boot.state")
+    update._boot = "boot.state"
     update.good(False)
     assert os.listdir() == []
     Record("boot.state").save({"slot": "", "boots": 4})
@@ -96,7 +96,7 @@ def test_a_good_start_is_written_once_and_only_where_boot_py_counts():
 
 
 def test_in_safe_mode_a_good_start_gives_the_product_one_more_try():
-    update._boot = Record("boot.state")
+    update._boot = "boot.state"
     Record("boot.state").save({"slot": "", "boots": 11})
     update.good(True)
     assert Record("boot.state").load() == {"slot": "", "boots": 9}

@@ -315,8 +315,14 @@ def test_a_header_that_disagrees_with_the_manifest_is_found():
 
 
 def test_the_flash_that_a_bundle_needs_counts_each_folder_once():
-    files = [("a/b/one.py", b"x" * 5000), ("a/b/two.py", b""), ("a/three.py", b""), ("c/four.py", b""), ("main.py", b"")]
+    files = [
+        ("a/b/one.py", b"x" * 5000),
+        ("a/b/two.py", b"x" * 129),
+        ("a/three.py", b"x" * 128),
+        ("c/four.py", b""),
+        ("main.py", b"x" * 600),
+    ]
     checked = Checked(4096)
     checked.feed(maker.manifest(files)[0])
-    # 2 + 4 x 1 blocks for the files, 3 folders of 2
-    assert checked.blocks == 12
+    # 2 + 2 x 1 blocks for the files, two that their folder holds, 3 folders of 2
+    assert checked.blocks == 10

@@ -151,7 +151,7 @@ class MQTTClient(simple.MQTTClient):
         self._sent = [0] * window
         # buffers that are free from the in_flight-th on; what was used last is used next, so that few of them grow
         self._spare = [bytearray(_HEAD) for _ in range(window)]
-        # packet identifier -> (reason codes, reason string) of the SUBACK or UNSUBACK that somebody waits for, None before it comes
+        # packet identifier -> what follows it in the SUBACK or UNSUBACK that somebody waits for, None before it comes
         self._replies = {}
         # identifiers of QoS 2 messages that were delivered and not yet released by the server
         self._received = []
@@ -643,11 +643,8 @@ class MQTTClient(simple.MQTTClient):
             self._violation(0x81, "bad answer")
         pid = rx[p - 2] << 8 | rx[p - 1]
         if kind >= _SUBACK:
-            found = None
-            if self._mqtt5:
-                found, p = self._mqtt5.take(self, p, end)
             if pid in self._replies:
-                self._replies[pid] = bytes(rx[p:end]), found
+                self._replies[pid] = bytes(rx[p:end])
             return
         code = 0
         mine = self.properties
@@ -750,19 +747,13 @@ class MQTTClient(simple.MQTTClient):
 
     def _adopt(self):
         # somebody may have put another socket-like object into self.sock
-        sock = self.sock
-        if sock is None:
+        if self.sock is None:
             raise OSError(ENOTCONN)
-        if sock is self._seen:
-            return
-        if self._seen is None:
-            self._forget_link()
-        self._state = _OPEN
-        self._seen = self._io = sock
-        if not isinstance(sock, Stream):
-            from .adopted import Adopted
+        if self.sock is not self._seen:
+            from .adopted import adopt
 
-            self._io = Adopted(sock, self._ack_ms)
+            adopt(self)
+            self._state = _OPEN
 
     def _dead(self, error=None):
         # close, and say why; without an error a deadline has passed

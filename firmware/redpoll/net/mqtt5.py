@@ -131,9 +131,9 @@ def get(properties, identifier, default=None):
     return default
 
 
-def take(client, p, end):
-    """decode() for the receive buffer: when it is malformed the connection is closed."""
+def take(client, p, end, data=None):
+    """decode() for the receive buffer, or `data`: when it is malformed the connection is closed."""
     try:
-        return decode(client._rx, p, end)
+        return decode(data or client._rx, p, end)
     except MQTTException as error:
         client._violation(error.code, _MALFORMED)

@@ -57,7 +57,11 @@ def ask(client, first, topic, options, properties):
         _put(tx, name)
         if first == _SUBSCRIBE:
             tx.append(own)
-    codes, client.reply_properties = _answer(client, first, pid)
+    codes = _answer(client, first, pid)
+    client.reply_properties = None
+    if client._mqtt5:
+        client.reply_properties, at = client._mqtt5.take(client, 0, len(codes), codes)
+        codes = codes[at:]
     # how many come for UNSUBSCRIBE is not looked at: rumqttd sends one for several filters
     if first == _SUBSCRIBE and len(codes) != len(filters):
         client._violation(0x82, "bad answer")
@@ -70,7 +74,7 @@ def ask(client, first, topic, options, properties):
 
 
 def _answer(client, first, pid):
-    # (reason codes, properties) of the answer
+    # what the answer has after the identifier
     replies = client._replies
     replies[pid] = None
     try:

@@ -148,9 +148,9 @@ class Stream(_port.Pollable):
         # for code that reads umqtt's client.sock itself
         if name not in ("read", "setblocking", "settimeout", "ioctl"):
             raise AttributeError(name)
-        from . import stream_reads
+        from . import adopted
 
-        function = getattr(stream_reads, name)
+        function = getattr(adopted, name)
         return lambda *args: function(self, *args)
 
     def patience(self, ms):

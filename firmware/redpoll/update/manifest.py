@@ -20,6 +20,7 @@ _NAME = const(100)  # characters
 _LARGEST = const(1 << 25)  # bytes of all files, and of the bundle
 _IMAGE = const("firmware.bin")
 _FIELDS = const(("method", "name", "offset", "packed", "sha256", "size"))
+_INLINE = const(128)  # bytes of a file that take no block, on any board
 _MARKS = const(6)  # bytes by which a name is remembered
 
 
@@ -147,8 +148,9 @@ class Checked:
         self._size += entry["size"]
         if self._end > _LARGEST or self._size > _LARGEST:
             raise BadBundle("manifest: more than %d bytes" % _LARGEST)
-        # LittleFS keeps some pointers in each block, and two blocks for each folder
-        self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1
+        # LittleFS keeps some pointers in each block, two blocks for each folder, and in those a file of few bytes
+        if entry["size"] > _INLINE:
+            self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1
         at = name.find("/")
         while at >= 0:
             # the names are in order, so that the file before tells which folders there are; else some count twice

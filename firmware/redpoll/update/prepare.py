@@ -12,6 +12,7 @@ from .slots import MANIFEST
 
 _FIRST = const(512)  # bytes of the first request: no head is shorter
 _SPARE = const(6)  # blocks of flash that stay free
+_INLINE = const(128)  # bytes of a file that take no block, on any board
 _OWN = const(4)  # those of the slot's own folder, manifest and signature
 
 
@@ -98,7 +99,10 @@ def _blocks(folder, block):
     count = 0
     for name in _names(folder):
         path = folder + "/" + name
-        count += _blocks(path, block) if _is_folder(path) else os.stat(path)[6] // block + 1
+        if _is_folder(path):
+            count += _blocks(path, block)
+        elif os.stat(path)[6] > _INLINE:
+            count += os.stat(path)[6] // block + 1
     return count
 
 
