@@ -17,9 +17,11 @@ FOR       ?=
 TRANSPORT ?= mqtt
 BAD_UPDATE ?=
 PORT      ?=
+# what follows waits while another has the file or folder that is named
+ALONE  := $(PYTHON) -m tools.alone
 
 .DEFAULT_GOAL := help
-.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup vm32 frozen
+.PHONY: help run docs/run.svg test deploy test-board test-chip test-long lint size bench figures clean setup fetched vm32 frozen
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9./-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -73,7 +75,10 @@ clean:  ## remove everything that make made, .venv included
 	rm -rf build examples/*/lib $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(READY) $(UMQTT) $(AHT20) $(STUBS)  ## fetch what everything else needs into .venv/ and build/; the other targets do it by themselves
+setup:  ## fetch what everything else needs into .venv/ and build/; the other targets do it by themselves
+	@$(ALONE) Makefile $(MAKE) --silent fetched
+
+fetched: $(READY) $(UMQTT) $(AHT20) $(STUBS)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Redpoll needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
@@ -85,21 +90,22 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m tools.vm
 	@touch $@
 
-$(PLOTTER): $(READY)
+$(PLOTTER): pyproject.toml | setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-# PyPI's umqtt.simple has no setup.py, so pip cannot install it; pipkin can.
+# PyPI's umqtt.simple has no setup.py, so pip cannot install it; pipkin can. All the pipkins of a person share one folder, and
+# the second refuses while the first is in it.
 $(UMQTT): $(READY)
 	@mkdir -p build
 	@echo "fetching umqtt.simple $(UMQTT_VERSION) into build/lib (once)"
-	@$(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@$(ALONE) "$(HOME)" $(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
 	@touch $@
 
 $(AHT20): $(READY)
 	@mkdir -p build $(@D)
 	@echo "fetching ahtx0 $(AHT20_VERSION) into $(@D) (once)"
-	@$(BIN)/pipkin --dir build/drivers install --no-mp-org micropython-ahtx0==$(AHT20_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@$(ALONE) "$(HOME)" $(BIN)/pipkin --dir build/drivers install --no-mp-org micropython-ahtx0==$(AHT20_VERSION) > build/pipkin-ahtx0.log 2>&1 || { cat build/pipkin-ahtx0.log; exit 1; }
 	@cp build/drivers/ahtx0.py $@
 
 # What the boards' modules have, for host_tests/host/test_stubs.py. Both packages have the same file names, so each gets a folder.
