@@ -1,9 +1,10 @@
 """What `redpoll flash`, `provision` and `deploy` say when a board cannot be reached or has no room: what was wrong, and what to do."""
 
+import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.cli import main as redpoll
 from tools.deploy import product
-from tools.deploy.errors import Status
+from tools.deploy.connection import connect
+from tools.deploy.errors import LinkError, Status
 
 Flashed = Callable[..., Board]
 Shown = pytest.CaptureFixture[str]
@@ -86,22 +88,36 @@ def test_a_port_that_another_program_has_is_told_with_its_name(command: list[str
     assert status == Status.NO_PORT and "in use by" in text and "sleep" in text
 
 
-def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(command: list[str], capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """A port on which nobody answers."""
+    ours, theirs = os.openpty()
+    port = os.ttyname(theirs)
+    os.close(theirs)
+    yield port
+    os.close(ours)
+
+
+def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(
+    command: list[str], deaf: str, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if command[0] == "flash" and not LONG:
         pytest.skip("REDPOLL_LONG=1: esptool tries for some seconds")
     monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
     monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
-    ours, theirs = os.openpty()
-    try:
-        port = os.ttyname(theirs)
-        os.close(theirs)
-        status, text = failed(command, port, capsys)
-    finally:
-        os.close(ours)
+    status, text = failed(command, deaf, capsys)
     if command[0] == "flash":
         assert status == Status.NO_PORT and "does not answer. Hold its BOOT button" in text
     else:
         assert status == Status.NO_MICROPYTHON and "redpoll flash" in text
+
+
+@pytest.mark.timeout(30)
+def test_ampy_is_no_more_patient_with_nobody_than_mpremote(deaf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
+    with contextlib.closing(connect(deaf, "ampy")) as connection, pytest.raises(LinkError, match="redpoll flash") as error:
+        connection.enter()
+    assert error.value.status is Status.NO_MICROPYTHON
 
 
 def test_a_virtual_board_is_not_flashed_and_what_comes_next_is_said(tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch) -> None:

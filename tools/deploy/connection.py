@@ -191,6 +191,27 @@ class MpremoteConnection(Connection):
             self._transport.close()
 
 
+class _Pyboard(Pyboard):  # type: ignore[misc]  # ampy has no types
+    """ampy's, which would ask a board that does not answer for more than a minute."""
+
+    _entering = False
+
+    def enter_raw_repl(self) -> None:
+        self._entering, self.serial.timeout = True, ENTER_SECONDS
+        try:
+            super().enter_raw_repl()
+        finally:
+            self._entering, self.serial.timeout = False, _READ_SECONDS
+
+    def read_until(self, least: int, ending: bytes, timeout: float | None = 10, data_consumer: Any = None) -> bytes:
+        if not self._entering:
+            return bytes(super().read_until(least, ending, timeout, data_consumer))
+        data = bytes(self.serial.read_until(ending))
+        if not data.endswith(ending):
+            raise PyboardError("could not enter raw repl")
+        return data
+
+
 class AmpyConnection(Connection):
     """ampy's Pyboard: no flow control, no raw paste, small pieces with a pause after each. For slow or lossy bridges."""
 
@@ -199,7 +220,7 @@ class AmpyConnection(Connection):
     def __init__(self, port: str) -> None:
         super().__init__(port)
         try:
-            self._pyboard = Pyboard(port, rawdelay=0.5)
+            self._pyboard = _Pyboard(port, rawdelay=0.5)
         except (PyboardError, OSError):
             raise ports.refusal(port) from None
         self.serial = self._pyboard.serial
