@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tools.deploy.errors import DeployError, Status
 from tools.deploy.provision import Change, Settings
 from tools.deploy.provision_command import PASSWORD
 from tools.deploy.remote import RemoteBoard
+from tools.device_code import firmware
 
 SECRET = "correct horse battery"
 ENTRY = "https://cloud.example/xyte"
@@ -68,10 +70,45 @@ def test_settings_are_read_back_without_the_secret_and_kept_where_nothing_else_i
     }
 
 
-def test_a_secret_is_not_taken_from_the_command_line(board: Board, capfd: Shown) -> None:
-    assert run(board, "--set", f"wifi_password={SECRET}") == Status.REFUSED
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"wifi_password={SECRET}",
+        f"wifi.password={SECRET}",
+        f"access_key={SECRET}",
+        "wifi=" + json.dumps({"password": SECRET}),
+        "networks=" + json.dumps([{"ssid": "home", "login": {"accessKey": SECRET}}]),
+        f"update_key=-----BEGIN RSA PRIVATE KEY----- {SECRET}",
+        "license_key=" + json.dumps({"kty": "RSA", "n": "", "e": "AQAB", "d": SECRET}),
+    ],
+)
+def test_a_secret_is_not_taken_from_the_command_line(said: str, capfd: Shown) -> None:
+    assert redpoll(["provision", "--port", "/dev/nothing", "--set", said]) == Status.REFUSED
     shown = capfd.readouterr()
     assert "command line" in shown.err and SECRET not in shown.err + shown.out
+
+
+def test_what_the_firmware_knows_is_no_secret_but_for_the_password() -> None:
+    with firmware() as load:
+        assert [key for key in load("settings_rules")._KNOWN if provision.is_secret(key)] == ["wifi_password"]
+    assert not provision.is_secret("details", {"room": "5b", "floors": [1, None, {"door": "left"}]})
+    assert not provision.is_secret("license_key", {"kty": "RSA", "n": "", "e": "AQAB"})
+
+
+def test_a_secret_within_an_object_stays_on_the_board_with_the_object(board: Board, tmp_path: Path, capfd: Shown) -> None:
+    details = {"room": "5b", "doors": [{"api_token": SECRET}]}
+    (tmp_path / "some.json").write_text(json.dumps({"entry": ENTRY, "access_key": SECRET, "details": details}))
+    assert run(board, "--settings", tmp_path / "some.json") == 0
+    assert run(board, "--set", "name=hall") == 0
+    with session(str(board.port), "mpremote") as connection:
+        remote = RemoteBoard(connection)
+        remote.begin()
+        found = provision.read(remote)
+        assert found is not None and found.values == {"entry": ENTRY, "name": "hall"} and set(found.secrets) == {"access_key", "details"}
+    shown = capfd.readouterr()
+    assert SECRET not in shown.out + shown.err
+    assert re.findall(r"(\S+) +\(set\)", shown.out) == ["access_key", "details"] * 2
+    assert on_board(board) == {"entry": ENTRY, "access_key": SECRET, "details": details, "name": "hall"}
 
 
 def test_the_password_comes_from_a_file_the_environment_or_a_prompt(
@@ -145,21 +182,22 @@ def test_keys_become_files_on_the_board(board: Board, tmp_path: Path, capfd: Sho
 def test_the_ca_is_checked_as_the_firmware_reads_it(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     for name in ("ca.pem", "ca.der"):
-        assert provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, (), {"ca": (tmp_path / name).read_bytes()}) == []
+        assert provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, {"ca": (tmp_path / name).read_bytes()}) == []
     with pytest.raises(DeployError, match="cannot be used"):
-        provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, (), {"ca": b"<html>not found</html>"})
-    warnings = provision.check({"entry": ENTRY, "sn": "1"}, (), {})
+        provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, {"ca": b"<html>not found</html>"})
+    warnings = provision.check({"entry": ENTRY, "sn": "1"}, {})
     assert len(warnings) == 1 and "cannot be verified" in warnings[0]
 
 
 def test_unknown_settings_are_told(tmp_path: Path) -> None:
-    assert any("colour" in warning for warning in provision.check({"entry": "http://a.example", "sn": "1", "colour": 1}, (), {}))
+    assert any("colour" in warning for warning in provision.check({"entry": "http://a.example", "sn": "1", "colour": 1}, {}))
 
 
 def test_secrets_stay_where_they_are_until_another_comes() -> None:
     before = Settings({"entry": "a", "keepalive": 9}, ("wifi_password",))
     assert provision.merged(before, Change({"entry": "b"})) == ({"entry": "b", "keepalive": 9}, ("wifi_password",))
     assert provision.merged(before, Change({"wifi_password": "new"})) == ({"entry": "a", "keepalive": 9, "wifi_password": "new"}, ())
+    assert provision.merged(Settings({}, ("update_key",)), Change(files={"update_key": b""})) == ({"update_key": "/update.pub"}, ())
     assert provision.merged(before, Change(gone=("wifi_password", "keepalive"))) == ({"entry": "a"}, ())
     assert provision.merged(before, Change({"entry": "c"}, fresh=True)) == ({"entry": "c"}, ())
 

@@ -1,10 +1,11 @@
 """Settings onto a board: checked with the firmware's own code, secrets kept where they are, replaced in one step."""
 
 import functools
+import inspect
 import json
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ SETTINGS = "/settings.json"
 # settings that name a file on the board, and where provisioning puts it
 FILES = {"ca": "/ca.pem", "license_key": "/license.pub", "update_key": "/update.pub"}
 _PEM = "-----BEGIN"
-_SECRET_WORDS = ("password", "secret", "private", "token")
+_SECRET_WORDS = ("password", "passwd", "passphrase", "psk", "secret", "private", "token", "credential", "accesskey", "apikey", "sharedkey")
 _CA_BYTES = 16384
 
 
@@ -39,28 +40,47 @@ class Settings:
     secrets: tuple[str, ...]
 
 
-def is_secret(key: str) -> bool:
-    """Whether the value of this setting is nobody's business."""
-    return key in _known_secrets() or any(word in key.lower() for word in _SECRET_WORDS)
+def is_secret(key: str, value: Any = None) -> bool:
+    """Whether the value of this setting, or anything within it, is nobody's business."""
+    return _tells_a_secret(key, *_names_in(value))
+
+
+def _tells_a_secret(*names: str) -> bool:
+    plain = ["".join(filter(str.isalnum, name.lower())) for name in names]
+    return not _known_secrets().isdisjoint(names) or any(word in name for name in plain for word in _SECRET_WORDS)
+
+
+# runs on the board too, which tells no more of what it has than these names
+def _names_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        if "kty" in value and "d" in value:
+            yield "private"  # a JWK with its private half
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _names_in(one)
+    elif isinstance(value, str) and "PRIVATE KEY-----" in value:
+        yield "private"
 
 
 @functools.cache
-def _known_secrets() -> tuple[str, ...]:
+def _known_secrets() -> frozenset[str]:
     with firmware() as load:
-        return tuple(load("settings_rules").SECRETS)
+        return frozenset(load("settings_rules").SECRETS)
 
 
 def read(board: RemoteBoard) -> Settings | None:
     """What the board has; its secrets stay there. None when there is no settings.json; DeployError when it is none."""
     if not board.exists(SETTINGS):
         return None
-    load = f"import json\nwith open({SETTINGS!r})as f:_j=json.load(f)"
+    load = f"import json\nwith open({SETTINGS!r})as f:_j=json.load(f)\n{inspect.getsource(_names_in)}"
     try:
         board.connection.run(load)
-        names = board.connection.ask("list(_j)")
+        names = board.connection.ask("{k:list(_names_in(_j[k]))for k in _j}")
     except DeployError as error:
         raise DeployError(f"{SETTINGS} on the board is no JSON object ({error}); --fresh replaces it") from None
-    secrets = tuple(name for name in names if is_secret(name))
+    secrets = tuple(name for name, within in names.items() if _tells_a_secret(name, *within))
     # key by key: no piece of memory for all of it
     values = {name: json.loads(board.connection.ask(f"json.dumps(_j[{name!r}])")) for name in names if name not in secrets}
     return Settings(values, secrets)
@@ -68,20 +88,22 @@ def read(board: RemoteBoard) -> Settings | None:
 
 def merged(before: Settings | None, change: Change) -> tuple[dict[str, Any], tuple[str, ...]]:
     """-> (all values that are not kept secrets, names of the secrets that the board keeps)."""
-    values = {} if before is None or change.fresh else dict(before.values)
-    values.update(change.values)
-    values.update({key: FILES[key] for key in change.files})
-    kept = () if before is None or change.fresh else tuple(key for key in before.secrets if key not in change.values)
+    there = Settings({}, ()) if before is None or change.fresh else before
+    values = {**there.values, **change.values, **{key: FILES[key] for key in change.files}}
+    kept = tuple(key for key in there.secrets if key not in values and key not in change.gone)
     for key in change.gone:
         values.pop(key, None)
-    return values, tuple(key for key in kept if key not in change.gone)
+    return values, kept
 
 
-def check(values: Mapping[str, Any], kept: tuple[str, ...], files: Mapping[str, bytes], on_board: tuple[str, ...] = ()) -> list[str]:
-    """The firmware's own opinion: warnings. `on_board` are the settings whose file the board has. Raises DeployError with all problems."""
+def check(values: Mapping[str, Any], files: Mapping[str, bytes], on_board: tuple[str, ...] = ()) -> list[str]:
+    """The firmware's own opinion: warnings; of a secret that is kept it has none. `on_board` are the settings whose file the board has.
+
+    Raises DeployError with all problems.
+    """
     with tempfile.TemporaryDirectory() as name, firmware() as load:
         folder = Path(name)
-        tried = dict(values) | dict.fromkeys(kept, "as it was")
+        tried = dict(values)
         for key in FILES:
             local = folder / key
             if key in files:
@@ -122,7 +144,7 @@ def write(board: RemoteBoard, values: Mapping[str, Any], kept: tuple[str, ...], 
         board.write(new, json.dumps(values, ensure_ascii=False).encode())
         board.on_flash(code, SETTINGS)
     after = read(board)
-    wanted = tuple(key for key in values if is_secret(key))
+    wanted = tuple(key for key, value in values.items() if is_secret(key, value))
     if (
         after is None
         or set(after.secrets) != {*kept, *wanted}

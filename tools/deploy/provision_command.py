@@ -71,7 +71,7 @@ def _provision(board: RemoteBoard, change: Change, args: argparse.Namespace, con
         console.print(Text(f"warning: --unset {key}: the board has no such setting", style="yellow"))
     values, kept = provision.merged(before, change)
     there = tuple(key for key in FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
-    for warning in board.while_fed(lambda: provision.check(values, kept, change.files, there)):
+    for warning in board.while_fed(lambda: provision.check(values, change.files, there)):
         console.print(Text(f"warning: {warning}", style="yellow"))
     if board.about().platform in ("esp32", "rp2") and not values.get("wifi_ssid"):
         console.print(Text('warning: "wifi_ssid" is missing: this board will find no network', style="yellow"))
@@ -102,9 +102,9 @@ def _change(args: argparse.Namespace) -> Change:
         key, equals, value = text.partition("=")
         if not equals:
             raise DeployError(f"--set {key}: it is KEY=VALUE")
-        if provision.is_secret(key):
-            raise DeployError(f"--set {key}: a secret does not belong on a command line, which others can read: see --help")
         values[key] = _value(value)
+        if provision.is_secret(key, values[key]):
+            raise DeployError(f"--set {key}: a secret does not belong on a command line, which others can read: --settings FILE takes it")
     for key in ("entry", "wifi_ssid"):
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
