@@ -10,6 +10,8 @@ import time
 
 import pytest
 from long_run import LONG
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
 from serial_client import BIN, Session, Wire, ampy, mpremote
 from waiting import wait_for, wait_for_write
 
@@ -298,6 +300,23 @@ def test_mpremote_mounts_a_folder_of_this_machine(board, tmp_path):
     )
     assert "from the laptop" in said and "\nTrue\n" in said
     assert (tmp_path / "made.txt").read_text() == "on the board"
+
+
+def test_a_mount_that_is_killed_leaves_the_board_deaf_until_a_reset(board, tmp_path):
+    code = "while True:\n    open('/remote/mark', 'w').close()\n"
+    mount = subprocess.Popen([BIN / "mpremote", "connect", board.port, "mount", tmp_path, "exec", code], stdout=subprocess.DEVNULL)
+    try:
+        wait_for((tmp_path / "mark").exists, "the mark", 20)
+    finally:
+        mount.kill()
+        mount.wait()
+    deaf = SerialTransport(str(board.port), timeout=1)
+    with pytest.raises(TransportError, match="could not enter raw repl"):
+        deaf.enter_raw_repl(timeout_overall=1)
+    deaf.close()
+    board.restart()
+    with Session(board.port) as run:
+        assert run("print(6 * 7)") == "42\n"
 
 
 def test_mpremote_installs_a_package_of_this_machine(board, tmp_path):
