@@ -1,6 +1,7 @@
 """net.stream's TLS on both interpreters: who is let in, and that a server which stops in the handshake ends at the deadline."""
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from certificates import make_certificates
 from interpreters import INTERPRETERS, run
+
+from tools.paths import ROOT
 
 DEADLINE_MS = 2000
 
@@ -44,8 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def echo(folder: Path, name: str, *, ask: bool = False) -> Iterator[int]:
-    """A TLS server with this certificate that sends back what comes; `ask`: it wants a client certificate. -> its port."""
+def echo(folder: Path, name: str, *, ask: bool = False, answer: bytes = b"") -> Iterator[int]:
+    """A TLS server with this certificate that sends back what comes, or `answer`; `ask`: it wants a client certificate. -> its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
     if ask:
@@ -54,7 +57,8 @@ def echo(folder: Path, name: str, *, ask: bool = False) -> Iterator[int]:
 
     def serve() -> None:
         with contextlib.suppress(OSError), server.accept()[0] as plain, context.wrap_socket(plain, server_side=True) as sock:
-            sock.sendall(sock.recv(100))
+            came = sock.recv(100)
+            sock.sendall(answer or came)
             sock.recv(100)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -125,3 +129,34 @@ def test_a_server_that_stops_in_the_handshake_ends_at_the_deadline(folder: Path,
         said = attempt(interpreter, folder, server.getsockname()[1], "ca.pem").split()
     assert said[0] == "out"
     assert 2000 <= int(said[1]) < 3000
+
+
+FORMS = """
+import ssl, sys
+from redpoll.net.mqtt import MQTTClient
+port, ca, form = sys.argv[1:]
+def made(verify):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with open(ca, "rb") as file:
+        context.load_verify_locations(cadata=file.read())
+    if not verify and sys.implementation.name == "cpython":
+        context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+    return context
+context, trusting = made(True), made(False)
+try:
+    eval('MQTTClient("me", "localhost", int(port), %s)' % form).connect()
+    print("taken")
+except Exception as error:
+    print("%s: %s" % (type(error).__name__, error))
+"""
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_what_an_mqtt_client_is_given_as_ssl_does_what_the_document_says(tmp_path: Path, folder: Path, interpreter: str) -> None:
+    (tmp_path / "forms.py").write_text(FORMS)
+    rows = re.findall(r"^\| `(ssl=.*?)`.*?(taken|`\w+Error: .*?`)", (ROOT / "docs" / "mqtt.md").read_text(), re.M)
+    assert len(rows) == 5
+    for form, said in rows:
+        with echo(folder, "server", answer=b"\x20\x02\0\0") as port:
+            assert run(interpreter, str(tmp_path / "forms.py"), str(port), str(folder / "ca.der"), form) == said.strip("`") + "\n", form
