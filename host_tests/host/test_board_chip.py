@@ -1,15 +1,20 @@
 """What a virtual board's chip is and does: its profile, flash, partitions, pins, clock, sleep, Wi-Fi, and the network around it."""
 
+import datetime
 import socket
+import ssl
 import threading
+import time
 
 import pytest
+from certificates import make_certificates
 from long_run import LONG
 from serial_client import Session, Wire
 
 from tools.board.errors import BoardError
 from tools.board.process import Board
 from tools.board.profile import Profile
+from tools.hub.security import authority
 
 CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
 
@@ -238,13 +243,27 @@ def test_wifi_connects_is_lost_and_comes_back(make, echo, name):
         board.wifi("wrong-password")
         run("w.disconnect()\ntime.sleep_ms(50)\nw.connect('net', 'password2')\ntime.sleep_ms(250)")
         assert run("print(w.isconnected(), w.status() in (network.STAT_WRONG_PASSWORD, network.STAT_CONNECTING))") == "False True\n"
+        run("w.disconnect()")
         board.wifi("no-dhcp")
-        run("w.disconnect()\nw.connect('net', 'password')\ntime.sleep_ms(300)")
-        waits = "(False, 1001)" if name == "esp32" else "(False, 2)"
+        run("w.connect('net', 'password')\ntime.sleep_ms(300)")
+        waits = "(False, 202)" if name == "esp32" else "(False, 2)"
         assert run("print((w.isconnected(), w.status()), w.status('rssi') < 0)") == f"{waits} True\n"
         board.wifi("no-dns")
         run("w.disconnect()\nw.connect('net', 'password')\nwait(True)")
         assert "-" in run(f"try:\n reach({echo})\nexcept OSError as error:\n print(error)")
+
+
+@pytest.mark.parametrize(("name", "told"), [("esp32", [201, 201, 1010, 1000]), ("rpi_pico_w", [-2, 2, 3, 2])])
+def test_an_esp32_tells_why_it_is_not_connected_until_it_has_an_address_and_a_pico_w_until_the_next_attempt(make, name, told):
+    board = make(name)
+    seen = []
+    with Session(board.port) as run:
+        run(CONNECT)
+        for air in ("off", "no-dhcp", "on", "no-dhcp"):
+            run("w.disconnect()")
+            board.wifi(air)
+            seen.append(int(run("w.connect()\ntime.sleep_ms(200)\nprint(w.status())")))
+    assert seen == told
 
 
 def test_wifi_outlives_a_soft_reset_and_not_a_hard_one(make):
@@ -287,6 +306,152 @@ def test_datagrams_pass_too(make):
         data, sender = server.recvfrom(100)
         server.sendto(data + b" pong", sender)
         assert run("print(u.recvfrom(100)[0])") == "b'ping pong'\n"
+
+
+ASK = """
+def ask(host='time.example'):
+    try:
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        u.settimeout(0.5)
+        u.sendto(b'\\x23' + bytes(39) + b'question', socket.getaddrinfo(host, 123)[0][-1])
+        answer = u.recv(100)
+    except OSError:
+        return None
+    assert len(answer) == 48 and answer[0] == 0x24 and 0 < answer[1] < 16 and answer[24:32] == b'question'
+    return int.from_bytes(answer[40:44], 'big') - 2208988800
+"""
+
+
+@pytest.mark.parametrize("name", ["esp32", "rpi_pico_w"])
+def test_whoever_is_asked_for_the_time_tells_it_unless_the_network_is_disturbed(make, name):
+    board = make(name)
+    air = board.air
+    with Session(board.port) as run:
+        run("import socket" + ASK)
+        assert run("print(ask())") == "None\n"  # no Wi-Fi yet
+        run(CONNECT)
+        for host in ("pool.ntp.org", "192.0.2.1"):
+            assert abs(int(run(f"print(ask('{host}'))")) - time.time()) < 3
+        for disturbed in ("ntp", "silent", "portal"):
+            before = getattr(air, disturbed)
+            setattr(air, disturbed, not before)
+            assert run("print(ask())") == "None\n", disturbed
+            setattr(air, disturbed, before)
+            assert run("print(ask() is None)") == "False\n"
+        for fault in ("off", "no-dns"):
+            board.wifi(fault)
+            assert run("print(ask())") == "None\n", fault
+            board.wifi("on")
+            run("w.disconnect()\nw.connect('net', 'password')\nwait(True)")
+            assert run("print(ask() is None)") == "False\n"
+
+
+@pytest.fixture
+def tls_server(tmp_path, monkeypatch):
+    """A TLS server that greets, certified yesterday: (its CA as DER, its port)."""
+    # the hub's own begin in 2000
+    monkeypatch.setattr(authority, "_NOT_BEFORE", datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1))
+    make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet(plain):
+            try:
+                with context.wrap_socket(plain, server_side=True) as link:
+                    link.sendall(link.recv(100))
+                    link.recv(100)
+            except OSError:
+                pass
+
+        def accept():
+            try:
+                while True:
+                    threading.Thread(target=greet, args=(server.accept()[0],), daemon=True).start()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield (tmp_path / "ca.der").read_bytes(), server.getsockname()[1]
+
+
+GREET = """
+import machine, tls
+def greet(mode=tls.CERT_REQUIRED):
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = mode
+    context.load_verify_locations(CA)
+    raw = reach(PORT)
+    raw.settimeout(5)
+    try:
+        link = context.wrap_socket(raw, server_hostname='localhost', do_handshake_on_connect=False)
+        link.write(b'hello')
+        return link.read(5)
+    except ValueError as error:
+        return error
+    finally:
+        raw.close()
+"""
+FUTURE = "The certificate validity starts in the future\n\n"
+EXPIRED = "The certificate validity has expired\n\n"
+IN = "b'hello'\n"
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_certificate_of_yesterday_is_not_valid_yet_to_a_chip_that_was_not_told_the_time_since_its_power_came(make, tls_server, name):
+    ca, port = tls_server
+    board = make(name)
+    prepare = CONNECT + GREET.replace("CA", repr(ca)).replace("PORT", str(port))
+    with Session(board.port) as run:
+        run(prepare)
+        assert run("print(greet())") == FUTURE
+        assert run("print(greet(tls.CERT_NONE))") == IN
+        run("machine.RTC().datetime((2099, 1, 1, 3, 0, 0, 0, 0))")
+        assert run("print(greet())") == EXPIRED
+        run(ASK)
+        run("t = time.gmtime(ask() - (946684800 if time.gmtime(0)[0] == 2000 else 0))")
+        run("machine.RTC().datetime(t[:3] + (0,) + t[3:6] + (0,))")
+        assert run("print(greet())") == IN
+    with Session(board.port) as run:  # a soft reset
+        run(prepare)
+        assert run("print(greet())") == IN
+    board.power_cut()
+    with Session(board.port) as run:
+        run(prepare)
+        assert run("print(greet())") == FUTURE
+
+
+def test_a_deep_sleep_leaves_an_esp32_the_time_and_is_a_light_one_with_a_reset_on_an_rp2(make):
+    # which the radio ends at once
+    asleep = {"esp32": b"machine.deepsleep(100)\r", "rpi_pico_w": b"network.WLAN().active(True); machine.deepsleep(60000)\r"}
+    woken = {}
+    for name in asleep:
+        with Wire(make(name).port) as wire:
+            wire.type(b"\r")
+            wire.until(b">>> ")
+            wire.ask(b"import machine, network; machine.RTC().datetime((2030, 2, 28, 3, 23, 59, 58, 0))")
+            wire.type(asleep[name])
+            wire.until(b"information.\r\n>>> ")
+            woken[name] = wire.ask(b"import machine; machine.RTC().datetime()[0], machine.reset_cause()")
+    assert woken == {"esp32": b"(2030, 4)\r\n", "rpi_pico_w": b"(2021, 3)\r\n"}
+
+
+@pytest.mark.parametrize("name", ["rpi_pico_w", "rpi_pico2_w"])
+def test_a_pico_w_sleeps_its_time_only_without_current_for_the_radio(make, name):
+    with Session(make(name).port) as run:
+        run(
+            "import machine, network, time\ndef asleep():\n t = time.ticks_ms()\n machine.lightsleep(600)\n"
+            " return time.ticks_diff(time.ticks_ms(), t)"
+        )
+        assert int(run("print(asleep())")) >= 600
+        run("w = network.WLAN()\nw.active(True)")
+        assert int(run("print(asleep())")) < 400
+        run("w.active(False)")  # that alone leaves it on
+        assert int(run("print(asleep())")) < 400
+        run("w.deinit()")
+        assert int(run("print(asleep())")) >= 600
+        assert run("w.active(True)\nprint(w.active())") == "True\n"
+        assert int(run("print(asleep())")) < 400
 
 
 def test_an_rp2_reads_its_bootsel_button(make):

@@ -69,7 +69,7 @@ def decided(body: list[ast.stmt], port: str) -> list[ast.stmt]:
     for node in body:
         if isinstance(node, ast.If):
             esp32, rp2 = port == "esp32", port == "rp2"
-            known = {"_PORT != 'rp2'": not rp2, "_PORT == 'esp32'": esp32, "_ESP32": esp32, "_PORT != 'unix'": True}
+            known = {"_PORT != 'rp2'": not rp2, "_PORT == 'esp32'": esp32, "_ESP32": esp32, "not _ESP32": rp2, "_PORT != 'unix'": True}
             truth = known.get(ast.unparse(node.test))
             if truth is not None:
                 kept += decided(node.body if truth else node.orelse, port)

@@ -1,6 +1,7 @@
 """A board on the VM and the hub over TLS: registration, either transport, a restart of the hub, and a CA that is not the hub's."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from operator_side import Eventually, registered
 
 from tools.board.process import Board
 from tools.hub.process import HubProcess
+from tools.hub.security import authority
 from tools.hub.security.authority import Authority
 
 
@@ -58,6 +60,27 @@ def test_a_plain_esp32_reports_with_the_heap_that_it_has_when_it_polls(
     command = hub.operator.command(device, "blink", {"times": 1})["id"]
     eventually(lambda: hub.operator.get_command(device, command)["status"] == "done", what="the command's end")
     assert "memory" not in "\n".join(board.lines).lower()
+
+
+@pytest.mark.parametrize("chip", ["esp32", "rpi_pico_w"])
+def test_a_cloud_that_was_certified_yesterday_has_to_wait_for_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_stopped_board: Callable[..., Board], eventually: Eventually, chip: str
+) -> None:
+    data = tmp_path / "hub"
+    data.mkdir()
+    with monkeypatch.context() as patched:  # the hub's own begins in 2000, for boards that do not know the time
+        patched.setattr(authority, "_NOT_BEFORE", datetime.now(UTC) - timedelta(days=1))
+        Authority.kept(data)
+    with HubProcess(data, tls=True) as hub:
+        assert hub.ca
+        settings = {"entry": hub.entry_url, "transport": "http", "ca": "ca.pem", "wifi_ssid": "hall", "wifi_password": "password-1"}
+        board = make_stopped_board(settings, main=None, files={"ca.pem": hub.ca.read_bytes()}, board=chip).start()
+        board.air.ntp = False
+        board.wait_for("link: .*The certificate validity starts in the future", 30)
+        assert hub.operator.devices() == []
+        board.air.ntp = True
+        board.wait_for("the time is from pool.ntp.org", 30)
+        assert registered(hub, eventually)
 
 
 def test_a_board_with_another_ca_tells_the_hub_nothing_and_says_why(hub: HubProcess, make_stopped_board: Callable[..., Board]) -> None:

@@ -6,11 +6,8 @@ with REDPOLL_LONG=1.
 """
 
 import re
-import socket
-import struct
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +53,6 @@ TRANSPORTS = ("mqtt", "http")
 CASES = [(chip, transport, fault) for chip in CHIPS for transport in TRANSPORTS for fault in FAULTS]
 CASES = CASES if LONG else [("esp32", "mqtt", "off"), ("rpi_pico_w", "http", "captive-portal")]
 HEAP = "256K"  # the agent is here as files, not in the firmware
-EPOCH = 2208988800  # of NTP, in seconds before 1970
 
 
 @pytest.fixture
@@ -125,46 +121,14 @@ def test_an_access_point_that_is_gone_for_an_hour_costs_no_message(
     assert counts == list(range(1, counts[-1] + 1)) and counts[-1] >= 100
 
 
-class TimeServer:
-    """An NTP server on the loopback."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address: tuple[str, int] = self._socket.getsockname()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            request, client = self._socket.recvfrom(100)
-            if not request:
-                return
-            head = bytes([0x24, 2, 0, 0]) + bytes(20) + request[40:48] + bytes(8)
-            self._socket.sendto(head + struct.pack(">II", (int(time.time()) + EPOCH) & 0xFFFFFFFF, 0), client)
-
-    def close(self) -> None:
-        self._socket.sendto(b"", self.address)
-        self._thread.join()
-        self._socket.close()
-
-
-@pytest.fixture
-def time_server() -> Iterator[TimeServer]:
-    server = TimeServer()
-    yield server
-    server.close()
-
-
 @pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
 @pytest.mark.parametrize("chip", CHIPS)
 def test_an_ntp_server_that_cannot_be_reached_is_said_and_asked_again(
-    chip: str, hub: HubProcess, start: Callable[..., Board], time_server: TimeServer, eventually: Eventually
+    chip: str, hub: HubProcess, start: Callable[..., Board], eventually: Eventually
 ) -> None:
     # in real time: what the hub stores last is what is newest by the board's clock, which is set here
     board = start(chip, 1, "agent.every(2, 'heartbeat')", ntp="time.example")
     board.air.ntp = False
-    board.air.elsewhere["time.example", 123] = time_server.address
     board.wait_for("warning: NTP time.example: no answer; again in", 60)
     eventually(lambda: readings(hub).get("ntp_trouble") == "NTP time.example: no answer", 60, "the reason")
     board.air.ntp = True

@@ -7,12 +7,15 @@ VM's own. A relay that is silent is what a lost access point looks like: nothing
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 _READ = 65536
 _NTP = 123
+_NTP_EPOCH = 2208988800  # seconds from 1900 to 1970
 _HTTP_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
 _PORTAL = (
     b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/sign-in\r\nContent-Type: text/html\r\n"
@@ -25,8 +28,8 @@ class Air:
 
     `radio`: whether the board's Wi-Fi reaches the access point. `dns`: whether names are resolved. `silent`: nothing passes though the
     Wi-Fi is up. `delay`: seconds that every piece comes late. `dribble`: every byte comes alone. `portal`: a captive portal answers in
-    every host's place, plain HTTP with a redirection to its page, and ends all else. `ntp`: whether datagrams to port 123 pass.
-    `elsewhere`: (host, port) -> the (host, port) that stands in for it.
+    every host's place, plain HTTP with a redirection to its page, and ends all else. `ntp`: whether datagrams to port 123 pass; they go
+    to a time server of its own, whatever host they are for.
     """
 
     def __init__(self) -> None:
@@ -37,10 +40,10 @@ class Air:
         self.dribble = False
         self.portal = False
         self.ntp = True
-        self.elsewhere: dict[tuple[str, int], tuple[str, int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ports: dict[tuple[str, int], int] = {}
+        self._time_server: tuple[str, int] | None = None
         self._resolving = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,7 +57,7 @@ class Air:
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._loop = self._thread = None
+            self._loop = self._thread = self._time_server = None
             self._ports.clear()
 
     def _submit(self, work: Coroutine[Any, Any, None]) -> None:
@@ -89,9 +92,7 @@ class Air:
             raise OSError("no name server can be reached")
         async with self._resolving:
             is_ntp = port == _NTP
-            host, port = self.elsewhere.get((host, port), (host, port))
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            address = str(found[0][4][0])
+            address, port = await self._start_time_server() if is_ntp else (await _look_up(host, port), port)
             if (address, port) not in self._ports:
                 server = await asyncio.start_server(lambda reader, writer: self._connected(reader, writer, address, port), "127.0.0.1", 0)
                 here = int(server.sockets[0].getsockname()[1])
@@ -100,6 +101,12 @@ class Air:
                     await loop.create_datagram_endpoint(lambda: _Datagrams(self, address, port, is_ntp), ("127.0.0.1", here))
                 self._ports[address, port] = here
             return self._ports[address, port]
+
+    async def _start_time_server(self) -> tuple[str, int]:
+        if self._time_server is None:
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(_TimeServer, ("127.0.0.1", 0))
+            self._time_server = transport.get_extra_info("sockname")
+        return self._time_server
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
         far: asyncio.StreamWriter | None = None
@@ -151,6 +158,25 @@ class Air:
             await asyncio.sleep(self.delay)
         while self.silent or not self.radio:
             await asyncio.sleep(0.02)
+
+
+async def _look_up(host: str, port: int) -> str:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
+
+
+class _TimeServer(asyncio.DatagramProtocol):
+    """Tells whoever asks this machine's time (RFC 5905 §7.3), as a server whose own clock is exact."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        if len(data) >= 48 and data[0] & 7 == 3:  # a client
+            seconds, ns = divmod(time.time_ns(), 10**9)
+            now = struct.pack("!II", (seconds + _NTP_EPOCH) & 0xFFFFFFFF, (ns << 32) // 10**9)
+            head = struct.pack("!BBBbII4s", data[0] & 0x38 | 4, 1, data[2], -20, 0, 0, b"LOCL")
+            self._transport.sendto(head + now + data[40:48] + now + now, address)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

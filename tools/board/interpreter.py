@@ -24,12 +24,12 @@ class Interpreter:
     @classmethod
     def plain(cls) -> "Interpreter":
         """This machine's. Raises tools.vm.NoMicroPython."""
-        return cls(find_vm(), 1.5, 50 * 1024, ("-i",))  # objects of 64 bits: what takes 48 KB on a chip takes about 72
+        return cls(find_vm(), 1.5, 52 * 1024, ("-i",))  # objects of 64 bits: what takes 48 KB on a chip takes about 72
 
     @classmethod
     def with_agent(cls) -> "Interpreter":
         """One with the agent frozen in, which is built if need be. Raises tools.frozen.build.NoFrozenVM."""
-        return cls(frozen_vm(), 1.0, 36 * 1024, ())  # its vm_repl is one
+        return cls(frozen_vm(), 1.0, 37 * 1024, ())  # its vm_repl is one
 
     def heap(self, profile: Profile, text: str) -> int:
         """Bytes of heap with which it has what a board with that much has; the unix board takes it as it is."""

@@ -23,6 +23,8 @@ if _PORT == "esp32":
     TOUCHPAD_WAKE = 5
     ULP_WAKE = 6
 
+_NETWORK_MS = 64  # between two looks of lwIP at its timers
+
 _unique_id = unhexlify(state["unique_id"])
 _frequency = {"esp32": 160000000, "esp32s3": 160000000, "rp2040": 125000000, "rp2350": 150000000}.get(state["chip"], 0)
 
@@ -69,13 +71,21 @@ def freq(hz=None):
 
 
 def deepsleep(time_ms=None):
-    """Off for so long, then a start. For ever without a time: until the power goes and comes."""
+    """Off for so long, then a start. For ever without a time: until the power goes and comes. On an RP2 a light sleep and a reset."""
+    if _PORT == "rp2" and time_ms:
+        lightsleep(time_ms)
+        reset()
     tell(b"deepsleep %d" % (time_ms or 0))
     halt()
 
 
 def lightsleep(time_ms=None):
-    """Sleep and go on."""
+    """Sleep and go on. A Pico W whose radio has current is woken by the timer of its network."""
+    if _PORT == "rp2":
+        import network
+
+        if network.WLAN._powered:
+            time_ms = min(time_ms or 0, _NETWORK_MS)
     time.sleep_ms(time_ms or 0)
 
 

@@ -31,12 +31,13 @@ _PORTAL = 5
 _JOINED = (_ON, _NO_DNS, _PORTAL)
 _LINK_NOIP = 2  # of a Pico W: let in, without an address
 
-_TAKES = 200  # ms until the access point has answered
+_TAKES = 50  # ms until the access point has answered
 _NO_ADDRESS = "0.0.0.0"
 _country = "XX"
 _hostname = "mpy-esp32" if _ESP32 else "PicoW"
 _started = None  # ticks of connect(), None before
-_refused = None  # why an attempt has failed, until the next one
+# why an attempt has failed: on a Pico W until the next one, on an ESP32 until one has an address
+_refused = None
 _joined = False
 _station = None  # (active, ssid) of the only station
 
@@ -99,6 +100,7 @@ class WLAN:
     PM_POWERSAVE = 2 if _ESP32 else 17
 
     _active = bool(state["network"])
+    _powered = _active  # does the radio have current?
     _ssid = state["network"] or ""
     _options = {"txpower": 20, "reconnects": -1, "pm": PM_PERFORMANCE, "channel": 6, "hidden": False, "security": 3}
 
@@ -111,9 +113,17 @@ class WLAN:
         if is_active is None:
             return WLAN._active
         WLAN._active = bool(is_active)
-        if not is_active:
+        if is_active:
+            WLAN._powered = True
+        else:
             self._leave()
         return None
+
+    if not _ESP32:
+
+        def deinit(self):
+            self.active(False)
+            WLAN._powered = False
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         global _started, _refused
@@ -129,7 +139,8 @@ class WLAN:
             WLAN._ssid = ssid
         if _ESP32 and _started is not None:
             raise OSError("Wifi Internal State Error")  # as ESP-IDF has it while an attempt is under way
-        _refused = None
+        if not _ESP32:
+            _refused = None
         _started = time.ticks_ms()
         tell(b"wifi " + WLAN._ssid.encode())
 
@@ -138,7 +149,11 @@ class WLAN:
 
     def _leave(self):
         global _started, _joined, _refused
-        _started, _joined, _refused = None, False, None
+        if not _ESP32:
+            _refused = None
+        elif _update() or _waits_for_address():
+            _refused = STAT_IDLE  # to have left on request is a reason too, told by this number
+        _started, _joined = None, False
         tell(b"wifi")
 
     def isconnected(self):

@@ -11,6 +11,7 @@ from collections import namedtuple
 import network
 import vfs
 import vm_clock
+import vm_tls
 from vm_control import state
 
 if state["port"] == "esp32":
@@ -106,6 +107,7 @@ def install(flash, host):
         ticks_ms=vm_clock.ticks_ms,
         **{name: getattr(vm_clock, name) for name in ("time", "time_ns", "gmtime", "localtime", "mktime", "sleep", "sleep_ms")},
     )
+    sys.modules["tls"] = vm_tls
     _own._start(flash, host)
     # last: everything above still looks at the builtin one
     _like(
