@@ -38,7 +38,7 @@ class Radio:
         self._keep_time()
         # looking two names up, without a server that answers, takes longer than the watchdog gives for one
         link.handler.feed()
-        # TLS refuses every certificate until the time is known, and opening a connection would keep its answer waiting
+        # before the time is known nearly every certificate is one of the future, and opening a connection would keep the answer waiting
         return self.look_ms if self._ntp and self._ntp.asking() and not link.adapter else 0
 
     def _keep_time(self):

@@ -7,6 +7,8 @@ import pytest
 from brokers import needs_mosquitto
 from interpreters import INTERPRETERS, run
 
+from tools.paths import ROOT
+
 APPLICATIONS = Path(__file__).with_name("umqtt_applications.py")
 NAMES = (
     "whole",
@@ -48,3 +50,18 @@ def test_an_application_of_umqtt_simple_runs_unchanged(mosquitto: dict[int, int]
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_an_application_of_umqtt_simple_1_8_runs_unchanged(mosquitto: dict[int, int], interpreter: str) -> None:
     assert printed(interpreter, "redpoll", mosquitto[4], "newer") == NEWER
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_the_program_in_the_document_runs(mosquitto: dict[int, int], interpreter: str, tmp_path: Path) -> None:
+    program = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mqtt.md").read_text(), re.S)[-1]
+    for there, here in (
+        ('"broker.example"', f'"127.0.0.1", {mosquitto[5]}'),
+        ("while True:", "while client.in_flight:"),
+        ("shed-1", f"shed-{interpreter.replace(' ', '-')}"),
+    ):
+        assert there in program
+        program = program.replace(there, here)
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    assert run(interpreter, str(path)) == "message 2 was taken\n"
