@@ -11,11 +11,11 @@ from .unpack import Unpacker
 _GAP = const(1024)  # bytes that are rather fetched in between than asked for around
 
 
-def run(source, prepared, folder, running, job, progress):
-    """A generator -> number of files of the bundle. `folder` gets what neither it nor `running` has, both with a "/" at their ends;
-    job["size"] is how much that is; progress("Downloading", percent). BadBundle, Failed, Changed.
+def run(source, base, window, folder, running, job, progress):
+    """A generator -> number of files of the bundle, which begin at `base`. `folder` gets what neither it nor `running` has, both with a
+    "/" at their ends; job["size"] is how much that is; progress("Downloading", percent). BadBundle, Failed, Changed.
     """
-    files = _Files(source, folder, prepared.base, prepared.about["window"])
+    files = _Files(source, folder, base, window)
     yield from files.plan(running)
     job["size"] = files.total
     gc.collect()

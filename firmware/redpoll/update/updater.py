@@ -351,10 +351,13 @@ class Updater:
         _forget("prepare", "manifest")
         job["name"] = prepared.about["name"]
         job["to"] = prepared.about["version"]
+        window = prepared.about["window"]
+        # the rest is not needed any more
+        prepared.about = None
         if prepared.image:
             from . import image
 
-            target = image.Image(prepared.image, prepared.about["window"])
+            target = image.Image(prepared.image, window)
             there = yield from image.fetch(target, source, prepared.base, job, self._progress)
             self._close_source()
             yield 0
@@ -366,16 +369,17 @@ class Updater:
         target = prepared.slot
         folder = slots.folder(target) + "/"
         running = slots.folder(slots.running()) + "/"
-        count = yield from fill.run(source, prepared, folder, running, job, self._progress)
-        del fill
-        _forget("fill", "unpack")
+        count = yield from fill.run(source, prepared.base, window, folder, running, job, self._progress)
+        signature = prepared.signature
+        del fill, source, prepared
         self._close_source()
+        _forget("fill", "unpack")
         yield 0
         self._deploying = True
         from . import deploy
 
         yield from deploy.run(folder, running, count, self._progress)
-        slots.seal(target, prepared.signature)
+        slots.seal(target, signature)
         return target
 
     def _tell_failed(self, code, message):
