@@ -247,7 +247,7 @@ class OnBoard(OnMicroPython):
         token = secrets.token_hex(8)
         vm, tests, *others = bytecode_folders(self.config, self.path.parent)
         try:
-            output, ending = board.run([vm, *others], tests, self.path.stem, self.test, token, self.deadline)
+            output, ending = board.run([vm, *others], tests, with_helpers(self.path), self.test, token, self.deadline)
         except BoardFailed as error:
             raise DeviceTestFailed(str(error)) from error
         self.judge(output, ending, token, "The board")
@@ -263,6 +263,24 @@ def serial_board(config: pytest.Config) -> SerialBoard:
         board = SerialBoard(config.getoption("--board"), config.getoption("--board-setup"), config.getoption("--board-modules"))
         config.stash[_BOARD] = board
     return board
+
+
+def with_helpers(path: Path) -> list[str]:
+    """The module of this file, and those beside it that it imports, or they do."""
+    found: list[str] = []
+    left = [path.stem]
+    while left:
+        name = left.pop(0)
+        source = path.with_name(f"{name}.py")
+        if name in found or not source.is_file():
+            continue
+        found.append(name)
+        for node in ast.walk(ast.parse(source.read_bytes())):
+            if isinstance(node, ast.Import):
+                left += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                left.append(node.module)
+    return found
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,17 @@ class SerialBoard:
             self._transport.close()
             self._transport = None
 
-    def run(self, folders: Iterable[Path], test: Path, module: str, function: str, token: str, deadline: float) -> tuple[str, str]:
+    def run(
+        self, folders: Iterable[Path], test: Path, modules: Sequence[str], function: str, token: str, deadline: float
+    ) -> tuple[str, str]:
         """Run one test -> what vm_runner and the test printed; "exit status 0", or in words how it ended otherwise.
 
-        `folders` hold modules as bytecode, `test` is the test's own folder, of which only `module` and its helpers are brought.
+        `folders` hold modules as bytecode, `test` is the test's own folder, of which only `modules` are brought: its own, and its helpers.
         """
         self._reset()
-        paths = self._modules or self._bring(folders, test, module)
+        paths = self._modules or self._bring(folders, test, modules)
         return self._call(
-            f"import sys; sys.path[:0] = {paths!r}\nimport vm_runner; vm_runner.run({module!r}, {function!r}, {token!r})\n",
+            f"import sys; sys.path[:0] = {paths!r}\nimport vm_runner; vm_runner.run({modules[0]!r}, {function!r}, {token!r})\n",
             deadline,
         )
 
@@ -115,20 +117,25 @@ class SerialBoard:
         except TransportExecError as error:
             raise BoardFailed(f"{self.port}: {error.error_output.strip()}") from error
 
-    def _bring(self, folders: Iterable[Path], test: Path, module: str) -> list[str]:
-        """Copy what differs."""
+    def _bring(self, folders: Iterable[Path], test: Path, modules: Sequence[str]) -> list[str]:
+        """Copy what differs, and remove tests that others brought: a Pico W has no room for all of them beside what they test."""
         wanted: dict[str, Path] = {}
         paths = []
         for folder in (*folders, test):
             paths.append(f"{ROOT}/{folder.name}")
             for path in sorted(folder.rglob("*")):
-                if path.suffix in (".mpy", ".py") and (folder != test or path.stem == module or not path.name.startswith("test_")):
+                if path.suffix in (".mpy", ".py") and (folder != test or path.stem in modules):
                     wanted[f"{ROOT}/{folder.name}/{path.relative_to(folder).as_posix()}"] = path
         if self._known is None:
             self._known = {}
             for line in self._exec(_WALK + _HASHES % ROOT).splitlines():
                 name, _, digest = line.partition(" ")
                 self._known[ast.literal_eval(name)] = ast.literal_eval(digest)
+        others = [path for path in self._known if path.startswith(f"{ROOT}/{test.name}/test_") and path not in wanted]
+        if others:
+            self._exec(f"import os\nfor _f in {others!r}: os.remove(_f)")
+            for path in others:
+                del self._known[path]
         for target, source in wanted.items():
             data = source.read_bytes()
             digest = hashlib.sha256(data).digest()

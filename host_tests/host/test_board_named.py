@@ -20,10 +20,8 @@ from tools.cli import main as command
 from tools.paths import ROOT
 
 CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
-# one profile and a part of the tests always, everything on request
-RUNS = (
-    [(name, []) for name in CHIPS] if LONG else [("rpi_pico_w", ["host_tests/device/test_backoff.py", "host_tests/device/test_record.py"])]
-)
+# all of the firmware's tests on request, else one in so many
+PART = 1 if LONG else 40
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +116,12 @@ def test_a_board_whose_process_was_killed_can_be_started_again():
     assert mpremote(board.up(), "exec", "print('again')").endswith("again\n")
 
 
-@pytest.mark.parametrize(("profile", "tests"), RUNS)
+@pytest.mark.parametrize("profile", CHIPS)
 @pytest.mark.timeout(7200 if LONG else 300)
-def test_the_firmwares_tests_pass_over_the_serial_port(profile, tests, figure):
+def test_the_firmwares_tests_pass_over_the_serial_port(profile, figure):
     port = VirtualBoard("tested").up(profile)
-    command = [sys.executable, "-m", "pytest", *(tests or ["host_tests/device"]), f"--board={port}", f"--board-title={profile}", "-rs"]
-    command += ["-p", "pytest_timeout"]
+    command = [sys.executable, "-m", "pytest", "host_tests/device", f"--board={port}", f"--board-part={PART}", f"--board-title={profile}"]
+    command += ["-rs", "-p", "pytest_timeout"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # other plugins take longer to load than these tests run
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

@@ -286,6 +286,12 @@ def test_mpremote_reads_and_writes_files(board, tmp_path):
     assert "No such file" in mpremote(board.port, "fs", "cat", ":nothing", fails=True)
 
 
+def test_a_file_that_is_only_closed_by_the_collector_is_written(board):
+    # that happens while the heap is locked, in which a driver of a chip needs none either
+    left = "def leave():\n f = open('left', 'w')\n f.write('x' * 9000)\nleave()\n[0] * 100\n"
+    assert mpremote(board.port, "exec", left + "import gc, os\ngc.collect()\nprint(os.stat('left')[6])") == "9000\n"
+
+
 def test_mpremote_mounts_a_folder_of_this_machine(board, tmp_path):
     (tmp_path / "here.py").write_text("VALUE = 'from the laptop'\n")
     (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 8)

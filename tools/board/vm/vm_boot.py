@@ -48,7 +48,7 @@ def start():
     state = vm_control.state
     # the host takes this mark off the console: from here on input may come
     mark = state["mark"].encode()
-    flash = vm_flash.Flash(state["flash"], state["block_size"], state["blocks"], lambda: vm_control.page()[3:], _cut)
+    flash = vm_flash.Flash(state["flash"], state["block_size"], state["blocks"], vm_control, _cut)
     host = vm_flash.mount(flash, "flash: no file system, formatting it", state["program"])
     if state["network"] is None:
         vfs.mount(host, "/host")  # the board that is this machine measures it

@@ -7,8 +7,9 @@ _ERASED = 0xFF
 class Flash:
     """Blocks in the file `path`. What is written is in the file when writeblocks returns; there is no cache to lose.
 
-    `orders` gives (number, n) of the last order to cut the power: when the number is new, the n-th write or erase from then on stays
-    half done, and `cut` is called; n = 0 is no order.
+    `orders` tells of orders to cut the power (vm_control): when order() is new, the order_at()-th write or erase from then on stays half
+    done, and `cut` is called; 0 is no order. As with a board's own driver no call needs heap: a file that the collector closes is
+    written while the heap is locked.
     """
 
     def __init__(self, path, block_size, blocks, orders=None, cut=None):
@@ -43,13 +44,14 @@ class Flash:
         """Write to `file`, which lies on the same chip, as one write of the flash."""
         file.seek(at)
         if self._orders:
-            number, n = self._orders()
+            number = self._orders.order()
             if number != self._order:
-                self._order, self._left = number, n
+                self._order = number
+                self._left = self._orders.order_at()
             if self._left:
                 self._left -= 1
                 if not self._left:
-                    file.write(memoryview(data)[: len(data) // 2])
+                    file.write(data, len(data) // 2)
                     self._cut()
         file.write(data)
 
