@@ -196,6 +196,10 @@ def test_subscribe_and_unsubscribe_packets():
     expected = b"\x82\x06\0\x01\0\x01a\x01" + b"\x82\x0a\0\x02\0\x01b\x02\0\x01c\0"
     expected += b"\xa2\x05\0\x03\0\x01a" + b"\xa2\x08\0\x04\0\x01b\0\x01c"
     assert bytes(wire.sent) == expected
+    # a server would end the connection for no filter at all
+    for nothing in ([], "", b""):
+        assert isinstance(raised(client.subscribe, nothing), ValueError) and isinstance(raised(client.unsubscribe, nothing), ValueError)
+    assert bytes(wire.sent) == expected
 
 
 def test_disconnect_and_ping_packets():

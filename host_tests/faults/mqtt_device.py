@@ -157,18 +157,31 @@ def allocated():
     return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0  # CPython has no such figure
 
 
-def listen(port, level, name, keepalive, seconds):
+def listen(port, level, name, keepalive, seconds, tls=None):
     """Connect and wait for messages. -> how long it took to notice that nothing comes any more, and how that was said."""
-    client = MQTTClient(name, "127.0.0.1", port, keepalive=keepalive, protocol=level, window=2)
-    client.connect()
+    client = connected(port, level, name, keepalive, tls)
     return noticed(client, seconds, client.poll, 100)
 
 
-def speak(port, level, name, keepalive, seconds, qos, size):
+def speak(port, level, name, keepalive, seconds, qos, size, tls=None):
     """Connect and publish without a pause. -> as listen."""
-    client = MQTTClient(name, "127.0.0.1", port, keepalive=keepalive, protocol=level, window=2)
-    client.connect()
+    client = connected(port, level, name, keepalive, tls)
     return noticed(client, seconds, client.publish, "speak", bytes(size), False, qos)
+
+
+def connected(port, level, name, keepalive, tls):
+    client = MQTTClient(
+        name,
+        "127.0.0.1",
+        port,
+        keepalive=keepalive,
+        protocol=level,
+        window=2,
+        ssl=tls_context(*tls) if tls else False,
+        server_hostname="localhost",
+    )
+    client.connect()
+    return client
 
 
 def noticed(client, seconds, call, *args):
