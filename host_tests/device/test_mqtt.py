@@ -1,4 +1,5 @@
 # The MQTT session against a socket double that has a board's awkwardness.
+import gc
 import sys
 from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ETIMEDOUT
 
@@ -896,17 +897,68 @@ def test_without_keep_alive_there_are_no_pings():
     assert server.kinds() == [1]
 
 
-def test_eight_hours_of_telemetry_on_a_simulated_clock():
-    client, wire, server = session(keepalive=60)
-    client._io.poll = client.clock.sleep_ms  # the double's own pause of 10 ms would take most of the time
-    for minute in range(8 * 60):
-        client.publish("t", b"%d" % minute, qos=1)
-        poll_for(client, 60000)
-        wire.sent = bytearray()
-    kinds = server.kinds()
-    assert kinds.count(3) == 480
-    assert client.in_flight == 0
-    assert 400 <= kinds.count(12) <= 960
+class Broker(Server):
+    """A Server that keeps the session, and instead of packets how often each message came; `came` outlives it."""
+
+    def __init__(self, protocol, came):
+        super().__init__(protocol, session=any(came))
+        self.came = came
+
+    def answer(self, first, body):
+        self.packets = []
+        if first >> 4 == 3:
+            at = 2 + (body[0] << 8 | body[1])
+            number = int(bytes(body[at + (2 if self.protocol == 4 else 3) :]))
+            assert not self.came[number] or first & 8, "a second time, and without DUP"
+            self.came[number] += 1
+        return super().answer(first, body)
+
+
+def test_eight_hours_of_telemetry_with_a_link_that_breaks_every_seven_minutes():
+    # on a simulated clock: the other side closes, falls silent, or a packet gets no further than a few bytes
+    for protocol in (4, 5):
+        client, wire, _ = session(protocol, connect=False, keepalive=60)
+        accepted = bytearray(8 * 60)
+        came = bytearray(8 * 60)
+        heap = []
+        lost = connects = 0
+        for minute in range(8 * 60):
+            if client.sock is None:
+                wire = Wire(Broker(protocol, came))
+                attach(client, wire)
+                client.connect(False)
+                client._io.poll = client.clock.sleep_ms  # the double's own pause of 10 ms would take most of the time
+                connects += 1
+            if minute % 7 == 6:
+                if minute % 3 == 0:
+                    wire.ended = True
+                elif minute % 3 == 1:
+                    wire.budget = minute % 11
+                wire.peer = None
+            else:
+                wire.inbound.extend(publish(b"t", b"m", 1, minute + 1, properties=None if protocol == 4 else b"\0"))
+            try:
+                client.publish("t", b"%d" % minute, qos=1)
+                accepted[minute] = 1
+                poll_for(client, 60000)
+            except OSError:
+                lost += 1
+                client.clock.now += 60000
+            wire.sent = bytearray()
+            client.got.clear()
+            client.acks.clear()
+            if minute % 120 == 119:
+                heap.append(allocated())
+        assert lost == connects - 1 == 480 // 7
+        # what publish() raised for was not accepted
+        assert client.in_flight == 0 and sum(accepted) > 400
+        assert all(came[number] for number in range(8 * 60) if accepted[number])
+        assert max(heap) - heap[0] < 1024, heap
+
+
+def allocated():
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
 
 
 def test_messages_one_after_the_other_use_one_buffer():
@@ -925,8 +977,6 @@ def test_a_long_message_gives_its_memory_back_when_it_is_acknowledged():
 
 
 def test_steady_publishing_does_not_allocate():
-    import gc
-
     if not hasattr(gc, "mem_alloc"):
         return  # CPython has no such figure
     if sys.implementation.version[:2] < (1, 26):
