@@ -424,6 +424,23 @@ def test_a_cancel_at_every_state():
     assert 10 < canceled < states
 
 
+def test_a_cancel_leaves_no_file_open():
+    from redpoll.update import fill
+
+    opened = []
+    fill.open = lambda *names: opened.append(open(*names)) or opened[-1]
+    try:
+        bench = Bench()
+        for _ in each_state(bench):
+            if opened:
+                break
+        assert bench.updater.cancel(UUID)
+        with raises(ValueError, OSError):
+            opened[-1].write(b"later")
+    finally:
+        del fill.open
+
+
 def test_a_restart_in_the_middle_goes_on_without_fetching_twice():
     bench = Bench()
     states = sum([1 for _ in each_state(bench)])

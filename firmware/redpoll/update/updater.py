@@ -306,8 +306,15 @@ class Updater:
         self._save_at = self._clock.ms() + _SAVE_AGAIN_MS
 
     def _stop(self):
+        steps = self._steps
         self._steps = None
         self._not_before = 0
+        if steps:
+            try:
+                # MicroPython closes no files of a generator that is only forgotten, until they are collected: over the next update's
+                steps.close()
+            except OSError:
+                pass  # a full flash
         self._close_source()
 
     # the work: generators that yield the ms until they want to go on
