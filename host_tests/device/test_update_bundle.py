@@ -11,7 +11,7 @@ from redpoll.update.manifest import Checked, Head
 from redpoll.update.unpack import Unpacker
 from support import raises
 
-HEAP = "640K"  # for the manifests of 200 files that tests make
+HEAP = "512K"
 FILES = [
     ("main.py", b"print('hello')\n"),
     ("lib/readings.py", maker.TEXT),

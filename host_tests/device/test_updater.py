@@ -428,7 +428,7 @@ def test_a_cancel_leaves_no_file_open():
     from redpoll.update import fill
 
     opened = []
-    fill.open = lambda *names: opened.append(open(*names)) or opened[-1]
+    fill.open = lambda *names: opened.append(open(*names)) or opened[-1]  # noqa: SIM115
     try:
         bench = Bench()
         for _ in each_state(bench):

@@ -41,7 +41,7 @@ def _compare(operator, left, right):
 def run(module, function, token):
     """Import the module, call the function; the last line printed is the token and passed, failed or skipped with the reason."""
     builtins._compare = _compare
-    if gc.mem_free() < 1 << 19:
+    if gc.mem_free() < 3 << 18:
         # as boot.py does; in the large heaps of some tests each collection takes long
         gc.threshold(32768)
     try:
