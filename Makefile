@@ -99,13 +99,13 @@ $(PLOTTER): pyproject.toml | setup
 $(UMQTT): $(READY)
 	@mkdir -p build
 	@echo "fetching umqtt.simple $(UMQTT_VERSION) into build/lib (once)"
-	@$(ALONE) "$(HOME)" $(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1 || { cat build/pipkin.log; exit 1; }
+	@$(ALONE) "$(HOME)" sh -c '$(BIN)/pipkin --dir build/lib install --no-mp-org micropython-umqtt.simple==$(UMQTT_VERSION) > build/pipkin.log 2>&1' || { cat build/pipkin.log; exit 1; }
 	@touch $@
 
 $(AHT20): $(READY)
 	@mkdir -p build $(@D)
 	@echo "fetching ahtx0 $(AHT20_VERSION) into $(@D) (once)"
-	@$(ALONE) "$(HOME)" $(BIN)/pipkin --dir build/drivers install --no-mp-org micropython-ahtx0==$(AHT20_VERSION) > build/pipkin-ahtx0.log 2>&1 || { cat build/pipkin-ahtx0.log; exit 1; }
+	@$(ALONE) "$(HOME)" sh -c '$(BIN)/pipkin --dir build/drivers install --no-mp-org micropython-ahtx0==$(AHT20_VERSION) > build/pipkin-ahtx0.log 2>&1' || { cat build/pipkin-ahtx0.log; exit 1; }
 	@cp build/drivers/ahtx0.py $@
 
 # What the boards' modules have, for host_tests/host/test_stubs.py. Both packages have the same file names, so each gets a folder.

@@ -434,7 +434,7 @@ class Agent:
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
         expires = None
         if expires_at:
-            from .cloud.timestamps import parse_iso
+            from .timestamps import parse_iso
 
             expires = parse_iso(expires_at)
             if expires is None:

@@ -28,7 +28,7 @@ class Health:
             log.warning("safe mode: ten starts in a row did not go well; main.py does not run until there is an update")
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
         if self.cause == "watchdog":
-            log.warning("something took too long, so the watchdog restarted the board; what takes its time calls agent.feed()")
+            log.warning("the watchdog restarted the board: what takes its time calls agent.feed()")
         if self.ended_by:
             log.warning("the program before was ended by %s", self.ended_by)
 

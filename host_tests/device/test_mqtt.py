@@ -728,6 +728,137 @@ def test_a_server_that_reads_nothing_is_noticed():
         assert client.clock.now - before <= 15000
 
 
+def test_a_link_that_had_no_room_for_a_moment_is_not_dead():
+    # though nothing asked for room again
+    client, wire, _ = session(connect=False, keepalive=20)
+    room = full(wire)
+    client.connect()
+    for _ in range(15):
+        client.clock.now += 1000
+        client.publish("t", "m")
+    client.clock.now += 1000
+    client.poll(0)
+    assert client._full is not None
+    room.append(True)
+    for _ in range(40):
+        client.clock.now += 1000
+        wire.inbound.extend(publish(b"t", b"x"))
+        client.publish("t", "m")
+        client.poll(0)
+        client.poll(0)
+    assert len(client.got) == 40
+    # nor when it is looked at seldom
+    client, wire, server = session(connect=False, keepalive=60)
+    room = full(wire)
+    client.connect()
+    client.clock.now += 46000
+    client.poll(0)
+    room.append(True)
+    client.clock.now += 15000
+    client.poll(0)
+    assert server.kinds() == [1, 12]
+
+
+def test_a_message_that_waits_for_poll_does_not_make_it_wait_either():
+    client, wire, server = session(connect=False, keepalive=60)
+    room = full(wire)
+    client.connect()
+    room.append(True)
+    wire.inbound.extend(publish(b"t", b"m", 1, 9))
+    client.publish("t", "m", qos=1)
+    client.flush()
+    room.clear()
+    wire.short = 0
+    before = client.clock.now
+    assert client.poll(0) == 0 and client.got == [] and client.clock.now == before
+    room.append(True)
+    wire.short = 1000
+    wire.inbound.extend(publish(b"t", b"n", 1, 10))
+    poll_until(client, lambda: len(client.got) == 2)
+    assert client.got == [(b"t", b"m"), (b"t", b"n")] and server.kinds()[-2:] == [4, 4]
+
+
+def test_a_buffer_full_of_messages_without_room_for_their_acknowledgements_costs_no_cpu():
+    client, wire, _ = session(connect=False, max_packet=64)
+    full(wire)
+    client.connect()
+    for pid in range(1, 40):
+        wire.inbound.extend(publish(b"t", b"message", 1, pid))
+    client.poll(0)
+    turns = []
+    pause = client._io._wait_writable
+
+    def wait(ms):
+        turns.append(ms)
+        pause(ms)
+
+    client._io._wait_writable = wait
+    assert client.poll(3000) == 0
+    assert sum(turns) == 3000 and len(turns) < 10
+
+
+def test_wait_msg_returns_after_a_message_whose_callback_took_the_acknowledgements():
+    client, wire, server = session()
+    server.silent = (3,)
+    client.publish("t", "1", qos=1)
+    client.publish("t", "2", qos=1)
+
+    def answer(topic, msg):
+        wire.inbound.extend(b"\x40\x02\0\x01\x40\x02\0\x02")
+        client.flush()
+
+    client.set_callback(answer)
+    wire.inbound.extend(publish(b"a", b"b"))
+    before = client.clock.now
+    assert client.wait_msg() == 0x30 and client.in_flight == 0
+    assert client.clock.now - before < 100
+
+
+def test_a_pause_in_an_oversize_packet_does_not_count_against_the_ping_that_was_sent_in_it():
+    client, wire, server = session(keepalive=10, max_packet=64)
+    server.silent = (12,)
+    wire.inbound.extend(publish(b"t", bytes(200000))[:100])
+    wire.peer = None
+    client.poll(0)
+    poll_for(client, 7000)
+    for _ in range(400):
+        wire.inbound.extend(bytes(20))
+        client.poll(0)
+        client.poll(0)
+        client.clock.now += 100
+    assert client.sock is not None
+
+
+def test_in_3_1_1_no_reason_frees_an_identifier_of_qos_2():
+    client, wire, server = session(clean=False)
+    client.set_callback(lambda topic, msg: (client.got.append(msg), setattr(client, "ack_code", 0x83)))
+    server.silent = (5,)
+    for flags in (0, 8):
+        wire.inbound.extend(publish(b"a", b"b", 2, 9, flags))
+        client.poll(0)
+    assert client.got == [b"b"]
+
+
+def test_connect_ends_at_its_deadline_also_while_a_server_does_not_read_what_is_sent_again():
+    client, _, _ = session(clean=False, ack_timeout_ms=10000, connect_timeout_ms=4000)
+    client._io.send = lambda buf, off, n: None
+    for number in range(4):
+        client.publish("t", str(number), qos=1)
+    client.close()
+
+    class Late(Server):
+        def answer(self, first, body):
+            client.clock.now += 3000
+            wire.short = 0
+            return Server.answer(self, first, body)
+
+    wire = Wire(Late(4, True))
+    attach(client, wire)
+    before = client.clock.now
+    assert raised(client.connect, False).args[0] == ETIMEDOUT
+    assert client.clock.now - before <= 4100 and client.in_flight == 4
+
+
 def test_connect_ends_at_its_deadline_also_while_it_sends_again():
     client = mqtt.MQTTClient("id", "server", protocol=5, ack_timeout_ms=3000, connect_timeout_ms=4000)
     clock = Clock().install(mqtt, stream, adopted)

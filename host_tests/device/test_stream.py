@@ -133,6 +133,8 @@ def test_a_stream_says_whether_there_is_room_without_waiting():
 def test_a_closed_stream_raises():
     client, _ = pair()
     client.close()
+    # what is done next says so
+    assert client.writable()
     for call in (lambda: client.readinto(bytearray(1)), lambda: client.write(b"x")):
         with raises(OSError):
             call()

@@ -51,7 +51,7 @@ class Record:
         if value is self:
             return default
         if not sound(value):
-            log.warning("%s holds what this version does not know; starting without it", self.path)
+            log.warning("%s is not of this version; starting without it", self.path)
             self.delete()
             return default
         return value

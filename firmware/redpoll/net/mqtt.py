@@ -352,9 +352,9 @@ class MQTTClient(simple.MQTTClient):
     def _check_topic(self, topic, properties):
         # MQTT 5.0 §3.3.2.1; a topic alias stands for an empty one
         name = topic if isinstance(topic, str) else bytes(topic).decode()
-        if "+" in name or "#" in name or "\0" in name or not (name or properties):
+        if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
-        self._topic = topic
+        self._topic = topic if name else None
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
@@ -437,7 +437,10 @@ class MQTTClient(simple.MQTTClient):
             self._may_call = True
         try:
             if self._queue and self._may_call:
-                return self._deliver_pending()
+                if self._has_room():
+                    return self._deliver_pending()
+                self._may_call = False
+                timeout_ms = min(timeout_ms, self._slice_ms)
             started = ticks_ms()
             left = timeout_ms
             while True:
@@ -465,7 +468,7 @@ class MQTTClient(simple.MQTTClient):
         ms = self._io.patience(_WAIT_MS)
         while True:
             waiting = self.in_flight
-            if self.poll(ms) > waiting - self.in_flight or not ms:
+            if self.poll(ms) > waiting - self.in_flight or self._op or not ms:
                 return self._op
 
     def _turn(self, wait_ms):
@@ -478,7 +481,7 @@ class MQTTClient(simple.MQTTClient):
             if self._read(io):
                 handled = self._take()
             elif wait_ms > 0:
-                io.poll(wait_ms)
+                (io.poll if self._full is None else io._wait_writable)(wait_ms)
                 wait_ms = 0
             else:
                 self._check()
@@ -521,7 +524,8 @@ class MQTTClient(simple.MQTTClient):
         self._checked = ticks_ms()
         self._late(self._begun, self._ack_ms)
         self._late(self._pinged, self._pong_ms)
-        self._late(self._full, self._pong_ms)
+        if self._full is not None and not self._has_room():
+            self._late(self._full, self._pong_ms)
         if self.in_flight:
             for i in range(len(self._ids)):
                 if self._ids[i]:
@@ -565,7 +569,7 @@ class MQTTClient(simple.MQTTClient):
                 at = ticks_add(self._begun, n << 3)
                 if ticks_diff(at, now) > 0:
                     at = now
-                if self._pinged is not None:
+                if self._pinged is not None and ticks_diff(at, self._pinged) > 0:
                     self._pinged = at
                 self._begun = at if self._skip else None
                 if self._skip:
@@ -722,7 +726,7 @@ class MQTTClient(simple.MQTTClient):
         # in the order in which the messages came; not when the callback has closed the connection, or opened another
         if qos and self._io is io:
             self._send_ack(0x30 + (qos << 4), pid, self.ack_code, self.ack_properties)
-            if self.ack_code > 127 and pid in self._received:
+            if self._mqtt5 and self.ack_code > 127 and pid in self._received:
                 self._received.remove(pid)
 
     def _defer(self, size, qos, pid, topic, msg, found):

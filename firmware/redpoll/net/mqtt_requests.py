@@ -43,7 +43,7 @@ def ask(client, first, topic, options, properties):
     Returns its return or reason codes. MQTTException with the first that is a refusal.
     """
     if not topic:
-        raise ValueError("no topic filter")
+        raise ValueError("no filter")
     client._adopt()
     pid = client.pid % 65535 + 1
     while pid in client._ids or pid in client._replies:

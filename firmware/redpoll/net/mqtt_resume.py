@@ -1,6 +1,8 @@
 # What was in flight when a connection ended, on the next one.
 from micropython import const
 
+from .mqtt import ticks_diff, ticks_ms
+
 _PUBREL = const(0x62)
 _PUBCOMP = const(7)
 
@@ -20,7 +22,11 @@ def send_again(client, started, limit):
             client._turn(client._slice_ms)
             client._late(started, limit)
         if ids[i]:  # not acknowledged meanwhile
+            io = client._io
+            patience = io.write_timeout_ms
+            io.write_timeout_ms = max(0, min(patience, limit - ticks_diff(ticks_ms(), started)))
             _send_slot(client, i)
+            io.write_timeout_ms = patience
 
 
 def _send_slot(client, i):

@@ -125,7 +125,7 @@ class Stream(_port.Pollable):
 
     def writable(self):
         """Is there room for a small packet?"""
-        return self._handshake is not None or self._room(0)
+        return self._handshake is not None or self._raw is None or self._room(0)
 
     def _room(self, ms):
         self._poller.modify(self._raw, select.POLLOUT)

@@ -12,7 +12,7 @@ from .slots import MANIFEST
 
 _FIRST = const(512)  # bytes of the first request: no head is shorter
 _SPARE = const(6)  # blocks of flash that stay free
-_INLINE = const(128)  # bytes of a file that take no block, on any board
+_INLINE = const(128)  # bytes of a file that takes no block of its own, on any board
 _OWN = const(4)  # those of the slot's own folder, manifest and signature
 
 

@@ -1,5 +1,5 @@
-# Times that a cloud writes.
-from ..clock import days_until
+# Times as others write them.
+from .clock import days_until
 
 
 def parse_iso(text):
