@@ -696,7 +696,7 @@ def full(wire):
         def __init__(self, host, port, tls, limit, write_ms, name):
             super().__init__(wire, write_ms)
 
-        def writable(self):
+        def ready(self):
             return bool(room)
 
     mqtt.Stream = Stream
@@ -738,7 +738,7 @@ def test_a_link_that_had_no_room_for_a_moment_is_not_dead():
         client.publish("t", "m")
     client.clock.now += 1000
     client.poll(0)
-    assert client._full is not None
+    assert client._waiting is not None
     room.append(True)
     for _ in range(40):
         client.clock.now += 1000

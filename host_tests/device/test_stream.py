@@ -117,14 +117,14 @@ def test_a_write_that_makes_no_progress_ends_at_its_deadline():
 
 def test_a_stream_says_whether_there_is_room_without_waiting():
     client, peer = pair()
-    assert client.writable()
+    assert client.ready()
     piece = bytes(4096)
-    while client.writable() and client.sock.write(piece, 0, len(piece)):
+    while client.ready() and client.sock.write(piece, 0, len(piece)):
         pass
     before = ticks_ms()
-    assert not client.writable()
+    assert not client.ready()
     assert ticks_diff(ticks_ms(), before) < 250
-    while not client.writable():
+    while not client.ready():
         peer.recv(4096)
     client.close()
     peer.close()
@@ -134,7 +134,7 @@ def test_a_closed_stream_raises():
     client, _ = pair()
     client.close()
     # what is done next says so
-    assert client.writable()
+    assert client.ready()
     for call in (lambda: client.readinto(bytearray(1)), lambda: client.write(b"x")):
         with raises(OSError):
             call()

@@ -116,7 +116,7 @@ class Adopted(Stream):
         self._counts = True
         return done
 
-    def writable(self):
+    def ready(self):
         """Nothing tells."""
         return True
 

@@ -159,7 +159,7 @@ class MQTTClient(simple.MQTTClient):
         self._queue = []
         self._limit = window
         # the last one that was looked at and may be published to; what wait_msg returns
-        self._topic = self._op = None
+        self._last = self._message = None
         # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
@@ -181,7 +181,7 @@ class MQTTClient(simple.MQTTClient):
         self._skip = 0
         # when the first byte of an incomplete packet was seen, when PINGREQ was sent, when there was no room for what is to be sent;
         # None: nothing of that
-        self._begun = self._pinged = self._full = None
+        self._begun = self._pinged = self._waiting = None
         self._tx_at = self._rx_at = self._checked = ticks_ms()
 
     # no property: in a class that has one MicroPython looks every assignment to an attribute up in all its bases first
@@ -294,7 +294,7 @@ class MQTTClient(simple.MQTTClient):
         what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
         ValueError for a topic that is none: a server ends the connection for it, with each try again.
         """
-        if topic is not self._topic:
+        if topic is not self._last:
             self._check_topic(topic, properties)
         sock = self.sock
         if sock is not self._seen or sock is None:
@@ -354,7 +354,7 @@ class MQTTClient(simple.MQTTClient):
         name = topic if isinstance(topic, str) else bytes(topic).decode()
         if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
-        self._topic = topic if name else None
+        self._last = topic if name else None
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
@@ -437,7 +437,7 @@ class MQTTClient(simple.MQTTClient):
             self._may_call = True
         try:
             if self._queue and self._may_call:
-                if self._has_room():
+                if self._room():
                     return self._deliver_pending()
                 self._may_call = False
                 timeout_ms = min(timeout_ms, self._slice_ms)
@@ -454,9 +454,9 @@ class MQTTClient(simple.MQTTClient):
 
     def check_msg(self):
         """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
-        self._op = None
+        self._message = None
         self.poll(0)
-        return self._op
+        return self._message
 
     def wait_msg(self):
         """Wait until something arrives that acknowledges no message, and handle it -> as check_msg.
@@ -464,12 +464,12 @@ class MQTTClient(simple.MQTTClient):
         After client.sock.setblocking(False) it handles what has arrived.
         """
         self._adopt()
-        self._op = None
+        self._message = None
         ms = self._io.patience(_WAIT_MS)
         while True:
             waiting = self.in_flight
-            if self.poll(ms) > waiting - self.in_flight or self._op or not ms:
-                return self._op
+            if self.poll(ms) > waiting - self.in_flight or self._message or not ms:
+                return self._message
 
     def _turn(self, wait_ms):
         # one look at the connection -> packets handled
@@ -481,7 +481,7 @@ class MQTTClient(simple.MQTTClient):
             if self._read(io):
                 handled = self._take()
             elif wait_ms > 0:
-                (io.poll if self._full is None else io._wait_writable)(wait_ms)
+                (io.poll if self._waiting is None else io._wait_writable)(wait_ms)
                 wait_ms = 0
             else:
                 self._check()
@@ -524,8 +524,8 @@ class MQTTClient(simple.MQTTClient):
         self._checked = ticks_ms()
         self._late(self._begun, self._ack_ms)
         self._late(self._pinged, self._pong_ms)
-        if self._full is not None and not self._has_room():
-            self._late(self._full, self._pong_ms)
+        if self._waiting is not None and not self._room():
+            self._late(self._waiting, self._pong_ms)
         if self.in_flight:
             for i in range(len(self._ids)):
                 if self._ids[i]:
@@ -539,16 +539,16 @@ class MQTTClient(simple.MQTTClient):
         # MQTT 5.0 §3.1.2.10; also when only sending goes on, for a dead link takes that in silence
         if self._ping_ms and self._pinged is None:
             now = ticks_ms()
-            if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms and self._has_room():
+            if max(ticks_diff(now, self._tx_at), ticks_diff(now, self._rx_at)) >= self._ping_ms and self._room():
                 self.ping()
 
-    def _has_room(self):
+    def _room(self):
         # can an acknowledgement be sent at once? What wants one stays in the buffer until then
-        room = self._io.writable()
+        room = self._io.ready()
         if room:
-            self._full = None
-        elif self._full is None:
-            self._full = ticks_ms()
+            self._waiting = None
+        elif self._waiting is None:
+            self._waiting = ticks_ms()
         return room
 
     def _take(self):
@@ -581,7 +581,7 @@ class MQTTClient(simple.MQTTClient):
                 self._begun = None
                 count += 1
                 self._acknowledged(_PUBACK, rx[r + 2] << 8 | rx[r + 3], rx[r + 4] if p - r == 5 else 0)
-            elif left and (not 0x31 < rx[r] < 0x70 or self._has_room()) and self._one():
+            elif left and (not 0x31 < rx[r] < 0x70 or self._room()) and self._one():
                 count += 1
             else:
                 break
@@ -714,7 +714,7 @@ class MQTTClient(simple.MQTTClient):
     def _call(self, qos, pid, topic, msg, found, io):
         self._may_call = None
         self.properties = found
-        self._op = 0x30 | qos << 1
+        self._message = 0x30 | qos << 1
         self.ack_code = 0
         self.ack_properties = None
         try:

@@ -123,7 +123,7 @@ class Stream(_port.Pollable):
             self._wait_writable(min(left, _SLICE_MS))
             done += self._write_some(buf, off + done, n - done)
 
-    def writable(self):
+    def ready(self):
         """Is there room for a small packet?"""
         return self._handshake is not None or self._raw is None or self._room(0)
 

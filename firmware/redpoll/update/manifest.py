@@ -92,7 +92,7 @@ class Checked:
         self._before = ""
         self.files = 0
         # blocks of flash that the files take
-        self.blocks = self._small = 0
+        self.blocks = self._held = 0
         # the entry of a bundle that is one firmware image for an ESP32, and no application
         self.image = None
 
@@ -153,8 +153,8 @@ class Checked:
             self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1
         else:
             # many of them make the folder larger
-            self._small += 1
-            self.blocks += self._small % 3 == 0
+            self._held += 1
+            self.blocks += self._held % 3 == 0
         at = name.find("/")
         while at >= 0:
             # the names are in order, so that the file before tells which folders there are; else some count twice
