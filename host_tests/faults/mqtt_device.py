@@ -169,7 +169,12 @@ def speak(port, level, name, keepalive, seconds, qos, size, tls=None):
     return noticed(client, seconds, client.publish, "speak", bytes(size), False, qos)
 
 
+# stays open until the next one is: who closes says more over TLS
+kept = None
+
+
 def connected(port, level, name, keepalive, tls):
+    global kept
     client = MQTTClient(
         name,
         "127.0.0.1",
@@ -181,6 +186,7 @@ def connected(port, level, name, keepalive, tls):
         server_hostname="localhost",
     )
     client.connect()
+    kept = client
     return client
 
 
