@@ -22,6 +22,7 @@ _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
+_RESERVE = const(128)  # for the end of a program that has filled the heap
 _OVERRIDE = const(b', "override": true')
 
 
@@ -69,6 +70,7 @@ class Agent:
         self._good = False
         self._started = False
         self._watchdog = None
+        self._reserve = bytearray(_RESERVE)
         self._battery = None
         self._hand_out()
         log.info("Redpoll %s on %s", version, port.HARDWARE)
@@ -227,6 +229,8 @@ class Agent:
                 if ms and not self.link.wait(ms):
                     port.sleep_ms(ms)
         except Exception as error:
+            # what even giving memory back needs, where the heap is full to its last block
+            self._reserve = None
             # each of these may fail, not only where the heap is full: first what gives memory back, then what must not be lost
             try:
                 self.link.close()
@@ -257,9 +261,7 @@ class Agent:
             self.feed()
             ms = min(ms, self._replay())
             waits = self.spool.poll()
-            if waits is not None:
-                ms = min(ms, waits)
-            ms = min(ms, self._work())
+            ms = min(ms, self._work(), ms if waits is None else waits)
             if self._battery:
                 commands = self.commands
                 # one that is only to be told of is on flash, for the next start
@@ -275,8 +277,7 @@ class Agent:
             # it cannot be read, or is worn
             log.warning("flash: %s", log.describe(error))
             ms = _LONGEST_MS
-        due = self.telemetry.wait_ms()
-        return ms if due is None else min(ms, due)
+        return min(ms, self.telemetry.wait_ms())
 
     def _sense(self):
         message = self.telemetry.read()
@@ -394,10 +395,9 @@ class Agent:
         if self._update and self._update.on_trial():
             self.telemetry.soon("heartbeat")
         known = self.settings.credentials
-        if self._registration != known["id"]:
-            if self._registration:
-                self.telemetry.whole()
-            self._registration = known["id"]
+        if self._registration not in (None, known["id"]):
+            self.telemetry.whole()
+        self._registration = known["id"]
         if known.get("version") != self.version:
             # also after registration: it says for sure which version runs here now
             self.tell("send_device", {"firmware_version": self.version})
@@ -434,7 +434,7 @@ class Agent:
         """A command has come, perhaps for the second time. One whose ISO time of expiry has passed is not run."""
         expires = None
         if expires_at:
-            from .timestamps import parse_iso
+            from .cloud.timestamps import parse_iso
 
             expires = parse_iso(expires_at)
             if expires is None:
@@ -469,7 +469,7 @@ class Agent:
             log.warning("firmware notice: %s", error)
             return
         self._latest = latest
-        log.info("firmware %s is available, this is %s", latest, self.version)
+        log.info("firmware %s is available", latest)
         self._notify("firmware", latest, file_id)
 
     def config_version(self):

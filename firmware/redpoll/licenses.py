@@ -20,8 +20,8 @@ from micropython import const
 
 from . import jsonin, log, rsa
 from .clock import iso
+from .cloud.timestamps import parse_iso
 from .flash.record import Record
-from .timestamps import parse_iso
 
 _FORMAT = const(1)
 _HELD = const(8)  # licences

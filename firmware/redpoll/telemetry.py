@@ -74,9 +74,7 @@ class Telemetry:
                 sensor[3] = min(sensor[3], self._clock.ms())
 
     def wait_ms(self):
-        """Milliseconds until the next sensor is due; None without sensors."""
-        if not self._sensors:
-            return None
+        """Milliseconds until the next sensor is due. There is one: the agent's heartbeat."""
         return max(0, min(sensor[3] for sensor in self._sensors) - self._clock.ms())
 
     def read(self):

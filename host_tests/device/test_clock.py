@@ -1,6 +1,6 @@
 from redpoll.clock import Clock, iso
 from redpoll.cloud.https import parse_http_date
-from redpoll.timestamps import parse_iso
+from redpoll.cloud.timestamps import parse_iso
 from scratch import Ticks
 
 

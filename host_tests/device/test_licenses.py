@@ -5,9 +5,9 @@ from binascii import b2a_base64, hexlify
 import rsa_vectors as vectors
 from redpoll import log, rsa
 from redpoll.clock import Clock
+from redpoll.cloud.timestamps import parse_iso
 from redpoll.flash.record import Record
 from redpoll.licenses import Licenses
-from redpoll.timestamps import parse_iso
 from scratch import Ticks, read, write
 
 NOW = parse_iso("2026-11-21T12:00:00Z")

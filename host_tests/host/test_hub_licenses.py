@@ -508,7 +508,7 @@ DEVICE = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
 from redpoll.clock import Clock
-from redpoll.timestamps import parse_iso
+from redpoll.cloud.timestamps import parse_iso
 from redpoll.licenses import Licenses
 from scratch import Ticks
 
