@@ -23,16 +23,16 @@ def firmware_here(*more: Path) -> contextlib.AbstractContextManager[None]:
     return borrowed_imports([SHIM, FIRMWARE, LIB, _DEVICE, *more])
 
 
-def command(interpreter: str, *arguments: str, heap: str = "400K") -> tuple[list[str], dict[str, str]]:
-    """How to run a script with the firmware's modules on one of the interpreters."""
+def command(interpreter: str, *arguments: str, heap: str = "400K", firmware: Path = FIRMWARE) -> tuple[list[str], dict[str, str]]:
+    """How to run a script with the firmware's modules, or those in another folder, on one of the interpreters."""
     if interpreter == "cpython":
-        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, FIRMWARE, LIB)))}
-    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{FIRMWARE}:{LIB}:.frozen"}
+        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, firmware, LIB)))}
+    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{firmware}:{LIB}:.frozen"}
 
 
-def run(interpreter: str, *arguments: str, heap: str = "400K") -> str:
+def run(interpreter: str, *arguments: str, heap: str = "400K", firmware: Path = FIRMWARE) -> str:
     """Run a script to its end, which must be a good one -> what it printed."""
-    line, env = command(interpreter, *arguments, heap=heap)
+    line, env = command(interpreter, *arguments, heap=heap, firmware=firmware)
     ran = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
