@@ -1,5 +1,5 @@
-# Runs after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air, so it needs nothing from a
-# slot, goes on whatever it finds, fits a block of flash.
+# Runs after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air: it needs nothing from a slot,
+# goes on whatever it finds, and fits a block of flash without these comments (tools/deploy/product.py takes them out).
 import gc
 
 # collect early: a TLS handshake wants a large piece
@@ -7,22 +7,24 @@ gc.threshold(32768)
 
 
 def _boot():
-    global _timer
     import json
     import os
+    import struct
     import sys
     import time
     from binascii import crc32
 
     import machine
 
+    def head(payload):
+        return b"RPR1" + struct.pack("<II", len(payload), crc32(payload))
+
     def load():
         # a redpoll.flash.record
         try:
             with open("/boot.state", "rb") as file:
                 data = file.read(512)
-            size = int.from_bytes(data[4:8], "little")
-            if data[:4] == b"RPR1" and int.from_bytes(data[8:12], "little") == crc32(data[12 : 12 + size]) and len(data) == 12 + size:
+            if data[:12] == head(data[12:]):
                 return dict(json.loads(data[12:]))
         except (OSError, ValueError, TypeError):
             pass
@@ -32,7 +34,7 @@ def _boot():
         payload = json.dumps(state).encode()
         try:
             with open("/boot.state.new", "wb") as file:
-                file.write(b"RPR1" + len(payload).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little") + payload)
+                file.write(head(payload) + payload)
             os.rename("/boot.state.new", "/boot.state")
             return True
         except OSError as error:
@@ -40,11 +42,8 @@ def _boot():
             return False
 
     def sealed(slot):
-        if slot not in ("a", "b"):
-            return False
         try:
-            os.stat("/slot_%s/manifest.sig" % slot)
-            return True
+            return slot in ("a", "b") and "manifest.sig" in os.listdir("/slot_" + slot)
         except OSError:
             return False
 
@@ -53,8 +52,30 @@ def _boot():
         return value if isinstance(value, int) else 0
 
     def over(_):
-        if load().get("trial"):
+        # a trial is over when it is confirmed; of any other start the agent says that it went well (update.good), in the first minute
+        # in which it runs. "trial" in another slot's start: it was rolled back, and that cannot be written down
+        now = load()
+        if now.get("trial") if slot == trial else "trial" not in now and now.get("boots") == count("boots"):
+            print("boot: this start did not go well")
             machine.reset()
+
+    def limit(ms):
+        global _timer
+        # an RP2 drops a timer without a name
+        for number in (-1, 3):
+            try:
+                _timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)
+                return
+            except (AttributeError, ValueError, OSError):
+                pass
+
+    def watched():
+        try:
+            with open("/settings.json") as file:
+                return json.load(file).get("watchdog", True)
+        except (OSError, ValueError, AttributeError):
+            # it is not provisioned
+            return False
 
     def guard():
         # to be fed within 8 s
@@ -73,7 +94,7 @@ def _boot():
             slot = ""
     state["slot"] = slot
     safe = False
-    # not a soft reset, as mpremote makes; the RP2 does not tell, but its ticks go on
+    # not a soft reset, as mpremote's; the RP2 does not tell, but its ticks go on
     soft = getattr(machine, "SOFT_RESET", None)
     start = time.ticks_ms() < 10000 if soft is None else machine.reset_cause() != soft
     if trial and count("left") > 0 and sealed(trial):
@@ -82,13 +103,7 @@ def _boot():
         if save():
             slot = trial
             guard()
-            # and be confirmed in time; an RP2 drops a timer without a name
-            for number in (-1, 3):
-                try:
-                    _timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=4000000, callback=over)
-                    break
-                except (AttributeError, ValueError, OSError):
-                    pass
+            limit(4000000)
     elif start:
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1
@@ -102,10 +117,8 @@ def _boot():
     if safe:
         # the agent runs, without main.py
         try:
-            os.mkdir("/safe")
-        except OSError:
-            pass
-        try:
+            if "safe" not in os.listdir("/"):
+                os.mkdir("/safe")
             with open("/safe/main.py", "w") as file:
                 file.write("from redpoll import Agent\n\nAgent().run()\n")
             if not slot:
@@ -115,6 +128,9 @@ def _boot():
         except OSError as error:
             print("boot: no safe mode:", error)
     os.chdir(folder)
+    if start and slot != trial and watched():
+        # main.py may end, or stand still, before the agent has its watchdog
+        limit(180000)
 
 
 try:

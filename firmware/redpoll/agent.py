@@ -73,7 +73,6 @@ class Agent:
         self._reserve = bytearray(_RESERVE)
         self._battery = None
         self._hand_out()
-        log.info("Redpoll %s on %s", version, port.HARDWARE)
         self._health = Health(path("health"))
         self._take_up()
 
@@ -250,6 +249,8 @@ class Agent:
         """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called."""
         if not self._started:
             self._started = True
+            # "it runs", for whoever deployed it: what the product declares is behind us
+            log.info("Redpoll %s on %s", self.version, port.HARDWARE)
             self._config.start()
         try:
             self._sense()

@@ -72,7 +72,7 @@ class Commands:
             if waiting[0] == command_id:
                 return
         if begun:
-            self._report(command_id, ERROR, "not run: it had begun before, and how it ended is forgotten")
+            self._report(command_id, ERROR, "not run again: how it ended is forgotten")
             return
         if len(self._queue) >= _QUEUE:
             # it stays pending in the cloud and comes with a later snapshot
@@ -111,7 +111,7 @@ class Commands:
                 return
             self._report(command_id, IN_PROGRESS, "")
             if expires is not None and now is not None and now >= expires:
-                message = [ERROR, "it came too late, it had expired"]
+                message = [ERROR, "it had expired"]
             else:
                 message = self._run(name, parameters)
             if message is RESTART:

@@ -46,7 +46,7 @@ class Telemetry:
             if sensor[0] == name or (name is None and not sensor[5]):
                 found = True
                 sensor[2] = int(seconds * 1000)
-                sensor[3] = min(sensor[3], self._clock.ms() + sensor[2])
+                sensor[3] = min(sensor[3], _next(self._clock.ms(), sensor[2]))
         if name is not None and not found:
             raise KeyError(name)
 
@@ -86,10 +86,7 @@ class Telemetry:
             if sensor[3] <= now:
                 read = True
                 self._read_one(sensor, fresh)
-                sensor[3] += sensor[2]
-                if sensor[3] <= now:
-                    # the loop was late by more than a period: what was missed is not made up for in a burst
-                    sensor[3] = now + sensor[2]
+                sensor[3] = _next(now, sensor[2])
         return self._message(fresh) if read else None
 
     def _read_one(self, sensor, fresh):
@@ -132,6 +129,12 @@ class Telemetry:
         if failures:
             message["message"] = log.redact("; ".join(failures))[:_TEXT]
         return json.dumps(message).encode()
+
+
+def _next(now, period):
+    # at multiples of the period, so that sensors of one period are due together whenever they were added or changed; what a loop that
+    # was late has missed is not made up for in a burst
+    return now - now % period + period
 
 
 def _check(seconds):

@@ -77,7 +77,26 @@ def test_a_loop_that_was_late_does_not_read_in_a_burst():
     ticks.ms += 95000
     assert message(telemetry)
     assert message(telemetry) is None
-    assert telemetry.wait_ms() == 10000
+    assert telemetry.wait_ms() == 5000
+
+
+def test_sensors_of_one_interval_share_their_messages_whenever_they_were_added_or_changed():
+    ticks, telemetry = made((fan, 5))
+    ticks.ms += 3
+    telemetry.add(level, 7)
+    message(telemetry)
+    ticks.ms += 2400
+    telemetry.every(5)
+    ticks.ms += telemetry.wait_ms()
+    both = {"fan_speed": 100.5, "usbc": True, "level": 3}
+    assert ticks.ms == 5000 and message(telemetry)["telemetries"] == both
+    # read late, and changed again
+    ticks.ms += 5040
+    assert message(telemetry)["telemetries"] == both
+    telemetry.every(2, "level")
+    telemetry.every(2)
+    ticks.ms += telemetry.wait_ms()
+    assert ticks.ms == 12000 and message(telemetry)["telemetries"] == both
 
 
 def test_the_interval_can_be_changed_while_it_runs():
@@ -88,7 +107,7 @@ def test_the_interval_can_be_changed_while_it_runs():
     telemetry.every(60, "fan")
     ticks.ms += 5000
     message(telemetry)
-    assert telemetry.wait_ms() == 60000
+    assert telemetry.wait_ms() == 55000
     text_of(KeyError, telemetry.every, 5, "nobody")
 
 

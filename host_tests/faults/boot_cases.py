@@ -60,18 +60,11 @@ def a_trial_is_watched_counted_and_rolled_back(board):
 def a_trial_that_nobody_ends_is_ended_by_the_timer(board):
     board.mounted(lambda: fill("b").switch("b"))
     board.power_on()
-    late = board.machine.timer[1]
-
-    def ring():
-        try:
-            late(None)
-        except Reset:
-            return "reset"
-        return "went on"
-
-    assert board.mounted(ring) == "reset"
+    late = board.machine
+    assert board.mounted(_ring, board) == "reset"
     board.mounted(_confirm, board)
-    assert board.mounted(ring) == "went on"
+    board.machine = late
+    assert board.mounted(_ring, board) == "went on"
 
 
 def _confirm(board):
@@ -126,6 +119,53 @@ def ten_starts_that_were_not_good_lead_to_safe_mode(board):
 def _good(board):
     assert board.boot() == "/safe"
     update.good(True)
+
+
+def _ring(board):
+    # the timer of this start goes off
+    try:
+        board.machine.timer[1](None)
+    except Reset:
+        return "reset"
+    return "went on"
+
+
+def a_start_that_is_not_good_after_three_minutes_is_ended_by_the_timer(board):
+    board.mounted(write, "/settings.json", "{}")
+    board.mounted(lambda: fill("a").switch("a", 0))
+    for _ in range(11):
+        board.power_on()
+        assert board.machine.timer[0] == 180000 and board.machine.watchdog is None
+        assert board.mounted(_ring, board) == "reset"
+
+    def good(safe):
+        board.boot()
+        update.good(safe)
+        return _ring(board)
+
+    # in safe mode, and then with the product
+    assert board.mounted(good, True) == "went on"
+    assert board.mounted(good, False) == "went on"
+
+
+def a_start_is_not_timed_where_nobody_wants_it(board):
+    for settings in (None, '{"watchdog": false}', "[]", "{"):
+        if settings is not None:
+            board.mounted(write, "/settings.json", settings)
+        assert board.power_on() == "/" and board.machine.timer is None, settings
+    # mpremote's
+    board.mounted(write, "/settings.json", "{}")
+    assert board.power_on(5) == "/" and board.machine.timer is None
+
+
+def a_roll_back_that_cannot_be_written_down_is_no_bad_start(board):
+    board.mounted(write, "/settings.json", "{}")
+    board.mounted(lambda: fill("a").switch("a", 0))
+    board.mounted(lambda: fill("b").switch("b"))
+    for _ in range(3):
+        assert board.power_on() == "/slot_b"
+    assert board.power_on() == "/slot_a" and board.machine.timer[0] == 180000
+    assert board.mounted(_ring, board) == "went on"
 
 
 def safe_mode_works_without_slots(board):

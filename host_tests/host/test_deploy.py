@@ -28,9 +28,9 @@ from tools.deploy.command import session
 from tools.deploy.connection import Connection, MpremoteConnection
 from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
-from tools.deploy.product import Product
+from tools.deploy.product import Product, boot_file
 from tools.deploy.remote import RemoteBoard
-from tools.paths import FIRMWARE, ROOT
+from tools.paths import ROOT
 
 CHIPS = ("rpi_pico_w", "esp32", "esp32s3", "rpi_pico2_w")
 SETTINGS = b'{"entry": "http://127.0.0.1:1/xyte", "wifi_ssid": "home", "wifi_password": "correct horse"}'
@@ -45,7 +45,7 @@ def small(version: str = "1", **more: bytes) -> Product:
     """A product without the agent: what a slot needs to boot, and quickly sent."""
     files = {"main.py": MAIN.encode(), "lamp.py": (LAMP % version).encode(), "lib/deep/er/data.bin": bytes(range(256)) * 5, **more}
     manifest = manifest_of(files, name="lamp", version="1.0.0", boards=[], micropython="1.24.0", mpy=0)
-    return Product(files, manifest.encoded(), (FIRMWARE / "boot.py").read_bytes(), "1.0.0")
+    return Product(files, manifest.encoded(), boot_file(), "1.0.0")
 
 
 class Cutting(deploy.Quiet):
@@ -377,7 +377,7 @@ def test_a_boot_py_of_somebodys_own_is_kept_beside(flashed: Flashed) -> None:
     board.wait_for("^lamp 1$")
     board.kill()
     assert board.read_file("/boot.py.before") == b"x = 1\n"
-    assert board.read_file("/boot.py") == (FIRMWARE / "boot.py").read_bytes()
+    assert board.read_file("/boot.py") == boot_file()
 
 
 @pytest.mark.parametrize(("version", "mpy", "said"), [((1, 22, 0), 6, "this firmware needs"), ((1, 27, 0), 5, "bytecode of version 5")])

@@ -1,6 +1,7 @@
 """What a board is to run: a product's folder and the firmware under it, as it lies in a slot."""
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +44,12 @@ def make(folder: Path, profile: Profile, version: str | None = None, *, sources:
     manifest = archive.manifest_of(
         files, name="redpoll", version=version, boards=[profile.name], micropython=MICROPYTHON, mpy=contents.bytecode_version(files)
     )
-    return Product(files, manifest.encoded(), (FIRMWARE / "boot.py").read_bytes(), version)
+    return Product(files, manifest.encoded(), boot_file(), version)
+
+
+def boot_file() -> bytes:
+    """firmware/boot.py as it lies on a board: without its comments, so that it stays within one block of flash."""
+    return re.sub(rb"^ *#.*\n", b"", (FIRMWARE / "boot.py").read_bytes(), flags=re.MULTILINE)
 
 
 def own_version() -> str:
