@@ -5,7 +5,19 @@ from fakes import Clock, Wire
 from redpoll.net import adopted, http, stream
 from support import raises
 
+try:
+    from gc import collect, mem_alloc
+except ImportError:
+    # CPython's memory is not what is looked at
+    collect = mem_alloc = int
+
 HEAP = "1M"
+
+
+def held():
+    """Bytes of the heap that are in use."""
+    collect()
+    return mem_alloc()
 
 
 class Web:
@@ -315,6 +327,26 @@ def test_random_answers_end_in_a_response_or_an_error():
             get(client(Web(bytes(answer), close=True)))
         except (OSError, http.HTTPError):
             pass
+
+
+def test_a_body_in_small_pieces_takes_no_more_memory_than_it_is_long():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    web = Web(head + b"1\r\na\r\n" * 4000)
+    web.wire.dribble = 6
+    made = client(web, max_body=4000)
+    made.request("GET", "/x")
+    before = held()
+    while web.wire.inbound:
+        assert made.poll() is None
+    assert held() - before < 12000
+
+
+def test_a_poll_takes_a_bounded_part_of_what_has_come():
+    web = Web(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 4000)
+    made = client(web)
+    made.request("GET", "/x")
+    assert made.poll() is None
+    assert len(made.response.body) < 1000
 
 
 def test_a_server_that_drips_does_not_hold_a_request_for_ever():

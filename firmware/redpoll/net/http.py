@@ -12,7 +12,7 @@ _HEAD_MAX = const(4096)
 _BUFFER = const(1024)  # bytes that are read at once
 # a chunk's size line, with whatever extensions
 _LINE_MAX = const(256)
-_ROUNDS = const(16)  # reads in one poll()
+_ROUNDS = const(4)  # reads in one poll()
 # ms for the write when opening has taken nearly all
 _WRITE_LEAST = const(500)
 _WHOLE = const(4)  # times timeout_ms, for a response that goes to no sink
@@ -35,12 +35,14 @@ class HTTPError(OSError):
 
 
 class Response:
-    """status, headers (lower-case names; values of fields that came twice are joined with ", "), body (b"" when it went to a sink)."""
+    """status, headers (lower-case names; values of fields that came twice are joined with ", "), body (a bytearray, empty when it
+    went to a sink).
+    """
 
     def __init__(self, status, headers):
         self.status = status
         self.headers = headers
-        self.body = b""
+        self.body = bytearray()
 
 
 class HTTPClient:
@@ -248,7 +250,7 @@ class HTTPClient:
 
     def _take(self, n):
         data = bytes(self._in[:n])
-        self._in = self._in[n:]
+        self._in[:n] = b""
         return data
 
     def _take_head(self):
@@ -273,8 +275,7 @@ class HTTPClient:
         # how long the body is (RFC 9112 §6.3)
         tokens = headers.get("connection", "").lower()
         self._keep = "close" not in tokens and (line.startswith(b"HTTP/1.1") or "keep-alive" in tokens)
-        self._parts = []
-        self._size = self._trailer = 0
+        self._trailer = 0
         self._chunked = False
         if self._method == "HEAD" or status in (204, 304):
             return True
@@ -311,25 +312,23 @@ class HTTPClient:
         return False
 
     def _deliver(self, n):
-        self._size += n
+        # not in pieces, which would be many where little comes at a time
         if self._sink:
             self._sink(memoryview(self._in)[:n])
-            self._in = self._in[n:]
-            return
-        if self._size > self._most:
-            raise HTTPError("body larger than %d bytes" % self._most)
-        self._parts.append(self._take(n))
+        else:
+            self.response.body.extend(self._in[:n])
+            if len(self.response.body) > self._most:
+                raise HTTPError("body larger than %d bytes" % self._most)
+        self._in[:n] = b""
 
     def _finish(self):
         # bytes beyond the response would be taken for the next one
         if not self._keep or self._in:
             self._drop()
-        response = self.response
-        response.body = b"".join(self._parts)
-        self._parts = self._message = self._sink = None
+        self._message = self._sink = None
         self._in = bytearray()
         self._state = _IDLE
-        return response
+        return self.response
 
 
 def _status(line):
