@@ -359,3 +359,29 @@ def test_a_server_that_drips_does_not_hold_a_request_for_ever():
             web.wire.inbound.extend(b"HTTP/1.1 100 Continue\r\n\r\n")
             made.poll()
     assert caught.value.args[0] == ETIMEDOUT
+
+
+def test_a_server_that_drips_does_not_hold_a_download_for_ever_either():
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    for first, more in ((interim, interim), (b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n", b"x")):
+        web = Web(first)
+        made = client(web, timeout_ms=15000)
+        made.request("GET", "/x", sink=len)
+        with raises(OSError) as caught:
+            for _ in range(100):
+                made.clock.sleep_ms(1000)
+                web.wire.inbound.extend(more)
+                made.poll()
+        assert caught.value.args[0] == ETIMEDOUT
+
+
+def test_a_download_that_gets_on_may_take_as_long_as_it_is():
+    web = Web(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    made = client(web, timeout_ms=15000)
+    made.request("GET", "/x", sink=len)
+    response = None
+    while response is None:
+        made.clock.sleep_ms(14000)
+        web.wire.inbound.extend(bytes(1000))
+        response = made.poll()
+    assert response.status == 200

@@ -15,7 +15,7 @@ _LINE_MAX = const(256)
 _ROUNDS = const(4)  # reads in one poll()
 # ms for the write when opening has taken nearly all
 _WRITE_LEAST = const(500)
-_WHOLE = const(4)  # times timeout_ms, for a response that goes to no sink
+_WHOLE = const(4)  # times timeout_ms, for a response or 1 KB of it
 
 # what comes next from the server
 _IDLE = const(0)
@@ -49,7 +49,7 @@ class HTTPClient:
     """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.tls.context gives.
 
     Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both. timeout_ms is how long
-    the server may stay silent; a response that goes to no sink may take four times that.
+    the server may stay silent; a response may take four times that, and as long again for each KB that goes to a sink.
     """
 
     def __init__(self, base_url, tls=None, headers=None, max_body=8192, timeout_ms=15000, connect_timeout_ms=8000):
@@ -183,7 +183,7 @@ class HTTPClient:
             self._io = None
 
     def _turn(self):
-        if not self._sink and ticks_diff(ticks_ms(), self._begun) > _WHOLE * self._timeout_ms:
+        if ticks_diff(ticks_ms(), self._begun) > _WHOLE * self._timeout_ms:
             raise OSError(ETIMEDOUT)
         for _ in range(_ROUNDS):
             try:
@@ -275,7 +275,7 @@ class HTTPClient:
         # how long the body is (RFC 9112 §6.3)
         tokens = headers.get("connection", "").lower()
         self._keep = "close" not in tokens and (line.startswith(b"HTTP/1.1") or "keep-alive" in tokens)
-        self._trailer = 0
+        self._trailer = self._size = 0
         self._chunked = False
         if self._method == "HEAD" or status in (204, 304):
             return True
@@ -315,6 +315,11 @@ class HTTPClient:
         # not in pieces, which would be many where little comes at a time
         if self._sink:
             self._sink(memoryview(self._in)[:n])
+            # however long it is, it has to get on
+            self._size += n
+            if self._size >= _BUFFER:
+                self._size = 0
+                self._begun = ticks_ms()
         else:
             self.response.body.extend(self._in[:n])
             if len(self.response.body) > self._most:
