@@ -346,3 +346,19 @@ def test_a_change_that_found_no_room_is_told_later():
     for _ in range(4):
         bench.turn(30000)
     assert {"version": 0, "interval": 90} in bench.made("POST", "/config")
+
+
+def test_a_sign_in_page_is_not_taken_for_an_upload_or_a_registration():
+    page = Reply(200, b"<html>Please log in</html>")
+    bench = Bench()
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "c1", "name": "dump"}), Reply(404, {"error": "no command"})]
+    bench.answers[("POST", "/dumps/text%2Fplain/agent.log")] = page
+    bench.turn()
+    last = bench.made("POST", "/command")[-1]
+    assert last["status"] == "failed" and "sign-in page" in last["message"]
+    HTTP.serve = lambda method, path, body: page
+    bench.agent.settings.forget()
+    bench.agent.link.restart()
+    bench.turn()
+    assert "sign-in page" in bench.agent.link.trouble

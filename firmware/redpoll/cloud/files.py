@@ -1,6 +1,6 @@
 # Files of the cloud: what it says of one, and one that the device uploads (reference xyte §2).
 from .. import jsonin
-from .https import DeviceCall, explain
+from .https import DeviceCall, explain, is_of_cloud
 
 
 class FileInfo(DeviceCall):
@@ -11,11 +11,11 @@ class FileInfo(DeviceCall):
         self._http.request("GET", "/v1/devices/%s/files/%s" % (self._id, file_id))
 
     def poll(self):
-        """None while it goes on, then a dict. OSError for an error of the cloud, ValueError for what is no JSON object."""
+        """None while it goes on, then a dict. OSError for an error of the cloud, also for what is not from the cloud."""
         response = self._http.poll()
         if response is None:
             return None
-        if response.status != 200:
+        if response.status != 200 or not is_of_cloud(response):
             raise OSError("file: " + explain(response))
         return jsonin.loads_object(response.body)
 
@@ -36,7 +36,7 @@ class Dump(DeviceCall):
             response = self._http.poll()
             if response is None:
                 return False
-            if response.status in (200, 201):
+            if response.status in (200, 201) and is_of_cloud(response):
                 status = "done"
                 message = "uploaded"
             else:

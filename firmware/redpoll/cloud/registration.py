@@ -33,7 +33,7 @@ class Registration(Call):
         learn_time(self._clock, response)
         if response.status in (404, 422):
             raise Refused("registration: " + explain(response))
-        if response.status != 201 and response.status != 200:
+        if response.status not in (200, 201) or not is_of_cloud(response):
             raise OSError("registration: " + explain(response))
         return check_credentials(jsonin.loads_object(response.body))
 
