@@ -7,11 +7,12 @@ import scratch
 from redpoll import log
 from redpoll.flash.record import Record
 from redpoll.net.http import HTTPError
+from redpoll.update.download import Download
 from redpoll.update.errors import Failed
 from redpoll.update.slots import Slots
 from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE
 from support import raises
-from update_bench import NEW, OLD, OTHER, URL, UUID, Bench
+from update_bench import NEW, OLD, OTHER, URL, UUID, Bench, Server
 
 HEAP = "512K"
 TENTHS = list(range(0, 101, 10))
@@ -279,6 +280,30 @@ def test_redirects_are_followed_as_far_as_it_is_safe():
         bench.server.instead = [(302, {"location": "http://plain.example/"}, b"")] * 9
         bench.update(url=scheme + "://safe.example/b.zip")
         assert "not safe" in bench.final()[2]
+
+
+def _ignore(value):
+    pass
+
+
+def test_each_step_of_a_download_opens_one_connection_at_most():
+    # each may take as long as a watchdog lets it
+    server = Server(bytes(9000))
+    server.instead = [(302, {"location": "http://other-%d.example/" % n}, b"") for n in range(3)]
+    made = 0
+    for _ in Download(URL, server.client, _ignore).get(0, 9000, _ignore):
+        assert len(server.requests) <= made + 1
+        made = len(server.requests)
+
+
+def test_a_server_that_sends_more_than_it_was_asked_for_is_not_listened_to_for_ever():
+    server = Server(b"")
+    server.instead = [(206, {"content-range": "bytes 0-99/200"}, bytes(100000))]
+    download = Download(URL, server.client, _ignore)
+    came = []
+    for _ in download.get(0, 100, lambda data: came.append(len(data))):
+        pass
+    assert sum(came) == 100 and download.received < 10000
 
 
 def test_a_bundle_that_changes_meanwhile_is_begun_again():

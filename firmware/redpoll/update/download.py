@@ -47,6 +47,8 @@ class Download:
         for _ in range(_REDIRECTS + 1):
             self._skip = None
             self._useless = 0
+            # what was done until now may have taken long, and opening a connection may too
+            yield 0
             try:
                 self._ask(url)
                 response = None
@@ -117,6 +119,9 @@ class Download:
             return
         if self._skip is None:
             self._begin()
+        if self.at >= self._end:
+            # more than was asked for, perhaps without end
+            raise _Enough
         skip = min(self._skip, len(data))
         self._skip -= skip
         if skip == len(data):
