@@ -1,8 +1,10 @@
 # Who is told of an update beside the cloud, on the MQTT connection of an agent whose broker and cloud are played.
-from cloud_fakes import CREDENTIALS, MQTT
+from cloud_fakes import CREDENTIALS, HTTP, MQTT
+from http_bench import Bench as HTTPBench
 from mqtt_bench import Bench
 from redpoll import log
-from redpoll.cloud import astarte, bson
+from redpoll.cloud import astarte, bson, https
+from rsa_vectors import SPKI_2048
 
 # the cloud played here shares the heap with the agent
 HEAP = "384K"
@@ -139,3 +141,31 @@ def test_being_out_of_memory_at_the_end_of_an_update_leaves_no_command_running_f
         bench.turn(1000)
     assert client.open and client.sent("commands/update")[-1]["status"] == "error"
     assert bench.agent.commands.current() is None
+
+
+class _Away(HTTP):
+    # a server whose connections never open
+    ticks = None
+
+    def request(self, *request):
+        _Away.ticks.ms += 7500
+        raise OSError(110)
+
+
+def test_the_watchdog_is_fed_between_an_update_and_a_command_that_both_wait_for_a_connection():
+    bench = HTTPBench()
+    agent = bench.agent
+    _Away.ticks = bench.ticks
+    fed = [bench.ticks.ms]
+    agent.feed = lambda: fed.append(bench.ticks.ms)
+    agent.settings.update_key = SPKI_2048
+    https.HTTPClient = _Away
+    try:
+        agent.update("2.0.0", "f1")
+        for number in range(20):
+            agent.on_command("c%d" % number, "dump", {}, "pending")
+            agent.poll()
+            bench.ticks.ms += 500
+    finally:
+        https.HTTPClient = HTTP
+    assert 7500 <= max([fed[at + 1] - fed[at] for at in range(len(fed) - 1)]) <= 8000

@@ -77,7 +77,10 @@ class Update:
     def poll(self):
         """Do a little. Returns ms until it wants to be called."""
         self._deliver()
-        return self._updater.poll()
+        ms = self._updater.poll()
+        # it may have waited nearly as long as the watchdog does, and so may the command that follows
+        self._agent.feed()
+        return ms
 
     def busy(self):
         """False when there is nothing left to do nor to tell."""
