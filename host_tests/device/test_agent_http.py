@@ -269,6 +269,14 @@ def test_the_time_is_learned_from_the_server():
     assert bench.made("POST", "/telemetry")[1]["timestamp"] == "2021-08-04T07:46:14.000Z"
 
 
+def test_a_date_that_cannot_be_is_not_learned():
+    for date in ("Thu, 01 Jan 1970 00:07:44 GMT", "Wed, 04 Aug 292277020 07:45:44 GMT", "Wed, 04 Aug -99999 07:45:44 GMT"):
+        bench = Bench()
+        bench.answers[("POST", "/telemetry")] = Reply(200, QUIET, {"date": date})
+        bench.turn()
+        assert not bench.agent.clock.known()
+
+
 def test_refresh_fetches_all_that_the_cloud_holds():
     bench = Bench()
     bench.turn()

@@ -6,6 +6,9 @@ from ..clock import days_until
 from ..net.http import HTTPClient
 from . import server
 
+# 2021 and 2100, in days since 1970
+_FIRST_DAY = const(18627)
+_LAST_DAY = const(47482)
 _MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 
@@ -43,7 +46,8 @@ def learn_time(own_clock, response):
     """Set the clock by the Date header of a response, unless somebody else did."""
     if own_clock.learned or not own_clock.known():
         at = parse_http_date(response.headers.get("date", ""))
-        if at:
+        # a proxy or a portal may not know the time itself
+        if at and _FIRST_DAY < at // 86400000 < _LAST_DAY:
             own_clock.set(at)
             own_clock.learned = True
 

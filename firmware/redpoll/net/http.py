@@ -114,7 +114,6 @@ class HTTPClient:
         return head + b"\r\n\r\n" + (body or b"")
 
     def _start(self):
-        self._in = bytearray()
         self._state = _HEAD
         self.response = None
         self._got_any = self._more = False
@@ -276,18 +275,16 @@ class HTTPClient:
         tokens = headers.get("connection", "").lower()
         self._keep = "close" not in tokens and (line.startswith(b"HTTP/1.1") or "keep-alive" in tokens)
         self._trailer = self._size = 0
-        self._chunked = False
         if self._method == "HEAD" or status in (204, 304):
             return True
         coding = headers.get("transfer-encoding")
-        self._state = _BODY
-        if coding is not None:
+        self._chunked = coding is not None
+        if self._chunked:
             if coding.lower() != "chunked":
                 raise HTTPError("unknown transfer coding")
-            self._chunked = True
-            self._left = 0
             self._state = _CHUNK_SIZE
             return False
+        self._state = _BODY
         length = headers.get("content-length")
         if length is None:
             self._left = None
@@ -338,12 +335,9 @@ class HTTPClient:
 
 def _status(line):
     parts = line.split(b" ", 2)
-    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or len(parts[1]) != 3 or not parts[1].isdigit():
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or len(parts[1]) != 3 or not parts[1].isdigit() or parts[1] < b"100":
         raise HTTPError("malformed status line")
-    status = int(parts[1])
-    if status < 100:
-        raise HTTPError("malformed status line")
-    return status
+    return int(parts[1])
 
 
 def _fields(lines):
