@@ -171,6 +171,18 @@ def test_a_rate_limit_of_one_call_does_not_hold_up_telemetry():
     assert len(bench.made("PUT", "")) == 2
 
 
+def test_a_call_that_is_limited_for_long_does_not_hold_up_telemetry_either():
+    bench = Bench()
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = Reply(429, {"error": "slow down"})
+    for _ in range(12):
+        bench.turn(10000)
+    # one may wait for the end of a pause
+    assert len(bench.agent.spool) <= 1
+    assert len(bench.made("POST", "/telemetry")) >= 4
+    assert 10 <= len(bench.made("GET", "/command")) <= 12
+
+
 def test_the_version_is_told_again_until_the_cloud_has_it():
     bench = Bench()
     bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))

@@ -110,12 +110,15 @@ class Adapter:
         return self._dropped
 
     def ready(self):
-        """True when one more telemetry message can be taken: nothing else is under way or waits."""
+        """True when one more telemetry message can be taken: nothing else is under way or waits, or only for the end of a pause."""
+        if self._queue and self._clock.ms() < self._not_before:
+            return self._queue[0][0] != "telemetry"
         return not (self._current or self._queue)
 
     def send_telemetry(self, number, unix_ms, body, old=False):
         """Post one message from the spool; the handler's on_sent(number, accepted) tells when the cloud has it, or never will."""
-        self._add("telemetry", "POST", "/telemetry", xyte.stamped(body, unix_ms, old), number)
+        # in a pause before what the cloud did not want, which it may not want for long
+        self._queue.insert(0, ("telemetry", "POST", "/telemetry", xyte.stamped(body, unix_ms, old), number))
 
     def send_config(self, version, values):
         """Confirm a configuration, or say which values are in force."""
