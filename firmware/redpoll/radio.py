@@ -52,6 +52,10 @@ class Radio:
         if self._ntp:
             self.look_ms = self._ntp.poll()
 
+    def up(self):
+        """False while the Wi-Fi is down."""
+        return not self._wifi or self._wifi.up
+
     def add_readings(self, told):
         """Add what a heartbeat tells of it to a dict of readings."""
         if self._wifi:

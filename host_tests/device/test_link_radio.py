@@ -6,6 +6,7 @@ from cloud_fakes import HTTP, Reply
 from http_bench import Bench
 from redpoll import log, port
 from redpoll.net import ntp
+from rsa_vectors import SPKI_2048
 from support import raises
 
 # an agent, a cloud, a chip and all that was said, on the heap of the test
@@ -173,6 +174,19 @@ def test_a_captive_portal_is_told_and_tried_again():
     del bench.answers[("POST", "/telemetry")]
     bench.run(700000)
     assert bench.told("link_trouble") and len(bench.agent.spool) == 0
+
+
+def test_an_update_looks_for_no_server_while_the_wifi_is_down():
+    bench = RadioBench(**WIFI)
+    bench.run(20000)
+    bench.agent.settings.update_key = SPKI_2048
+    bench.wlan.air = "off"
+    bench.run(10000)
+    made = len(HTTP.requests)
+    bench.agent.update("2.0.0", "f1")
+    bench.run(60000)
+    assert len(HTTP.requests) == made
+    assert any("the Wi-Fi is down" in line for line in log.lines())
 
 
 def test_the_password_is_never_said():

@@ -282,6 +282,22 @@ def test_redirects_are_followed_as_far_as_it_is_safe():
         assert "not safe" in bench.final()[2]
 
 
+def test_a_network_that_is_gone_between_two_requests_costs_an_attempt_and_no_byte():
+    for gone in range(4):
+        bench = Bench()
+        turns = [n == gone for n in range(10)]
+
+        def ready(turns=turns):
+            if turns.pop(0):
+                raise OSError("the Wi-Fi is down")
+
+        bench.world.ready = ready
+        bench.update()
+        assert bench.world.restarts == 1
+        assert bench.holds("a") == dict(NEW)
+        assert [code for _, _, code in bench.said() if code] == ["NetworkError"] * (gone < 10 - len(turns))
+
+
 def _ignore(value):
     pass
 

@@ -153,6 +153,9 @@ class World:
     def heard(self, response):
         pass
 
+    def ready(self):
+        pass
+
     def find(self, file_id):
         raise OSError("unknown file")
 

@@ -117,6 +117,12 @@ class Update:
         except ValueError as error:
             raise Failed("InvalidBaseImage", 'settings.json: "update_key": %s' % error)
 
+    def ready(self):
+        """OSError while the Wi-Fi is down: a Pico W would look for the server's name up to 14 s (micropython#18797: for ever)."""
+        radio = self._agent.link.radio
+        if radio and not radio.up():
+            raise OSError("the Wi-Fi is down")
+
     def client(self, base_url):
         """An HTTPClient."""
         from ..cloud.https import https_client

@@ -49,6 +49,8 @@ class Source:
         download = self._download
         while True:
             try:
+                download.at = first
+                self._world.ready()
                 yield from download.get(first, end, take)
                 return
             except (OSError, ValueError, MemoryError) as error:
@@ -98,6 +100,7 @@ class Source:
         while True:
             call = None
             try:
+                self._world.ready()
                 call = self._world.find(file_id)
                 found = None
                 while found is None:
