@@ -224,6 +224,29 @@ def test_a_kept_connection_that_closes_under_the_request_is_opened_again():
         assert second.requests[0].startswith(method.encode())
 
 
+def test_a_request_has_one_deadline_also_on_a_kept_connection():
+    first, second = Web(OK), Web(OK)
+    made = client(first, second, connect_timeout_ms=7000)
+    get(made)
+    kept = http.Stream
+
+    class Slow(kept):
+        def __init__(self, *where):
+            made.clock.sleep_ms(6900)
+            super().__init__(*where)
+
+    http.Stream = Slow
+    # it takes nothing, and then it breaks
+    made._io._counts = True
+    first.wire.write_faults = [None] * 690 + [OSError(ECONNRESET)]
+    before = made.clock.now
+    try:
+        made.request("GET", "/y")
+    except OSError:
+        pass
+    assert made.clock.now - before <= 7000
+
+
 def test_post_is_not_sent_twice():
     first, second = Web(OK), Web(OK)
     made = client(first, second)

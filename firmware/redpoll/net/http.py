@@ -48,7 +48,8 @@ class Response:
 class HTTPClient:
     """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.tls.context gives.
 
-    Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both. timeout_ms is how long
+    Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both, and a poll() that finds
+    a kept connection closed and does the same. timeout_ms is how long
     the server may stay silent; a response may take four times that, and as long again for each KB that goes to a sink.
     """
 
@@ -125,11 +126,8 @@ class HTTPClient:
                 self._io = Stream(self.host, self.port, self._tls, self._connect_ms)
             self._io.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
             self._io.write(self._message)
-        except OSError as error:
-            if not self._again(error):
-                self.close()
-                raise
         except Exception:
+            # also on a kept connection: it was looked at just now, and a second one would have a second deadline
             self.close()
             raise
 
