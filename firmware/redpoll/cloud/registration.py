@@ -31,9 +31,10 @@ class Registration(Call):
         if response is None:
             return None
         learn_time(self._clock, response)
-        if response.status in (404, 422):
+        clouds = is_of_cloud(response)
+        if clouds and response.status in (404, 422):
             raise Refused("registration: " + explain(response))
-        if response.status not in (200, 201) or not is_of_cloud(response):
+        if not clouds or response.status not in (200, 201):
             raise OSError("registration: " + explain(response))
         return check_credentials(jsonin.loads_object(response.body))
 
