@@ -366,6 +366,29 @@ def test_a_program_that_ends_is_told_with_what_it_said(flashed: Flashed, tmp_pat
     assert time.monotonic() - began < 25  # it did not wait for the 30 s
 
 
+def test_one_that_ends_among_its_declarations_does_not_run_either(flashed: Flashed, tmp_path: Path, capsys: Shown) -> None:
+    board = flashed(files={"settings.json": SETTINGS})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "main.py").write_text('from redpoll import Agent\nagent = Agent()\nagent.on("spcae")\nagent.run()\n')
+    status, text = refused(capsys, "--port", board.port, tmp_path / "broken")
+    assert status == Status.SILENT and "not 'spcae'" in text
+
+
+@pytest.mark.parametrize(
+    ("main", "version"),
+    [
+        ('from redpoll import Agent\nagent = Agent(version="1.2.0")\n', "1.2.0"),
+        ('import redpoll\nredpoll.Agent("s.json", version="1.2.0").run()\n', "1.2.0"),
+        ("from redpoll import Agent\nAgent().run()\n", None),
+        ("agent = Agent(version=VERSION)\n", None),
+        ("Agent(version=\n", None),
+    ],
+)
+def test_a_product_has_the_version_that_it_says(main: str, version: str | None, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(main)
+    assert product.declared_version(tmp_path) == version
+
+
 def test_a_frozen_agent_has_to_be_there(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
     status, text = refused(capsys, "--port", flashed().port, "--frozen-agent", lamp)
     assert status == Status.REFUSED and "no frozen agent" in text

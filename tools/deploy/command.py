@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     parser.add_argument("folder", type=Path, nargs="?", default=FIRMWARE, help="the product's, with main.py (default: firmware)")
     parser.add_argument("--board", metavar="NAME", help="what the board is, see `redpoll boards` (default: what its chip says)")
-    parser.add_argument("--version", help="of the product, such as 1.2.0 (default: the firmware's)")
+    parser.add_argument("--version", help="of the product, such as 1.2.0 (default: that of its Agent(version=...), else the firmware's)")
     parser.add_argument(
         "--trial",
         action="store_true",

@@ -195,7 +195,7 @@ def first_line(connection: Connection, seconds: float, show: Callable[[str], Non
             ended = time.monotonic()
         if ended is not None and time.monotonic() - ended > _ENDING:
             break
-    what = "its program has ended" if ended is not None else f"its agent has said nothing within {seconds:g} s"
+    what = "its program has ended" if ended is not None else f"agent.run() has not begun within {seconds:g} s"
     shown = "\n".join(f"  {line}" for line in said) or "  (nothing)"
     raise DeployError(f"all is on the board, but {what}. The board said:\n{shown}", Status.SILENT)
 

@@ -1,5 +1,6 @@
 """What a board is to run: a product's folder and the firmware under it, as it lies in a slot."""
 
+import ast
 import hashlib
 import re
 import tempfile
@@ -40,7 +41,7 @@ def make(folder: Path, profile: Profile, version: str | None = None, *, sources:
     Raises tools.bundle.archive.BundleError for what has no place on a board, tools.mpy.CompileError and OSError.
     """
     files = contents.collect(folder, profile, sources=sources, frozen=frozen)
-    version = version or own_version()
+    version = version or declared_version(folder) or own_version()
     manifest = archive.manifest_of(
         files, name="redpoll", version=version, boards=[profile.name], micropython=MICROPYTHON, mpy=contents.bytecode_version(files)
     )
@@ -50,6 +51,20 @@ def make(folder: Path, profile: Profile, version: str | None = None, *, sources:
 def boot_file() -> bytes:
     """firmware/boot.py as it lies on a board: without its comments, so that it stays within one block of flash."""
     return re.sub(rb"^ *#.*\n", b"", (FIRMWARE / "boot.py").read_bytes(), flags=re.MULTILINE)
+
+
+def declared_version(folder: Path) -> str | None:
+    """What the product's main.py says of itself with `Agent(version="1.2.0")`; None where it does not, or not as plain text."""
+    try:
+        tree = ast.parse((folder / "main.py").read_text())
+    except (OSError, ValueError, SyntaxError):
+        return None
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "Agent":
+            for argument in call.keywords:
+                if argument.arg == "version" and isinstance(argument.value, ast.Constant) and isinstance(argument.value.value, str):
+                    return argument.value.value
+    return None
 
 
 def own_version() -> str:
