@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
 # name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
 COMMANDS = {
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for a command line that begins with these words: of the subcommands it knows the options of the one that is named."""
     parser = argparse.ArgumentParser(prog="redpoll", description="MicroPython device firmware and the bench it is built on.")
+    parser.add_argument("--version", action="version", version=f"redpoll {metadata.version('redpoll')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary)

@@ -131,6 +131,8 @@ class Watcher:
             except httpx.TransportError as error:
                 broke = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
                 why = "the connection broke" if broke else str(error) or type(error).__name__
+                if broke and self._tries == 0 and self._operator.url.startswith("http://"):
+                    why += "; a hub with TLS wants https://"
             if self._tries == 0:
                 self._told.note(f"no connection to the hub at {self._operator.url} ({why}); trying until it is there")
             # at random, so that many who watch one hub do not come back in one moment

@@ -144,6 +144,7 @@ def test_sensors_and_voltages_are_wired_to_a_board_that_stays_and_change_while_i
         assert run("print(adc.read_u16())") == "0\n"
         redpoll("volts", "one", "34", "1.5")
         assert run("print(adc.read_uv())") == "1500000\n"
+        assert "0 to 3.3 V, not 9.9" in redpoll("volts", "one", "34", "9.9", fails=True)
         redpoll("detach", "one", "aht20")
         assert "ENODEV" in run("try:\n bus.readfrom(0x38, 1)\nexcept OSError as error:\n print(error)")
     assert "measures humidity, temperature, not 'rain'" in redpoll("attach", "one", "aht20,rain=1", fails=True)

@@ -86,6 +86,7 @@ def test_the_block_that_stands_before_an_rp2350s_firmware_does_not_count() -> No
     ("data", "said"),
     [
         (b"\xe9" * 1024, "no UF2 file"),
+        (uf2_firmware("rpi_pico_w")[:-100], "cut off: download"),
         (uf2_firmware("rpi_pico2_w"), "for rp2350"),
         (uf2_firmware("rpi_pico_w")[:-512], "1 of its 20 blocks are missing"),
         (uf2_firmware("rpi_pico_w", start=0x10000000 + 0x12C000), "into the board's file system"),

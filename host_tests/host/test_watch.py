@@ -242,6 +242,13 @@ def test_it_waits_longer_and_longer_and_says_so_once() -> None:
     assert waits[12] <= 0.5, "from the beginning, once it was there"
 
 
+def test_a_hub_that_breaks_a_plain_connection_may_have_tls() -> None:
+    told, _ = watched(Feed(httpx.RemoteProtocolError("closed"), httpx.ReadError("")))
+    assert told == [
+        "no connection to the hub at http://hub (the connection broke; a hub with TLS wants https://); trying until it is there"
+    ]
+
+
 def test_what_the_hub_says_is_lost_is_not_said_twice() -> None:
     told, _ = watched(Feed([*seqs(1), {"lost": 3}, *seqs(5, 6)]))
     assert told[:4] == [1, {"lost": 3}, 5, 6]

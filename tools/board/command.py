@@ -67,7 +67,13 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
         return parser
 
     up = add("up", "switch a board on and print its serial port, for mpremote and others; it goes on until `down`")
-    up.add_argument("--profile", metavar="NAME", help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})")
+    up.add_argument(
+        "--profile",
+        "--board",
+        dest="profile",
+        metavar="NAME",
+        help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})",
+    )
     up.add_argument("--fresh", action="store_true", default=argparse.SUPPRESS, help="erase its flash first")
     up.add_argument("--heap", metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
     up.add_argument("--frozen-agent", action="store_true", default=argparse.SUPPRESS, help=f"{_FROZEN}; it stays so")
@@ -95,8 +101,8 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     detach = add("detach", "pull a sensor off its I2C bus")
     detach.add_argument("part", choices=sorted(PARTS))
     volts = add("volts", "apply a voltage to an analogue input")
-    volts.add_argument("pin", type=int)
-    volts.add_argument("volts", type=float)
+    volts.add_argument("pin", type=int, metavar="PIN", help="the input's GPIO number")
+    volts.add_argument("volts", type=float, metavar="VOLTS", help="0 to 3.3, what a pin bears")
 
 
 def _act(args: argparse.Namespace) -> int:
@@ -130,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
         settings = _read_settings(args.settings)
         if args.main is not None:
             check_main(args.main)
+        stop = threading.Event()  # from then on it says nothing: how Ctrl-C ends its program is no news
         board = Board(
             args.flash.parent,
             settings,
@@ -137,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
             main=args.main,
             board=args.board,
             flash=args.flash,
-            on_line=lambda line: print(line, flush=True),
+            on_line=lambda line: None if stop.is_set() else print(line, flush=True),
             frozen_agent=args.frozen_agent,
         )
         for part in args.attach or ():
@@ -152,14 +159,13 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
             flush=True,
         )
-        return _watch(board)
+        return _watch(board, stop)
     except (BoardError, ProfileError, CompileError, NoFrozenVM, NoMicroPython, OSError) as error:
         print(f"redpoll board: {error}", file=sys.stderr)
         return 1
 
 
-def _watch(board: Board) -> int:
-    stop = threading.Event()
+def _watch(board: Board, stop: threading.Event) -> int:
     # not as KeyboardInterrupt: that could come between the start of the VM and our hold of it
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tools.board.errors import BoardError
 
+_MOST_VOLTS = 3.3
 _FULL = 1 << 20  # an AHT20 gives both readings as 20 bits of their range
 
 
@@ -103,7 +104,9 @@ class Wiring:
                 raise BoardError(f"there is no {name!r} attached")
 
     def apply_volts(self, pin: int, volts: float) -> None:
-        """So many volts at an analogue input from now on."""
+        """So many volts at an analogue input from now on. Raises BoardError for more than a pin bears."""
+        if not 0 <= volts <= _MOST_VOLTS:
+            raise BoardError(f"a pin bears 0 to {_MOST_VOLTS} V, not {volts:g}")
         self._volts[pin] = volts
 
     def volts(self, pin: int) -> float:

@@ -21,12 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll bundle`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    action = actions.add_parser("keygen", help="make the private key that signs bundles, and print its public half")
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=summary, description=summary)
+
+    action = add("keygen", "make the private key that signs bundles, and print its public half")
     action.add_argument("key", type=Path, metavar="FILE", help="becomes the private key; FILE.pub becomes the public one")
     action.add_argument("--bits", type=int, choices=keys.BITS, default=keys.BITS[0], help=f"of the modulus (default {keys.BITS[0]})")
     action.set_defaults(work=_keygen)
 
-    action = actions.add_parser("build", help="build a signed bundle from a product's folder")
+    action = add("build", "build a signed bundle from a product's folder")
     made_of = action.add_mutually_exclusive_group()
     made_of.add_argument("folder", type=Path, nargs="?", default=FIRMWARE, help="with main.py and what it imports (default: firmware)")
     made_of.add_argument("--image", type=Path, metavar="FILE", help="instead of a folder: an ESP32's firmware, the .app-bin of its build")
@@ -49,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     action.set_defaults(work=_build)
 
-    action = actions.add_parser("show", help="what is in a bundle, and what a board would fetch of it")
-    action.add_argument("bundle", type=Path)
+    action = add("show", "what is in a bundle, and what a board would fetch of it")
+    action.add_argument("bundle", type=Path, metavar="FILE", help="what build has made")
     action.add_argument(
         "--from", dest="running", type=Path, metavar="BUNDLE|FOLDER", help="what the board runs: another bundle or a product's folder"
     )
@@ -58,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--sources", action="store_true", help="--from is a folder whose .py files are on the board as they are")
     action.set_defaults(work=_show)
 
-    action = actions.add_parser("verify", help="check a bundle's structure, signature and every file; exit status 1 when it is not sound")
-    action.add_argument("bundle", type=Path)
+    action = add("verify", "check a bundle's structure, signature and every file; exit status 1 when it is not sound")
+    action.add_argument("bundle", type=Path, metavar="FILE", help="what build has made")
     action.add_argument("--key", type=Path, required=True, metavar="FILE", help="the public key")
     action.set_defaults(work=_verify)
 

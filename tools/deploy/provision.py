@@ -159,5 +159,7 @@ def _check_file(load: Any, key: str, path: Path) -> None:
             load("net.tls").context(str(path), None, None)
         else:
             load("rsa").load(path.read_bytes())
-    except (ValueError, ssl.SSLError, TypeError) as error:
+    except ssl.SSLError:
+        raise DeployError(f"the file for {key!r} cannot be used: {path} holds no certificate") from None
+    except (ValueError, TypeError) as error:
         raise DeployError(f"the file for {key!r} cannot be used: {error}") from None

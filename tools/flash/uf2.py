@@ -32,8 +32,10 @@ _CHUNK = 65536
 def check(data: bytes, profile: Profile) -> int:
     """-> bytes of firmware. Raises DeployError unless it is a whole firmware for this board that leaves its file system alone."""
     wanted = int(profile.firmware["uf2_family"])
-    if not data or len(data) % _BLOCK.size or struct.unpack_from("<2I", data) != _MAGIC[:2]:
-        raise DeployError(f"it is no UF2 file, or cut off. {_wanted(profile)}")
+    if len(data) < _BLOCK.size or struct.unpack_from("<2I", data) != _MAGIC[:2]:
+        raise DeployError(f"it is no UF2 file. {_wanted(profile)}")
+    if len(data) % _BLOCK.size:
+        raise DeployError("it is cut off: download the file again")
     numbers: set[int] = set()
     total = size = 0
     for at in range(0, len(data), _BLOCK.size):
