@@ -49,8 +49,8 @@ class HTTPClient:
     """Requests to one server, `base_url`, over one connection that is kept open. `tls` is what net.tls.context gives.
 
     Nothing waits except request(), which opens the connection and writes, at most connect_timeout_ms for both, and a poll() that finds
-    a kept connection closed and does the same. timeout_ms is how long
-    the server may stay silent; a response may take four times that, and as long again for each KB that goes to a sink.
+    a kept connection closed and does the same. timeout_ms is how long the server may stay silent; a response may take four times that,
+    and as long again for each KB that goes to a sink.
     """
 
     def __init__(self, base_url, tls=None, headers=None, max_body=8192, timeout_ms=15000, connect_timeout_ms=8000):
@@ -319,7 +319,8 @@ class HTTPClient:
             self.response.body.extend(self._in[:n])
             if len(self.response.body) > self._most:
                 raise HTTPError("body larger than %d bytes" % self._most)
-        self._in[:n] = b""
+        # an empty one keeps no memory between two polls
+        self._in = self._in[n:]
 
     def _finish(self):
         # bytes beyond the response would be taken for the next one
