@@ -60,11 +60,11 @@ def _boot():
             machine.reset()
 
     def limit(ms):
-        global _timer
+        global _boot_timer
         # an RP2 drops a timer without a name
         for number in (-1, 3):
             try:
-                _timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)
+                _boot_timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)
                 return
             except (AttributeError, ValueError, OSError):
                 pass
