@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import re
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ _OPTIONS = {
     "detach": ("part",),
     "volts": ("pin", "volts"),
 }
+
+# how the program says that it was interrupted, which is no news to whoever has done it
+_OF_CTRL_C = re.compile(r'Traceback \(most recent|  File ".*", line \d|KeyboardInterrupt:')
 
 _FROZEN = "its MicroPython has the agent frozen in, as with boards/<name>/manifest.py; built from source if need be"
 
@@ -136,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
         settings = _read_settings(args.settings)
         if args.main is not None:
             check_main(args.main)
-        stop = threading.Event()  # from then on it says nothing: how Ctrl-C ends its program is no news
+        stop = threading.Event()
         board = Board(
             args.flash.parent,
             settings,
@@ -144,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             main=args.main,
             board=args.board,
             flash=args.flash,
-            on_line=lambda line: None if stop.is_set() else print(line, flush=True),
+            on_line=partial(_show, stop),
             frozen_agent=args.frozen_agent,
         )
         for part in args.attach or ():
@@ -163,6 +168,11 @@ def run(args: argparse.Namespace) -> int:
     except (BoardError, ProfileError, CompileError, NoFrozenVM, NoMicroPython, OSError) as error:
         print(f"redpoll board: {error}", file=sys.stderr)
         return 1
+
+
+def _show(stop: threading.Event, line: str) -> None:
+    if not (stop.is_set() and _OF_CTRL_C.match(line)):
+        print(line, flush=True)
 
 
 def _watch(board: Board, stop: threading.Event) -> int:
