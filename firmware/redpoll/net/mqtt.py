@@ -481,7 +481,11 @@ class MQTTClient(simple.MQTTClient):
             if self._read(io):
                 handled = self._take()
             elif wait_ms > 0:
-                (io.poll if self._waiting is None else io._wait_writable)(wait_ms)
+                # not as one call of a method that is chosen: its object would be allocated
+                if self._waiting is None:
+                    io.poll(wait_ms)
+                else:
+                    io._wait_writable(wait_ms)
                 wait_ms = 0
             else:
                 self._check()
