@@ -76,7 +76,7 @@ class Commands:
             return
         if len(self._queue) >= _QUEUE:
             # it stays pending in the cloud and comes with a later snapshot
-            log.warning("command %s: %d are waiting already", name, _QUEUE)
+            log.warning("command %s: %d wait already", name, _QUEUE)
             return
         self._queue.append((command_id, name, parameters, expires))
 
@@ -107,7 +107,7 @@ class Commands:
         try:
             if not self._record.try_save(self._ledger):
                 # nothing would know of it after a restart, and it would run again
-                self.finish(ERROR, "not run: the device is out of flash or memory")
+                self.finish(ERROR, "not run: out of flash or memory")
                 return
             self._report(command_id, IN_PROGRESS, "")
             if expires is not None and now is not None and now >= expires:

@@ -48,7 +48,7 @@ class Config:
         if "settings" in fields:
             raise ValueError('"settings" is for the agent: name the field otherwise')
         if self._apply:
-            raise ValueError("the configuration has a function already: declare all fields there")
+            raise ValueError("only one @agent.config: declare all fields there")
         self._fields = declared(fields)
         self._apply = apply
 

@@ -221,7 +221,7 @@ def test_what_cannot_be_remembered_is_not_run_but_answered():
     device.commands.offer("1", "count", {})
     device.commands.run_next()
     assert device.runs == 0
-    assert device.reports == [("1", "error", "not run: the device is out of flash or memory")]
+    assert device.reports == [("1", "error", "not run: out of flash or memory")]
     device.commands.offer("1", "count", {})
     assert device.reports[-1] == device.reports[0]
     assert not device.commands.pending()

@@ -208,7 +208,7 @@ def test_versions_of_another_registration_begin_again_and_the_values_stay():
 
 def test_a_second_function_or_a_field_named_settings_is_refused():
     product, config = made()
-    assert "already" in scratch.text_of(ValueError, config.declare, product.apply, {"x": (int, 1, 2)})
+    assert "only one" in scratch.text_of(ValueError, config.declare, product.apply, {"x": (int, 1, 2)})
     assert "otherwise" in scratch.text_of(ValueError, Config("other").declare, product.apply, {"settings": (int, 1, 2)})
 
 

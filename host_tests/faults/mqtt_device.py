@@ -26,6 +26,12 @@ class Watch:
             self.longest[name] = max(took, self.longest.get(name, 0))
 
 
+def made(port, level, name, keepalive, tls, **more):
+    # tls: as in live
+    secure = {"ssl": tls_context(*tls), "server_hostname": "localhost"} if tls else {}
+    return MQTTClient(name, "127.0.0.1", port, keepalive=keepalive, protocol=level, **secure, **more)
+
+
 def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepalive=20, patience=20, echo=True, tls=None):
     """One session: subscribe to a topic, publish numbers there, at each QoS in turn, until all were acknowledged and (echo) came back.
 
@@ -34,18 +40,7 @@ def live(port, level, name, topic, count=6, qos=(1, 2), deadline_ms=5000, keepal
     """
     got, errors = [], []
     watch = Watch()
-    client = MQTTClient(
-        name,
-        "127.0.0.1",
-        port,
-        keepalive=keepalive,
-        protocol=level,
-        window=3,
-        connect_timeout_ms=deadline_ms,
-        ack_timeout_ms=deadline_ms,
-        ssl=tls_context(*tls) if tls else False,
-        server_hostname="localhost",
-    )
+    client = made(port, level, name, keepalive, tls, window=3, connect_timeout_ms=deadline_ms, ack_timeout_ms=deadline_ms)
     client.set_callback(lambda topic, msg: got.append(number_of(msg)))
     number = forgotten = 0
     subscribed = done = False
@@ -175,16 +170,7 @@ kept = None
 
 def connected(port, level, name, keepalive, tls):
     global kept
-    client = MQTTClient(
-        name,
-        "127.0.0.1",
-        port,
-        keepalive=keepalive,
-        protocol=level,
-        window=2,
-        ssl=tls_context(*tls) if tls else False,
-        server_hostname="localhost",
-    )
+    client = made(port, level, name, keepalive, tls, window=2)
     client.connect()
     kept = client
     return client

@@ -11,7 +11,7 @@ from long_run import LONG
 __all__ = ["firmware"]
 INTERRUPTED = ("error", "interrupted by a restart")
 RESTARTED = ("done", "restarted")
-FULL = ("error", "not run: the device is out of flash or memory")
+FULL = ("error", "not run: out of flash or memory")
 REMEMBERED = 16
 WAITING = 8
 
