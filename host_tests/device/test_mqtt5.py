@@ -228,6 +228,22 @@ def test_properties_of_an_acknowledgement_are_there_in_on_ack():
         assert told == [(data[4], [(mqtt5.REASON_STRING, "why")])] and client.properties is None
 
 
+def test_properties_of_an_acknowledgement_do_not_stay_when_it_fails():
+    # one of the wrong kind, and one for which on_ack raises
+    for data, error in (
+        (b"\x50\x0a\0\x01\0\x06\x1f\0\x03why", mqtt.MQTTException),
+        (b"\x40\x0a\0\x01\0\x06\x1f\0\x03why", ZeroDivisionError),
+    ):
+        client, wire, server = session(5)
+        server.silent = (3,)
+        client.publish("t", "m", qos=1)
+        client.on_ack = lambda pid, code: 1 / 0
+        wire.inbound.extend(data)
+        with raises(error):
+            client.poll()
+        assert client.properties is None
+
+
 def test_properties_of_a_message_stay_there_while_the_callback_publishes():
     client, wire, server = session(5, window=1)
     found = []

@@ -657,17 +657,19 @@ class MQTTClient(simple.MQTTClient):
         code = 0
         mine = self.properties
         self.properties = None
-        if self._mqtt5 and end > p:
-            code = rx[p]
-            if end > p + 1:
-                self.properties = self._mqtt5.take(self, p + 1, end)[0]
-        if kind == _PUBACK:
-            self._acknowledged(kind, pid, code)
-        else:
-            from .mqtt_qos2 import on_packet
+        try:
+            if self._mqtt5 and end > p:
+                code = rx[p]
+                if end > p + 1:
+                    self.properties = self._mqtt5.take(self, p + 1, end)[0]
+            if kind == _PUBACK:
+                self._acknowledged(kind, pid, code)
+            else:
+                from .mqtt_qos2 import on_packet
 
-            on_packet(self, kind, pid, code)
-        self.properties = mine
+                on_packet(self, kind, pid, code)
+        finally:
+            self.properties = mine
 
     def _acknowledged(self, kind, pid, code):
         # a packet of this kind has come for a message in flight, and it is what the message waits for (MQTT 5.0 §4.3)
