@@ -1,6 +1,11 @@
 # The way to the network: Wi-Fi for the link, and the time once it is up. Loaded when settings.wifi_ssid names an access point.
+from micropython import const
+
 from . import port
 from .net.wifi import Wifi
+
+# failures of the link in a row after which the Wi-Fi is doubted; from then on after each time twice as many
+_DOUBTFUL = const(8)
 
 
 class Radio:
@@ -20,6 +25,9 @@ class Radio:
         self.look_ms = 1000
         # was its trouble in the last heartbeat?
         self._troubled = False
+        # failures of the link up to its last round trip, and how many more are borne
+        self._failures = 0
+        self._patience = _DOUBTFUL
 
     def poll(self):
         """Milliseconds until it wants to be called; 0 when there is a network."""
@@ -27,7 +35,7 @@ class Radio:
         if not wifi:
             return 0
         was_up = wifi.up
-        wait = wifi.poll()
+        wait = wifi.poll() or self._doubt()
         if wait:
             link.close()
             link.trouble = wifi.trouble or link.trouble
@@ -40,6 +48,17 @@ class Radio:
         link.handler.feed()
         # before the time is known nearly every certificate is one of the future, and opening a connection would keep the answer waiting
         return self.look_ms if self._ntp and self._ntp.asking() and not link.adapter else 0
+
+    def _doubt(self):
+        # a Pico W that was sent away may go on to say that it is connected (pico-sdk#2153), and an access point may lead nowhere
+        link = self._link
+        if link.alive_at is not None:
+            self._failures = link.failures
+            self._patience = _DOUBTFUL
+        elif link.failures - self._failures >= self._patience:
+            self._patience *= 2
+            return self._wifi.again("no session: " + link.trouble)
+        return 0
 
     def _keep_time(self):
         if self._ntp is None:

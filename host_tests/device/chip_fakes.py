@@ -53,6 +53,8 @@ class Wlan:
         self._reason = None
         self.powered = True
         self._retries = True
+        # until it is without current: whether it says that it is connected, whatever becomes of that; None as long as it does not hang
+        self.hung = None
 
     def __call__(self, interface=0):
         return self
@@ -63,6 +65,8 @@ class Wlan:
         self.activated = value
         if not value:
             self._began = None
+            if self.chip == "esp32":
+                self.hung = None
         return None
 
     def config(self, **values):
@@ -89,9 +93,10 @@ class Wlan:
     def deinit(self):
         # for an RP2's radio the only way to be without current
         self.activated = self.powered = False
+        self.hung = None
 
     def isconnected(self):
-        return self._answered(self.dhcp_ms) and self.air == "on"
+        return self._answered(self.dhcp_ms) and self.air == "on" or bool(self.hung)
 
     def ifconfig(self):
         return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1") if self.isconnected() else ("0.0.0.0",) * 4
@@ -118,7 +123,7 @@ class Wlan:
         return _NO_IP if answered and self.chip == "rp2" else codes["STAT_CONNECTING"]
 
     def _answered(self, later=0):
-        return self._began is not None and self.clock.ms() - self._began >= 3000 + later
+        return self.hung is None and self._began is not None and self.clock.ms() - self._began >= 3000 + later
 
     def _busy(self):
         return self._began is not None and not self._answered()

@@ -1,5 +1,6 @@
 # The agent on a board with Wi-Fi: what is told of it, and sleep between messages.
 import json
+from errno import ETIMEDOUT
 
 from chip_fakes import Reset, play
 from cloud_fakes import HTTP, Reply
@@ -36,6 +37,8 @@ class RadioBench(Bench):
     def serve(self, method, path, body):
         if self.fails:
             raise self.fails
+        if self.wlan.hung:
+            raise OSError(ETIMEDOUT)
         return super().serve(method, path, body)
 
     def run(self, ms):
@@ -174,6 +177,28 @@ def test_a_captive_portal_is_told_and_tried_again():
     del bench.answers[("POST", "/telemetry")]
     bench.run(700000)
     assert bench.told("link_trouble") and len(bench.agent.spool) == 0
+
+
+def test_a_radio_that_says_it_is_connected_and_is_not_begins_anew():
+    for chip in ("esp32", "rp2"):
+        bench = RadioBench(chip, **WIFI)
+        bench.run(70000)
+        bench.wlan.hung = True
+        bench.run(900000)
+        assert bench.agent.connected() and len(bench.agent.spool) == 0
+        assert bench.told("link_trouble").startswith("Wi-Fi hall: no session: ") and bench.told("wifi_drops") == 0
+
+
+def test_a_cloud_that_is_away_is_seldom_taken_for_a_radio_that_hangs():
+    bench = RadioBench(**WIFI)
+    bench.run(70000)
+    bench.fails = OSError(ETIMEDOUT)
+    bench.run(3600000)
+    assert 3 <= len(bench.wlan.attempts) <= 5
+    HTTP.requests.clear()
+    bench.fails = None
+    bench.run(400000)
+    assert bench.agent.connected() and len(bench.agent.spool) == 0
 
 
 def test_an_update_looks_for_no_server_while_the_wifi_is_down():

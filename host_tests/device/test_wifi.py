@@ -137,6 +137,15 @@ def test_another_name_from_the_cloud_is_tried_at_once():
         assert bench.wlan.attempts[-1][1] == "office"
 
 
+def test_a_radio_that_hangs_is_switched_off_and_on():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        bench.wlan.hung = False
+        assert not bench.run(120000)
+        assert bench.wifi.trouble == "Wi-Fi hall: no answer"
+        assert bench.run(HOUR // 2)
+
+
 def test_off_takes_the_current_from_the_radio():
     for chip in CHIPS:
         bench = Bench(chip)

@@ -11,6 +11,8 @@ _ATTEMPT_MS = const(20000)
 _SETTLE_MS = const(4000)
 _FIRST_MS = const(1000)
 _LONGEST_MS = const(60000)
+# failed attempts in a row after which the radio is switched off and on
+_HOPELESS = const(10)
 
 
 class Wifi:
@@ -59,6 +61,8 @@ class Wifi:
             if now < self._not_before:
                 return self._not_before - now
             self._since = now
+            if self._failed and self._failed % _HOPELESS == 0:
+                self._station.off()
             self._station.start(*self._wanted)
             return _LOOK_MS
         if self._station.up():
@@ -80,7 +84,7 @@ class Wifi:
         self._not_before = self._clock.ms() + wait
         why = "Wi-Fi %s: %s" % (self._wanted[0], why)
         # in an hour without access point it is said often enough that it is in the last lines, and not in all of them
-        if why != self.trouble or self._failed % 10 == 0:
+        if why != self.trouble or self._failed % _HOPELESS == 0:
             log.warning("%s; again in %d s", why, wait // 1000)
         self.trouble = why
         self._failed += 1
@@ -93,6 +97,11 @@ class Wifi:
             self._station.stop()
         except (OSError, RuntimeError):
             pass  # it was not even started
+
+    def again(self, why):
+        """It says that it is up, and is not: begin anew, with the radio switched off and on. Returns as poll()."""
+        self._failed = _HOPELESS - 1
+        return self._fail(why)
 
     def rssi(self):
         """dBm of the access point, or None."""
