@@ -524,7 +524,7 @@ class Agent:
 
 
 def _bare(example):
-    return TypeError("parentheses are missing: write @agent." + example)
+    return TypeError("no parentheses: write @agent." + example)
 
 
 def _reboot():

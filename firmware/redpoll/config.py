@@ -78,7 +78,7 @@ class Config:
                 version = other[1]
         self._elsewhere = [other for other in self._elsewhere if other[0] not in (device, known)][1 - _ELSEWHERE :]
         self._elsewhere.append([known, self.version])
-        log.info("config: another registration, its version is %d", version)
+        log.info("config: another registration, version %d", version)
         self._store(version, self.values, self._before, bool(self.values))
 
     def on_trial(self):

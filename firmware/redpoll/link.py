@@ -10,6 +10,8 @@ _BUSY_MS = const(1000)
 _TRUST_MS = const(3600000)
 # a session that lasted so long was a good one
 _STABLE_MS = const(60000)
+# the wait between two attempts after which memory for one is no longer expected
+_HOPELESS_MS = const(100000)
 
 
 class Link:
@@ -182,15 +184,18 @@ class Link:
         self.handler.on_link(adapter)
 
     def broken(self, error):
-        """The session failed in somebody's hands: close it and wait."""
+        """The session failed in somebody's hands: close it and wait. RuntimeError when for long there has been no memory for one."""
         self.failures += 1
         wait = getattr(error, "wait_ms", None) or self._backoff.next()
         why = self.trouble = log.describe(error)
         log.warning("link: %s; again in %d.%d s", why, wait // 1000, wait % 1000 // 100)
         self.close()
+        self._not_before = self._clock.ms() + wait
         if isinstance(error, MemoryError):
             self.spare()
-        self._not_before = self._clock.ms() + wait
+            if wait > _HOPELESS_MS:
+                # what the product holds is not given back: only a restart does that
+                raise RuntimeError(why)
         return wait
 
     def close(self):

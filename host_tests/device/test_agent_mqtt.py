@@ -649,7 +649,7 @@ def test_the_first_message_of_an_earlier_start_overrides_nothing():
 def test_what_is_declared_wrongly_is_told_at_once():
     agent = Bench().agent
     for wrong in (lambda: agent.sensor(len), lambda: agent.command(len), lambda: agent.config(len)):
-        assert "parentheses are missing: write @agent." in scratch.text_of(TypeError, wrong)
+        assert "no parentheses: write @agent." in scratch.text_of(TypeError, wrong)
     for field in (bool, int, (int, 5), (int, 9, 5), (dict, 1, 2), (), (int, "a", "b")):
         assert "on=(int, low, high)" in scratch.text_of(ValueError, lambda: agent.command("x", on=field)(len))  # noqa: B023
 

@@ -83,6 +83,32 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
     assert "MemoryError" in bench.agent._health.ended_by
 
 
+def test_a_link_that_finds_no_memory_again_and_again_ends_the_program_and_the_next_start_tells_of_it():
+    bench = Bench()
+
+    def pause(ms):
+        MQTT.refuse = MemoryError("memory allocation failed, allocating 4096 bytes")
+        bench.ticks.ms += ms
+
+    pause(0)
+    bench.turn()
+    real = port.sleep_ms
+    port.sleep_ms = pause
+    try:
+        with raises(RuntimeError):
+            bench.agent.run()
+    finally:
+        port.sleep_ms = real
+    # not at once: it may be there again
+    assert bench.agent.link.failures >= 7 and bench.ticks.ms < 7200000
+    assert not bench.agent.spool.unsaved()
+    MQTT.refuse = None
+    bench.start()
+    assert "RuntimeError: MemoryError: memory allocation failed, allocating 4096 bytes" in bench.agent._health.ended_by
+    bench.turn()
+    assert bench.agent.connected()
+
+
 def raising(error):
     def broken(*_):
         raise error
