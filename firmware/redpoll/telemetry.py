@@ -85,8 +85,9 @@ class Telemetry:
         for sensor in self._sensors:
             if sensor[3] <= now:
                 read = True
-                self._read_one(sensor, fresh)
+                # first, because a sensor may call agent.poll(): it is not read again within itself
                 sensor[3] = _next(now, sensor[2])
+                self._read_one(sensor, fresh)
         return self._message(fresh) if read else None
 
     def _read_one(self, sensor, fresh):

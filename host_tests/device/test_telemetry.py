@@ -71,6 +71,18 @@ def test_sensors_that_are_due_together_share_a_message():
     assert message(telemetry)["telemetries"] == {"fan_speed": 100.5, "usbc": True, "level": 3}
 
 
+def test_a_sensor_that_has_the_loop_go_on_is_not_read_within_itself():
+    inner = []
+
+    def waits():
+        inner.append(telemetry.read())
+        return {"a": 1}
+
+    ticks, telemetry = made((waits, 30), (fan, 30))
+    assert message(telemetry)["telemetries"]["a"] == 1
+    assert [json.loads(body)["telemetries"] for body in inner] == [fan()]
+
+
 def test_a_loop_that_was_late_does_not_read_in_a_burst():
     ticks, telemetry = made((fan, 10))
     message(telemetry)
