@@ -164,15 +164,16 @@ class Commands:
                 return [ERROR, "%s: %s" % (name, wrong)]
         try:
             message = handler(**parameters)
+            if message is LATER or message is RESTART:
+                return message
+            # in here, because of what it returned there may be no text
+            return [DONE, "" if message is None else str(message)]
         except ValueError as error:
             # how a handler refuses
             return [ERROR, "%s: %s" % (name, str(error) or "ValueError")]
         except Exception as error:
             log.trace(error)
             return [ERROR, "%s: %s" % (name, log.describe(error))]
-        if message is LATER or message is RESTART:
-            return message
-        return [DONE, "" if message is None else str(message)]
 
 
 def _sound(stored):

@@ -279,6 +279,19 @@ def test_an_exception_that_is_no_refusal_is_told_with_its_type():
     assert device.reports[-1][:2] == ("1", "error") and device.reports[-1][2].startswith("broken: KeyError: ")
 
 
+def test_a_result_of_which_no_text_can_be_made_is_an_error():
+    device = Device()
+
+    class Odd:
+        def __str__(self):
+            raise KeyError("x")
+
+    device.commands.add("odd", Odd)
+    device.commands.offer("1", "odd", {})
+    device.commands.run_next()
+    assert device.reports[-1][:2] == ("1", "error") and device.reports[-1][2].startswith("odd: KeyError")
+
+
 def test_a_command_that_finds_no_memory_on_its_way_is_an_error_and_the_next_one_runs():
     device = Device()
     device.commands._report = short_of_memory(device.report, [IN_PROGRESS])
