@@ -102,7 +102,7 @@ class Agent:
         if settings.sleep:
             from .battery import Battery
 
-            self._battery = Battery(settings.sleep, self.clock, self.spool, self.link, self.feed)
+            self._battery = Battery(self)
         if update.pending(settings.state_path("update")):
             self._updates()
 
@@ -268,7 +268,8 @@ class Agent:
                 # one that is only to be told of is on flash, for the next start
                 current = self._update
                 works = current and current.working()
-                self._battery.poll(works or commands.restart or commands.pending() or self._task or self._config.on_trial(), current)
+                busy = not ms or works or commands.restart or commands.pending() or commands.current() or self._config.on_trial()
+                self._battery.poll(busy, current)
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held

@@ -43,6 +43,58 @@ def test_an_update_that_is_only_to_be_told_of_keeps_no_board_on_a_battery_awake(
     assert bench.agent._update.busy()
 
 
+class Once(Bench):
+    """A bench whose board sleeps once, with an uptime in `slept_at`."""
+
+    def run(self, ms):
+        """Go on for so long, or until it sleeps."""
+        self.slept_at = None
+        real = port.deep_sleep
+        port.deep_sleep = self.sleep
+        end = self.ticks.ms + ms
+        try:
+            while self.ticks.ms < end:
+                self.ticks.ms += 20
+                self.agent.poll()
+        except Asleep:
+            pass
+        finally:
+            port.deep_sleep = real
+
+    def sleep(self, ms, feed):
+        self.slept_at = self.ticks.ms
+        raise Asleep
+
+
+def test_it_does_not_sleep_within_a_command_that_has_the_loop_go_on():
+    bench = Once(sleep=300)
+    done = []
+
+    @bench.agent.command("move")
+    def move():
+        for _ in range(10):
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+        done.append(bench.ticks.ms)
+
+    bench.run(1000)
+    MQTT.made[-1].deliver("commands", {"id": "c1", "name": "move"})
+    bench.run(20000)
+    assert done and bench.slept_at >= done[0] + 2000
+
+
+def test_what_a_command_has_answered_has_time_to_leave_the_board():
+    bench = Once(sleep=300)
+    bench.run(1900)
+    client = MQTT.made[-1]
+    client.acknowledge = False
+    asked_at = bench.ticks.ms
+    client.deliver("commands", {"id": "c1", "name": "count"})
+    bench.run(20000)
+    assert client.sent("commands/update")[-1]["status"] == "done"
+    assert asked_at + 2000 <= bench.slept_at < asked_at + 3000
+
+
 def test_an_update_under_way_keeps_it_awake():
     job = {"id": "u", "kind": "edgehog", "url": "http://x.example/a.zip", "phase": "fetch", "at": [0, -1], "downgrade": False}
     bench = Bench(sleep=300)

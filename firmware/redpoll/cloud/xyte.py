@@ -42,7 +42,7 @@ def deliver_command(handler, message):
     name = message.get("name")
     parameters = message.get("parameters")
     if not _is_id(command_id) or not isinstance(name, str):
-        log.warning("command: without an id or a name; it cannot be answered")
+        log.warning("command: without an id or a name")
         return
     if parameters is None:
         parameters = {}
@@ -56,7 +56,7 @@ def deliver_licenses(handler, message):
         if license == {}:
             continue
         if not isinstance(license, dict) or not _is_id(license.get("id")):
-            log.warning("licence: without an id; it cannot be answered")
+            log.warning("licence: without an id")
             continue
         handler.on_license(license["id"], _action(license), license)
 

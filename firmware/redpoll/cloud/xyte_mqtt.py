@@ -215,7 +215,7 @@ class Adapter:
         except MQTTException as error:
             if error.args[0] != _TOO_LARGE or self._client.sock is None:
                 raise
-            log.warning("%d bytes for %s are more than the broker takes; they are not sent", len(body), topic)
+            log.warning("%d bytes for %s are more than the broker takes", len(body), topic)
             return False
         if awaited is not None:
             self._awaited[packet] = awaited
@@ -309,11 +309,11 @@ class Adapter:
         if isinstance(topic, (bytes, bytearray)):
             topic = topic.decode()
         if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
-            log.warning("%s: response topic of another device; the usual one is used", kind)
+            log.warning("%s: response topic of another device; it is not used", kind)
             return
         correlation = mqtt5.get(properties, _CORRELATION_DATA)
         if correlation and len(correlation) > 128:
-            log.warning("%s: correlation data above 128 bytes; the usual topic is used", kind)
+            log.warning("%s: correlation data above 128 bytes; it is not used", kind)
             return
         if len(self._replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work
