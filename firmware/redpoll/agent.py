@@ -255,7 +255,7 @@ class Agent:
         try:
             self._sense()
             self._sync.poll()
-            # a sensor may have waited nearly as long as the watchdog does
+            # a configuration that is applied again may have waited nearly as long as the watchdog does
             self.feed()
             ms = self.link.poll()
             # it may have waited nearly as long as the watchdog does, and so may what follows
@@ -282,7 +282,7 @@ class Agent:
         return min(ms, self.telemetry.wait_ms())
 
     def _sense(self):
-        message = self.telemetry.read()
+        message = self.telemetry.read(self.feed)
         if message is None:
             return
         try:

@@ -77,8 +77,11 @@ class Telemetry:
         """Milliseconds until the next sensor is due. There is one: the agent's heartbeat."""
         return max(0, min(sensor[3] for sensor in self._sensors) - self._clock.ms())
 
-    def read(self):
-        """Read what is due. Returns the message as bytes of JSON without its timestamp, or None when nothing was due."""
+    def read(self, feed=None):
+        """Read what is due. Returns the message as bytes of JSON without its timestamp, or None when nothing was due.
+
+        `feed()` is called after each sensor: one alone may wait nearly as long as the watchdog does.
+        """
         now = self._clock.ms()
         fresh = {}
         read = False
@@ -88,6 +91,8 @@ class Telemetry:
                 # first, because a sensor may call agent.poll(): it is not read again within itself
                 sensor[3] = _next(now, sensor[2])
                 self._read_one(sensor, fresh)
+                if feed:
+                    feed()
         return self._message(fresh) if read else None
 
     def _read_one(self, sensor, fresh):

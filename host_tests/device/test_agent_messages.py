@@ -63,3 +63,18 @@ def test_what_ended_the_program_is_told_however_deep_it_was_raised():
     bench.start()
     told = bench.turn().sent("telemetry")[0]["message"]
     assert told.startswith("ended by ") and "KeyError" in told and "the reason" in told
+
+
+def test_the_watchdog_is_fed_after_each_sensor():
+    bench = Bench()
+    fed = [0]
+    bench.agent.feed = lambda: fed.append(bench.ticks.ms)
+
+    def slow():
+        bench.ticks.ms += 6000
+        return {"level": 1}
+
+    for _ in range(5):
+        bench.agent.telemetry.add(slow, 30)
+    bench.agent.poll()
+    assert max(fed) == 30000 and all(later - fed[at] <= 6000 for at, later in enumerate(fed[1:])), fed
