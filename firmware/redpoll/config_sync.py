@@ -161,5 +161,7 @@ class ConfigSync:
         self._tell_later = False
         self._confirmed = True
         self._last_told = (config.version, config.values)
-        config.told()
-        return self._agent.tell("send_config", config.version, config.values)
+        told = self._agent.tell("send_config", config.version, config.values)
+        if told:
+            config.told()
+        return told

@@ -302,3 +302,17 @@ def test_a_trial_that_was_passed_on_a_full_flash_is_not_taken_back_months_later(
     bench.turn(60000)
     bench.start()
     assert bench.turn().settings["keepalive"] == 30
+
+
+def test_what_was_changed_while_the_link_was_down_does_not_make_the_cloud_undo_what_comes_after():
+    bench = Bench()
+    for interval in (10, 20, 30, 40, 50):
+        bench.agent.change_config(interval=interval)
+    client = bench.turn()
+    bench.agent.change_config(interval=60)
+    # the first that it was told, as the cloud took it
+    client.deliver("config", {"version": 1, "interval": 50})
+    bench.turn()
+    assert client.sent("config/update")[-1] == {"version": 1, "interval": 60}
+    # at the start
+    assert bench.configured == [{"interval": 50}]
