@@ -10,6 +10,7 @@ from .flash.record import Record
 _TOLD = const(4)  # changes that the cloud may still take
 _ELSEWHERE = const(4)  # earlier registrations that are remembered
 _MOST = const(24576)  # bytes of JSON, well below what a record takes
+_ROOM = const(6144)  # beside them, for what the cloud was told
 
 
 class Config:
@@ -32,7 +33,8 @@ class Config:
         # the values to go back to while the version in force is on trial, else None
         self._before = None
         # what the cloud was told of late and may take, then under a version that nobody here knows yet
-        self._told = []
+        told = stored.get("told")
+        self._told = told if isinstance(told, list) else []
         self._fields = {}
         self._apply = None
         if "before" in stored:
@@ -168,6 +170,8 @@ class Config:
             record["elsewhere"] = self._elsewhere
         if untold:
             record["untold"] = True
+            if len(json.dumps(self._told)) < _ROOM:
+                record["told"] = self._told
         if before is not None:
             record["before"] = before
         # what is not on flash holds until the restart, which finds the one before

@@ -129,6 +129,24 @@ def test_the_clouds_copy_of_an_earlier_change_does_not_undo_the_last_one():
     assert config.offer(2, {"interval": 40}) == ({"interval": 40}, None)
 
 
+def test_nor_does_it_after_a_restart():
+    product, config = made()
+    for interval in (20, 30):
+        config.change({"interval": interval})
+        config.told()
+    product, config = made()
+    assert config.offer(1, {"interval": 20}) == ({"interval": 30}, None)
+    assert config.untold and config.version == 1 and product.applied == []
+
+
+def test_changes_too_large_to_be_remembered_over_a_restart_are_kept_all_the_same():
+    product, config = made()
+    for letter in "abcde":
+        config.change({"text": letter * 3000})
+        config.told()
+    assert made()[1].values == {"text": "e" * 3000}
+
+
 def test_a_change_during_a_trial_outlives_it_whichever_way_it_ends():
     for passed in (True, False):
         config = Config("config-%d" % passed)
