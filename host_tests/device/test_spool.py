@@ -2,9 +2,10 @@ import os
 
 from redpoll.clock import Clock
 from redpoll.flash import room
+from redpoll.flash import spool as module
 from redpoll.flash.record import Record
 from redpoll.flash.spool import Spool
-from scratch import Ticks, read, text_of, write
+from scratch import Ticks, full, read, text_of, write
 from support import raises
 
 NOON = 1628063144122  # Unix ms
@@ -270,6 +271,27 @@ def test_numbers_go_on_far_away_when_their_record_is_damaged():
         os.remove("spool/" + name)
     starts = [board.boot().first for _ in range(4)]
     assert len(set(starts)) == 4
+
+
+def test_nor_are_they_when_the_flash_does_not_take_what_was_given_out():
+    places = [5, 9, 7, 3]
+    module.random16 = places.pop
+    board = Board()
+    given = append(board.boot(), "a")
+    real = Record.save
+    Record.save = full
+    try:
+        for _ in range(3):
+            numbers = append(board.boot(hold=60000), "b", "c")
+            assert numbers[1] == numbers[0] + 1
+            given += numbers
+    finally:
+        Record.save = real
+    assert len(set(given)) == 7
+    # and in order once it takes them again
+    board.ticks.ms += 61000
+    assert append(board.spool, "d")[0] == given[-1] + 1
+    assert Record("spool/next").load() == given[-1] + 1001
 
 
 def test_numbers_are_set_aside_by_the_thousand():

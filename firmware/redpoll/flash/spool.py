@@ -4,7 +4,8 @@
 # block, because an append writes the last block of its file anew. It is removed when all of it is acknowledged, and the oldest one
 # when the budget is spent; nothing on flash is written for a single acknowledgement. So a restart may send again what is in a segment
 # that was partly acknowledged, with the same numbers. A number is never given out twice; when nothing is known of the ones before,
-# as after the flash was formatted, they begin at a random place below 2^28, so that a hub does not take new messages for old ones.
+# as after the flash was formatted, they begin at a random place below 2^28, so that a hub does not take new messages for old ones. So do
+# those that a failing flash does not set aside.
 #
 # Format, version 1, little endian. A directory with `next`, a record: the first number that is free for sure; and segments, each
 # named with the number of its first message:
@@ -18,6 +19,7 @@ from binascii import crc32
 from micropython import const
 
 from .. import log, port
+from ..backoff import random16
 from .record import Record
 
 _MAGIC = const(b"RPS1")
@@ -81,7 +83,7 @@ class Spool:
         last = self._segments[-1][_LAST] if self._segments else 0
         if not isinstance(free, int) or not last < free < 0x40000000:
             # nothing is known of the numbers before: continue far from them
-            free = last + 1 + (struct.unpack("<I", os.urandom(4))[0] & 0xFFFFFFF)
+            free = last + 1 + (random16() << 12)
         # the first number of this boot
         self.first = self._number = self._reserved = free
 
@@ -102,8 +104,9 @@ class Spool:
         while self._bytes + size > self._most:
             self._forget(0)
             self.dropped += 1
-        if self._number >= self._reserved:
-            self._try(self._reserve)
+        if self._number >= self._reserved and not self._try(self._reserve) and self._number == self._reserved:
+            # the next start will not know that they are given out: far from where it begins
+            self._number += random16() << 12
         number = self._number
         self._number += 1
         self._ram.append((number, taken_ms, body))

@@ -58,7 +58,7 @@ class HTTPClient:
         if scheme not in ("http", "https"):
             raise ValueError("URL must begin with http:// or https://")
         if scheme == "https" and tls is None:
-            raise ValueError("an https:// URL needs a CA certificate to verify the server with")
+            raise ValueError("https:// needs a CA certificate")
         self._tls = tls if scheme == "https" else None
         self._path = path.rstrip("/")
         self._headers = headers or {}

@@ -16,14 +16,14 @@ def parse_url(url):
         path = "/" + path
     for char in rest:
         if not " " < char < "\x7f":
-            raise ValueError("URL must not contain spaces, control or non-ASCII characters")
+            raise ValueError("URL with spaces, control or non-ASCII characters")
     host, port = _authority(rest[:end])
     return scheme, host, port or _PORTS[scheme], path
 
 
 def _authority(text):
     if "@" in text:
-        raise ValueError("URL must not contain a user name or password")
+        raise ValueError("URL with a user name or password")
     if text.startswith("["):
         host, sep, rest = text[1:].partition("]")
         if not sep or rest and not rest.startswith(":"):
