@@ -106,18 +106,24 @@ class Config:
         if self._before is not None:
             return None
         reason = refusal or self._too_large(values) or self._problem(values)
+        before = self.values
         if not reason:
+            # what apply itself changes is a change of these
+            self.version = version
+            self.values = values
+            self._told = []
             try:
                 self._call(values)
             except Exception as error:
                 reason = str(error) or type(error).__name__
+                self.values = before
                 self._restore()
         if reason:
             # this version is dealt with: the cloud is told what is in force instead
             self._store(version, self.values, self._before, untold=True)
             return self.values, reason
-        self._store(version, values, self.values if trial else None)
-        return values, None
+        self._store(version, self.values, before if trial else None, self.values is not values)
+        return self.values, None
 
     def keep(self):
         """The trial is passed."""

@@ -87,7 +87,9 @@ class ConfigSync:
             return
         else:
             log.info("config %d applied", version)
-        self.tell()
+        # not again where apply has changed it, and that was told
+        if self._last_told != (config.version, config.values):
+            self.tell()
 
     def on_config_version(self, version):
         """The cloud has this version. Where that is the one in force, confirm it once a session: the last time may have been lost."""

@@ -304,6 +304,20 @@ def test_a_trial_that_was_passed_on_a_full_flash_is_not_taken_back_months_later(
     assert bench.turn().settings["keepalive"] == 30
 
 
+def test_what_apply_changes_itself_is_told_once():
+    bench = Bench()
+    bench.agent._config._apply = lambda values: bench.agent.change_config(interval=values["interval"] // 10 * 10)
+    client = bench.turn()
+    client.deliver("config", {"version": 1, "interval": 37, "label": "x"})
+    bench.turn()
+    assert client.sent("config/update") == [{"version": 1, "interval": 30, "label": "x"}]
+    client.deliver("config", {"version": 2, "interval": 30, "label": "x"})
+    bench.turn()
+    client.deliver("config", {"version": 3, "interval": 40})
+    bench.turn()
+    assert client.sent("config/update")[1:] == [{"version": 2, "interval": 30, "label": "x"}, {"version": 3, "interval": 40}]
+
+
 def test_what_was_changed_while_the_link_was_down_does_not_make_the_cloud_undo_what_comes_after():
     bench = Bench()
     for interval in (10, 20, 30, 40, 50):

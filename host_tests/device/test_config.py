@@ -147,6 +147,25 @@ def test_changes_too_large_to_be_remembered_over_a_restart_are_kept_all_the_same
     assert made()[1].values == {"text": "e" * 3000}
 
 
+def test_what_apply_changes_itself_is_a_change_of_the_new_version():
+    config = Config("config")
+    refuse = []
+
+    def apply(values):
+        if values["interval"] % 10:
+            config.change({"interval": values["interval"] // 10 * 10})
+        if refuse:
+            raise ValueError(refuse.pop())
+
+    config.declare(apply, FIELDS)
+    assert config.offer(1, {"interval": 37, "label": "x"}) == ({"interval": 30, "label": "x"}, None)
+    assert config.untold and config.version == 1
+    assert made()[1].values == {"interval": 30, "label": "x"}
+    refuse.append("no")
+    assert config.offer(2, {"interval": 55}) == ({"interval": 30, "label": "x"}, "no")
+    assert config.offer(3, {"interval": 40}) == ({"interval": 40}, None) and not config.untold
+
+
 def test_a_change_during_a_trial_outlives_it_whichever_way_it_ends():
     for passed in (True, False):
         config = Config("config-%d" % passed)

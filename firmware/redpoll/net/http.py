@@ -56,7 +56,7 @@ class HTTPClient:
     def __init__(self, base_url, tls=None, headers=None, max_body=8192, timeout_ms=15000, connect_timeout_ms=8000):
         scheme, self.host, self.port, path = parse_url(base_url)
         if scheme not in ("http", "https"):
-            raise ValueError("URL must begin with http:// or https://")
+            raise ValueError("URL: http:// or https:// only")
         if scheme == "https" and tls is None:
             raise ValueError("https:// needs a CA certificate")
         self._tls = tls if scheme == "https" else None
@@ -111,7 +111,7 @@ class HTTPClient:
         head = "\r\n".join(lines).encode()
         # a line break within a value would be another header
         if head.count(b"\n") != len(fields) or head.count(b"\r") != len(fields) or " " in path:
-            raise ValueError("a header or the path contains a line break or a space")
+            raise ValueError("a line break or space in the path or a header")
         return head + b"\r\n\r\n" + (body or b"")
 
     def _start(self):
