@@ -6,7 +6,7 @@ import gc
 gc.threshold(32768)
 
 
-def _boot():
+def _start():
     import json
     import os
     import struct
@@ -52,19 +52,16 @@ def _boot():
         return value if isinstance(value, int) else 0
 
     def over(_):
-        # a trial is over when it is confirmed; of any other start the agent says that it went well (update.good), in the first minute
-        # in which it runs. "trial" in another slot's start: it was rolled back, and that cannot be written down
-        now = load()
-        if now.get("trial") if slot == trial else "trial" not in now and now.get("boots") == count("boots"):
+        # a trial is over when it is confirmed; in any other start the agent takes the timer away (update.good) when it has run for a minute
+        if slot != trial or load().get("trial"):
             print("boot: this start did not go well")
             machine.reset()
 
-    def limit(ms):
-        global _boot_timer
+    def limit(name, ms):
         # an RP2 drops a timer without a name
         for number in (-1, 3):
             try:
-                _boot_timer = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)
+                globals()[name] = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)
                 return
             except (AttributeError, ValueError, OSError):
                 pass
@@ -103,7 +100,7 @@ def _boot():
         if save():
             slot = trial
             guard()
-            limit(4000000)
+            limit("_trial", 4000000)
     elif start:
         safe = count("boots") >= 10
         state["boots"] = min(count("boots"), 98) + 1
@@ -130,11 +127,11 @@ def _boot():
     os.chdir(folder)
     if start and slot != trial and watched():
         # main.py may end, or stand still, before the agent has its watchdog
-        limit(180000)
+        limit("_boot", 180000)
 
 
 try:
-    _boot()
+    _start()
 except Exception as error:
     print("boot:", error)
-del _boot
+del _start

@@ -49,7 +49,7 @@ def read(path):
         with open(path, "rb") as file:
             data = file.read()
     except OSError:
-        raise SettingsError('%s: missing. Write one such as {"entry": "https://...", "sn": "A1"}; docs/settings.md lists the keys' % path)
+        raise SettingsError('%s: missing. Write {"entry": "https://...", "sn": "A1"}; see docs/settings.md' % path)
     try:
         values = jsonin.loads_object(data)
     except ValueError as error:
@@ -101,7 +101,7 @@ def check(values):
     if not isinstance(report, list) or not all(name in _REPORTERS for name in report):
         _refuse(problems, "report", "must be a list of " + _quoted(_REPORTERS, ", "), report)
     elif report and found["transport"] == "http":
-        problems.append('"report": %s publish over MQTT, and with "transport": "http" there is none' % report)
+        problems.append('"report": %s needs MQTT, not "transport": "http"' % report)
     for key in _TEXTS:
         found[key] = _declared(values, key, "", (str, 0, 256), problems)
     for key, (default, low, high) in _NUMBERS.items():
@@ -191,7 +191,7 @@ def _own_serial(problems):
     own = port.unique_id()
     if own:
         return "".join("%02x" % byte for byte in own)
-    problems.append('"sn" or "cloud_id" must name the device: this board has no number of its own')
+    problems.append('"sn" or "cloud_id" is missing: this board has no number of its own')
     return ""
 
 

@@ -123,6 +123,8 @@ def _good(board):
 
 def _ring(board):
     # the timer of this start goes off
+    if board.machine.timer is None:
+        return "has none"
     try:
         board.machine.timer[1](None)
     except Reset:
@@ -144,8 +146,8 @@ def a_start_that_is_not_good_after_three_minutes_is_ended_by_the_timer(board):
         return _ring(board)
 
     # in safe mode, and then with the product
-    assert board.mounted(good, True) == "went on"
-    assert board.mounted(good, False) == "went on"
+    assert board.mounted(good, True) == "has none"
+    assert board.mounted(good, False) == "has none"
 
 
 def a_start_is_not_timed_where_nobody_wants_it(board):
@@ -158,14 +160,33 @@ def a_start_is_not_timed_where_nobody_wants_it(board):
     assert board.power_on(5) == "/" and board.machine.timer is None
 
 
-def a_roll_back_that_cannot_be_written_down_is_no_bad_start(board):
+def _rolled_back(board):
     board.mounted(write, "/settings.json", "{}")
     board.mounted(lambda: fill("a").switch("a", 0))
     board.mounted(lambda: fill("b").switch("b"))
     for _ in range(3):
         assert board.power_on() == "/slot_b"
-    assert board.power_on() == "/slot_a" and board.machine.timer[0] == 180000
-    assert board.mounted(_ring, board) == "went on"
+
+
+def a_roll_back_that_cannot_be_written_down_is_no_bad_start(board):
+    _rolled_back(board)
+
+    def good():
+        folder = board.boot()
+        assert board.machine.timer[0] == 180000
+        update.good(False)
+        assert state()["trial"] == "b"
+        return folder, _ring(board)
+
+    assert board.mounted(good) == ("/slot_a", "has none")
+
+
+def what_fails_before_the_agent_after_a_roll_back_too_leads_to_safe_mode(board):
+    _rolled_back(board)
+    for _ in range(10):
+        assert board.power_on() == "/slot_a"
+        assert board.mounted(_ring, board) == "reset"
+    assert board.power_on() == "/safe"
 
 
 def safe_mode_works_without_slots(board):

@@ -7,6 +7,8 @@ import sys
 import vfs
 from flash_device import FlashDevice, PowerCut
 
+import __main__
+
 
 class Reset(BaseException):
     """The chip was reset."""
@@ -37,6 +39,9 @@ class Machine:
                 if id == -1:
                     raise ValueError  # as on an ESP32
                 machine.timer = (period, callback)
+
+            def deinit(self):
+                machine.timer = None
 
         self.WDT = WDT
         self.Timer = Timer
@@ -98,7 +103,7 @@ class Board:
     def boot(self, cause=1):
         """Run boot.py, with the flash as "/". Returns the folder that it goes into."""
         self.machine = sys.modules["machine"] = Machine(cause)
-        exec(self._boot_py, {})
+        exec(self._boot_py, __main__.__dict__)
         return os.getcwd()
 
     def power_on(self, cause=1):

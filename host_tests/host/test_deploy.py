@@ -403,6 +403,17 @@ def test_a_boot_py_of_somebodys_own_is_kept_beside(flashed: Flashed) -> None:
     assert board.read_file("/boot.py") == boot_file()
 
 
+def test_what_boot_py_times_does_not_end_the_work_on_a_board(flashed: Flashed) -> None:
+    # a start that is over at once; a virtual board looks at its timers in sleeps
+    hasty = boot_file().replace(b"180000", b"1")
+    assert hasty != boot_file()
+    board = flashed(files={"boot.py": hasty, "main.py": b"1 / 0\n", "settings.json": SETTINGS})
+    board.wait_for("ZeroDivisionError", 20)
+    with session(str(board.port), "mpremote") as connection:
+        RemoteBoard(connection).begin(fresh=False)
+        assert connection.run("import time\ntime.sleep_ms(50)\nprint('here')").strip() == "here"
+
+
 @pytest.mark.parametrize(("version", "mpy", "said"), [((1, 22, 0), 6, "this firmware needs"), ((1, 27, 0), 5, "bytecode of version 5")])
 def test_a_micropython_that_cannot_run_it_is_refused(version: tuple[int, int, int], mpy: int, said: str) -> None:
     about = product.About("rp2", version, mpy, "Raspberry Pi Pico W with RP2040", 180_000, 4096, 800_000)

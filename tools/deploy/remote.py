@@ -76,13 +76,17 @@ _PRELUDE = textwrap.dedent("""
      if not list(os.ilistdir(d)):os.rmdir(d)
 """).strip()
 
-# What was ended still holds the heap of a small board. Its modules are loaded again by the restart, which comes in any case.
+# What was ended still holds the heap of a small board. Its modules are loaded again by the restart, which comes in any case; boot.py's
+# timers must not bring it earlier.
 _LET_GO = textwrap.dedent("""
     import gc,sys
     for _n in list(sys.modules):
      if _n.split('.')[0]=='redpoll':del sys.modules[_n]
     for _n in dir():
      if _n[0]!='_':globals().pop(_n)
+     elif _n in('_boot','_trial'):
+      try:globals()[_n].deinit()
+      except AttributeError:pass
     __import__('gc').collect()
 """).strip()
 

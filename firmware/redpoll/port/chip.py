@@ -72,7 +72,7 @@ def tls_wrap(context, sock, host):
     import tls
 
     if context.verify_mode != tls.CERT_REQUIRED:
-        raise ValueError("an SSLContext that does not verify the server is not used")
+        raise ValueError("the SSLContext does not verify the server")
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
 

@@ -133,7 +133,7 @@ def tls_client(authorities, certificate, key):
 def tls_wrap(context, sock, host):
     """The TLS side of a connected, non-blocking socket; the handshake goes on with each write or read."""
     if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
-        raise ValueError("an SSLContext that does not verify the server is not used")
+        raise ValueError("the SSLContext does not verify the server")
     # CPython takes the descriptor out of the plain socket, so that the same object goes on with the TLS one
     sock.use(context.wrap_socket(sock._sock, server_hostname=host, do_handshake_on_connect=False))
     return sock
