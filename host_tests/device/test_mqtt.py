@@ -132,6 +132,16 @@ def test_wait_msg_passes_over_acknowledgements_and_both_tell_of_a_message():
         assert said == 0x30 | qos << 1
 
 
+def test_a_message_that_waits_is_delivered_though_the_connection_is_gone():
+    client, wire, server = session()
+    server.silent = (3,)
+    client.publish("t", "m", qos=1)
+    wire.inbound.extend(publish(b"a", b"b", 1))
+    assert isinstance(raised(client.flush), OSError) and client.sock is None
+    assert client.poll() == 1 and client.got == [(b"a", b"b")]
+    assert isinstance(raised(client.poll), OSError)
+
+
 def test_a_topic_that_is_none_is_refused_and_does_no_harm():
     for protocol in (4, 5):
         client, _, server = session(protocol)

@@ -437,7 +437,7 @@ class MQTTClient(simple.MQTTClient):
             self._may_call = True
         try:
             if self._queue and self._may_call:
-                if self._room():
+                if self._io is None or self._room():
                     return self._deliver_pending()
                 self._may_call = False
                 timeout_ms = min(timeout_ms, self._slice_ms)
