@@ -39,7 +39,7 @@ class Config:
         self._apply = None
         if "before" in stored:
             # the restart came while it was on trial: perhaps because of it
-            log.warning("config %d: restarted while on trial; the one before is in force", self.version)
+            log.warning("config %d: restarted on trial; the one before is in force", self.version)
             self._store(self.version, stored["before"], untold=True)
 
     def declare(self, apply, fields):
@@ -48,9 +48,9 @@ class Config:
         `fields`: {name: field}, see fields.declared(), which raises ValueError.
         """
         if "settings" in fields:
-            raise ValueError('"settings" is for the agent: name the field otherwise')
+            raise ValueError('"settings" is for the agent: name it otherwise')
         if self._apply:
-            raise ValueError("only one @agent.config: declare all fields there")
+            raise ValueError("only one @agent.config, with all fields")
         self._fields = declared(fields)
         self._apply = apply
 

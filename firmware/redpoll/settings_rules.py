@@ -56,7 +56,7 @@ def read(path):
         raise SettingsError("%s: %s. Was the file cut off? Write it again" % (path, error))
     for key in values:
         if key not in _KNOWN:
-            log.warning("%s: unknown key %s; it is not used", path, _shown(key))
+            log.warning("%s: unknown key %s; not used", path, _shown(key))
     return values
 
 

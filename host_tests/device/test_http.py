@@ -224,6 +224,15 @@ def test_a_kept_connection_that_closes_under_the_request_is_opened_again():
         assert second.requests[0].startswith(method.encode())
 
 
+def test_a_kept_connection_that_breaks_at_the_write_is_opened_again():
+    first, second = Web(OK), Web(OK)
+    made = client(first, second)
+    get(made)
+    first.wire.write_faults = [OSError(ECONNRESET)]
+    made.request("GET", "/y")
+    assert finish(made).status == 200 and len(second.requests) == 1
+
+
 def test_a_request_has_one_deadline_also_on_a_kept_connection():
     first, second = Web(OK), Web(OK)
     made = client(first, second, connect_timeout_ms=7000)
@@ -396,6 +405,15 @@ def test_a_server_that_drips_does_not_hold_a_download_for_ever_either():
                 web.wire.inbound.extend(more)
                 made.poll()
         assert caught.value.args[0] == ETIMEDOUT
+
+
+def test_a_download_goes_on_when_the_device_was_away_for_a_while():
+    web = Web(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(100000))
+    made = client(web, timeout_ms=15000)
+    made.request("GET", "/x", sink=len)
+    assert made.poll() is None
+    made.clock.sleep_ms(61000)
+    assert finish(made).status == 200
 
 
 def test_a_download_that_gets_on_may_take_as_long_as_it_is():

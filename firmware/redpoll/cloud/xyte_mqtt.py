@@ -309,11 +309,11 @@ class Adapter:
         if isinstance(topic, (bytes, bytearray)):
             topic = topic.decode()
         if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
-            log.warning("%s: response topic of another device; it is not used", kind)
+            log.warning("%s: response topic of another device; not used", kind)
             return
         correlation = mqtt5.get(properties, _CORRELATION_DATA)
         if correlation and len(correlation) > 128:
-            log.warning("%s: correlation data above 128 bytes; it is not used", kind)
+            log.warning("%s: correlation data above 128 bytes; not used", kind)
             return
         if len(self._replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work

@@ -126,10 +126,11 @@ class HTTPClient:
                 self._io = Stream(self.host, self.port, self._tls, self._connect_ms)
             self._io.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
             self._io.write(self._message)
-        except Exception:
-            # also on a kept connection: it was looked at just now, and a second one would have a second deadline
-            self.close()
-            raise
+        except Exception as error:
+            # a kept connection that breaks at once is replaced; later that would have a second deadline
+            if ticks_diff(ticks_ms(), self._heard) > _WRITE_LEAST or not self._again(error):
+                self.close()
+                raise
 
     def _look(self):
         # a kept connection that the server has closed, or sends something unasked on, is replaced before anything is written
@@ -143,7 +144,7 @@ class HTTPClient:
 
     def _again(self, error):
         # a kept connection that turns out closed before any of the answer came is no failure (RFC 9112 §9.3.1)
-        if not self._reused or self._got_any or self._method not in _IDEMPOTENT or error.args[0] == ETIMEDOUT:
+        if not self._reused or self._got_any or self._method not in _IDEMPOTENT or ETIMEDOUT in error.args:
             return False
         self._reused = False
         self._drop()
@@ -180,8 +181,6 @@ class HTTPClient:
             self._io = None
 
     def _turn(self):
-        if ticks_diff(ticks_ms(), self._begun) > _WHOLE * self._timeout_ms:
-            raise OSError(ETIMEDOUT)
         for _ in range(_ROUNDS):
             try:
                 n = self._io.readinto(self._buffer)
@@ -191,12 +190,15 @@ class HTTPClient:
             if n == 0:
                 if ticks_diff(ticks_ms(), self._heard) > self._timeout_ms:
                     raise OSError(ETIMEDOUT)
-                return None
+                break
             self._heard = ticks_ms()
             self._got_any = True
             self._in.extend(memoryview(self._buffer)[:n])
             if self._read():
                 return self._finish()
+        # what was there when somebody came late counts
+        if ticks_diff(ticks_ms(), self._begun) > _WHOLE * self._timeout_ms:
+            raise OSError(ETIMEDOUT)
         return None
 
     def _ended(self, error):
