@@ -397,7 +397,9 @@ class Agent:
         if self._update and self._update.on_trial():
             self.telemetry.soon("heartbeat")
         known = self.settings.credentials
-        if self._registration not in (None, known["id"]):
+        if not self.spool.whole or self._registration not in (None, known["id"]):
+            # what the spool dropped may be what the cloud does not know, or was to forget
+            self.spool.whole = True
             self.telemetry.whole()
         self._registration = known["id"]
         if known.get("version") != self.version:

@@ -192,7 +192,7 @@ class Config:
         try:
             self._call(self.values)
         except Exception as error:
-            log.warning("config %d could not be applied again: %s", self.version, error)
+            log.warning("config %d not applied again: %s", self.version, error)
 
     def _call(self, values):
         if self._apply:

@@ -175,6 +175,21 @@ def test_a_first_message_that_comes_after_newer_ones_leaves_the_override_to_the_
     assert "fan_speed" in sent[overriding[0]][1]["telemetries"] and "uptime_s" in sent[overriding[0]][1]["telemetries"]
 
 
+def test_after_messages_were_dropped_the_cloud_gets_all_that_is_known():
+    bench = Bench(spool_bytes=512, spool_flash_bytes=8192)
+    bench.agent.telemetry.add(lambda: {"door": "open"}, 86400)
+    for _ in range(300):
+        MQTT.refuse = OSError(113)
+        bench.turn(30000)
+    assert bench.agent.spool.dropped
+    MQTT.refuse = None
+    client = bench.turn(300000)
+    for _ in range(40):
+        bench.turn(1000)
+    overriding = [message for message in client.sent("telemetry") if message.get("override")]
+    assert len(overriding) == 1 and overriding[0]["telemetries"]["door"] == "open"
+
+
 def test_outages_do_not_make_the_heap_grow():
     bench = Counting()
     bench.take = forget

@@ -229,7 +229,7 @@ class Adapter:
             self._waiting.append((topic, body, properties, awaited))
         else:
             # an answer that is lost here is given again when the cloud asks again
-            log.warning("%s: too many messages are waiting", topic)
+            log.warning("%s: too many messages wait", topic)
             if awaited == "config":
                 self._handler.on_config_untold()
 

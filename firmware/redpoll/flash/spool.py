@@ -76,6 +76,8 @@ class Spool:
         # messages that a bound cost; damaged places and messages that could not be read back
         self.dropped = 0
         self.damaged = 0
+        # False once a bound has cost one
+        self.whole = True
         self._next = Record(path + "/next") if path else None
         if path:
             self._take_over()
@@ -98,12 +100,13 @@ class Spool:
         """Keep one message (bytes) taken at this uptime. Returns its number. ValueError when it alone is larger than the spool."""
         size = len(body) + _COST
         if size > self._most or len(body) > 0xFFFF:
-            raise ValueError("a message of %d bytes does not fit a spool of %d" % (len(body), self._most))
+            raise ValueError("one of %d bytes does not fit a spool of %d" % (len(body), self._most))
         if self._bytes + size > self._most:
             self.flush()
         while self._bytes + size > self._most:
             self._forget(0)
             self.dropped += 1
+            self.whole = False
         if self._number >= self._reserved and not self._try(self._reserve) and self._number == self._reserved:
             # the next start will not know that they are given out: far from where it begins
             self._number += random16() << 12
@@ -273,6 +276,7 @@ class Spool:
     def _drop(self):
         segment = self._segments[0]
         self.dropped += segment[_COUNT]
+        self.whole = False
         self._less(segment, segment[_COUNT])
 
     def _less(self, segment, count):

@@ -8,7 +8,7 @@ def parse_url(url):
     scheme, sep, rest = url.partition("://")
     scheme = scheme.lower()
     if not sep or scheme not in _PORTS:
-        raise ValueError("URL must begin with http://, https://, mqtt:// or mqtts://")
+        raise ValueError("URL: http://, https://, mqtt:// or mqtts:// only")
     rest = rest.split("#", 1)[0]
     end = min([i for i in (rest.find("/"), rest.find("?")) if i >= 0] or [len(rest)])
     path = rest[end:]
@@ -36,5 +36,5 @@ def _authority(text):
     if not host:
         raise ValueError("URL names no host")
     if rest and not (port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("URL: the port must be a number from 1 to 65535")
+        raise ValueError("URL: the port is 1 to 65535")
     return host, int(port) if rest else 0
