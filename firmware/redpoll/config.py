@@ -136,6 +136,8 @@ class Config:
 
     def change(self, values):
         """The product itself changes values; the cloud has to be told. ValueError when they are not as declared."""
+        # what no JSON can hold would cost all of it at the next start
+        values = json.loads(json.dumps(values))
         merged = dict(self.values)
         merged.update(values)
         reason = "settings are for the cloud to change" if "settings" in values else self._too_large(merged) or self._problem(values)

@@ -26,7 +26,7 @@ def running(default):
 def parse(text):
     """Sort key of a version such as "1.10.2" or "v1.2.0-rc.1+build" (SemVer 2.0 §11). ValueError when it is none."""
     if not isinstance(text, str) or len(text) > 64:
-        raise ValueError("version must be a string of at most 64 characters")
+        raise ValueError("version: a text of at most 64 characters")
     core, _, tail = text.split("+")[0].lstrip("v").partition("-")
     numbers = [int(part) for part in core.split(".")] if core.replace(".", "0").isdigit() and ".." not in core else None
     if not numbers or core[0] == "." or core[-1] == ".":

@@ -1,5 +1,8 @@
+import json
+
 import scratch
 from redpoll.config import Config
+from support import raises
 
 FIELDS = {"interval": (int, 5, 3600), "label": (str, 0, 8), "gain": (float, 0, 1), "on": (bool,)}
 
@@ -179,6 +182,20 @@ def test_a_change_during_a_trial_outlives_it_whichever_way_it_ends():
             config.roll_back()
         assert config.values == {"interval": 20, "settings": {"keepalive": 9} if passed else {}}
         assert config.untold
+
+
+def test_a_change_that_is_no_json_is_refused_and_one_that_looks_different_there_is_kept_as_it_comes_back():
+    product, config = made()
+    config.offer(1, {"interval": 10})
+    # CPython's JSON has words for what is no number
+    for odd in (made,) if json.dumps(float("nan")) == "NaN" else (made, float("nan"), float("inf")):
+        with raises(ValueError, TypeError):
+            config.change({"other": odd})
+    points = [1, 2]
+    config.change({"points": points, "pair": (1, 2)})
+    points.append(3)
+    config.change({"points": points})
+    assert config.values == made()[1].values == {"interval": 10, "points": [1, 2, 3], "pair": [1, 2]}
 
 
 def test_the_link_settings_are_not_for_the_product_to_change():
