@@ -382,3 +382,22 @@ def test_a_sign_in_page_is_not_taken_for_an_upload_or_a_registration():
     bench.agent.link.restart()
     bench.turn()
     assert "sign-in page" in bench.agent.link.trouble
+
+
+def test_a_handler_may_have_the_loop_go_on_while_more_is_to_be_fetched():
+    bench = Bench()
+    space = []
+
+    @bench.agent.on("space")
+    def moved(information):
+        bench.agent.poll()
+        space.append(information)
+
+    bench.turn()
+    bench.answers[("GET", "/space")] = Reply(200, {"name": "hall"})
+    bench.agent.refresh()
+    bench.agent.update_device(name="pump")
+    bench.agent.cloud_setting("x", True)
+    bench.turn()
+    assert space == [{"name": "hall"}] and bench.agent.link.failures == 0
+    assert bench.made("PUT", "") == [{"name": "pump"}] and len(bench.made("PUT", "/cloud_settings")) == 1

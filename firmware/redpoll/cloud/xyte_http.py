@@ -48,7 +48,8 @@ class Adapter:
 
     def poll(self):
         """Go on with the request under way, begin the next. Returns ms until it wants to be called. Raises when the link fails."""
-        if self._current and not self._go_on():
+        # a handler may have had the loop go on, and begun the next
+        if self._current and (not self._go_on() or self._current):
             return _QUIET_MS
         now = self._clock.ms()
         if now < self._not_before:
