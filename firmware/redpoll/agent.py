@@ -353,9 +353,12 @@ class Agent:
             self._restart_at = now + _FAREWELL_MS
             log.info("restarting")
         if now >= self._restart_at:
-            self.link.close()
-            self.spool.flush()
-            port.reset()
+            try:
+                self.link.close()
+                self.spool.flush()
+            finally:
+                # also without memory for these, which only a restart gives back
+                port.reset()
         return _FAREWELL_MS // 10
 
     # for the agent's own parts

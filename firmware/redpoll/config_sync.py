@@ -69,7 +69,7 @@ class ConfigSync:
             self._overlay()
             raise
         if answer is None:
-            log.info("config %d waits for the trial of config %d", version, config.version)
+            log.info("config %d waits for the trial of %d", version, config.version)
             return
         reason = answer[1]
         if trial and not config.on_trial():

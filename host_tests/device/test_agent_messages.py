@@ -78,3 +78,16 @@ def test_the_watchdog_is_fed_after_each_sensor():
         bench.agent.telemetry.add(slow, 30)
     bench.agent.poll()
     assert max(fed) == 30000 and all(later - fed[at] <= 6000 for at, later in enumerate(fed[1:])), fed
+
+
+def test_a_reboot_comes_also_where_there_is_no_memory_for_what_is_before_it():
+    bench = Bench()
+    client = bench.turn()
+
+    def short():
+        raise MemoryError
+
+    bench.agent.spool.flush = short
+    client.deliver("commands", {"id": "c1", "name": "reboot"})
+    bench.turn()
+    assert scratch.text_of(SystemExit, bench.turn, 1000) == "reset"
