@@ -228,7 +228,7 @@ def test_packets_that_come_twice_do_no_harm(bench: Bench) -> None:
 
 
 @needs_mosquitto
-@pytest.mark.parametrize("level", [4, 5] if LONG else [5])
+@pytest.mark.parametrize("level", [4, 5])
 def test_a_session_with_many_messages_waiting_can_be_resumed(mosquitto: dict[int, int], level: int) -> None:
     name = f"back{random.getrandbits(40):x}"
     topic = f"{name}-in"
@@ -335,7 +335,7 @@ IN_TIME = {
 
 def notice(interpreter: str, broker: int, what: str, **more: Any) -> int:
     """ms after which a client with a keep alive of 2 s says that its link is dead, which is so from CONNACK on."""
-    with Network(broker) as network, Script(interpreter, HERE / "mqtt_device.py", heap="1M") as device:
+    with Network(broker) as network, Script(interpreter, HERE / "mqtt_device.py") as device:
         question = {"port": network.port, "name": "silent", "keepalive": 2} | more
         assert device.ask(30, do="listen", seconds=0, **question)["noticed"] is None
         link = network.links[-1]
@@ -353,7 +353,7 @@ def notice(interpreter: str, broker: int, what: str, **more: Any) -> int:
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 @pytest.mark.parametrize("what", IN_TIME)
-@pytest.mark.parametrize("level", [4, 5] if LONG else [5])
+@pytest.mark.parametrize("level", [4, 5])
 def test_a_silent_link_is_noticed_within_one_and_a_half_keep_alives(
     embedded: dict[int, int], level: int, what: str, interpreter: str, figure: Figure
 ) -> None:
@@ -412,7 +412,7 @@ class Ledger:
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-@pytest.mark.parametrize("level", [4, 5] if LONG else [5])
+@pytest.mark.parametrize("level", [4, 5])
 @pytest.mark.parametrize("kind", BROKERS)
 def test_in_a_soak_with_a_broker_that_is_killed_all_arrives_and_the_heap_stays(
     kind: str, level: int, tmp_path: Path, figure: Figure
