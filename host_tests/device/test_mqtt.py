@@ -1039,14 +1039,16 @@ def test_without_keep_alive_there_are_no_pings():
 
 
 class Broker(Server):
-    """A Server that keeps the session, and instead of packets how often each message came; `came` outlives it."""
+    """A Server that keeps the session, and instead of packets how often each message came, and how many of each kind; both outlive it."""
 
-    def __init__(self, protocol, came):
+    def __init__(self, protocol, came, counts):
         super().__init__(protocol, session=any(came))
         self.came = came
+        self.counts = counts
 
     def answer(self, first, body):
         self.packets = []
+        self.counts[first >> 4] += 1
         if first >> 4 == 3:
             at = 2 + (body[0] << 8 | body[1])
             number = int(bytes(body[at + (2 if self.protocol == 4 else 3) :]))
@@ -1055,45 +1057,65 @@ class Broker(Server):
         return super().answer(first, body)
 
 
-def test_eight_hours_of_telemetry_with_a_link_that_breaks_every_seven_minutes():
-    # on a simulated clock: the other side closes, falls silent, or a packet gets no further than a few bytes
+def eight_hours(protocol, breaks=False):
+    """A message a minute on a simulated clock. -> which were accepted, how often each came, packets by kind, connections, heap."""
+    client, wire, _ = session(protocol, connect=False, keepalive=60)
+    accepted = bytearray(8 * 60)
+    came = bytearray(8 * 60)
+    counts = [0] * 16
+    heap = []
+    lost = connects = 0
+    for minute in range(8 * 60):
+        if client.sock is None:
+            wire = Wire(Broker(protocol, came, counts))
+            attach(client, wire)
+            client.connect(False)
+            client._io.poll = client.clock.sleep_ms  # the double's own pause of 10 ms would take most of the time
+            connects += 1
+        if breaks and minute % 7 == 6:
+            # the other side closes, falls silent, or a packet gets no further than a few bytes
+            if minute % 3 == 0:
+                wire.ended = True
+            elif minute % 3 == 1:
+                wire.budget = minute % 11
+            wire.peer = None
+        else:
+            wire.inbound.extend(publish(b"t", b"m", 1, minute + 1, properties=None if protocol == 4 else b"\0"))
+        try:
+            client.publish("t", b"%d" % minute, qos=1)
+            accepted[minute] = 1
+            poll_for(client, 60000)
+        except OSError:
+            lost += 1
+            client.clock.now += 60000
+        wire.sent = bytearray()
+        client.got.clear()
+        client.acks.clear()
+        if minute % 120 == 119:
+            heap.append(allocated())
+    assert client.in_flight == 0 and lost == connects - 1
+    return accepted, came, counts, connects, heap
+
+
+def test_eight_hours_of_telemetry_on_a_simulated_clock():
     for protocol in (4, 5):
-        client, wire, _ = session(protocol, connect=False, keepalive=60)
-        accepted = bytearray(8 * 60)
-        came = bytearray(8 * 60)
-        heap = []
-        lost = connects = 0
-        for minute in range(8 * 60):
-            if client.sock is None:
-                wire = Wire(Broker(protocol, came))
-                attach(client, wire)
-                client.connect(False)
-                client._io.poll = client.clock.sleep_ms  # the double's own pause of 10 ms would take most of the time
-                connects += 1
-            if minute % 7 == 6:
-                if minute % 3 == 0:
-                    wire.ended = True
-                elif minute % 3 == 1:
-                    wire.budget = minute % 11
-                wire.peer = None
-            else:
-                wire.inbound.extend(publish(b"t", b"m", 1, minute + 1, properties=None if protocol == 4 else b"\0"))
-            try:
-                client.publish("t", b"%d" % minute, qos=1)
-                accepted[minute] = 1
-                poll_for(client, 60000)
-            except OSError:
-                lost += 1
-                client.clock.now += 60000
-            wire.sent = bytearray()
-            client.got.clear()
-            client.acks.clear()
-            if minute % 120 == 119:
-                heap.append(allocated())
-        assert lost == connects - 1 == 480 // 7
+        accepted, came, counts, connects, heap = eight_hours(protocol)
+        assert connects == 1 and sum(accepted) == 480 and min(came) == 1
+        assert counts[3] == 480
+        assert 400 <= counts[12] <= 960
+        assert max(heap) - heap[0] < 1024, heap
+
+
+def test_eight_hours_of_telemetry_with_a_link_that_breaks_every_seven_minutes():
+    for protocol in (4, 5):
+        accepted, came, counts, connects, heap = eight_hours(protocol, breaks=True)
+        assert connects == 1 + 480 // 7
         # what publish() raised for was not accepted
-        assert client.in_flight == 0 and sum(accepted) > 400
+        assert sum(accepted) > 400
         assert all(came[number] for number in range(8 * 60) if accepted[number])
+        # nothing that was acknowledged is sent again, and a ping goes out in each minute that is not cut short, as without a break
+        assert counts[3] <= 480
+        assert 400 <= counts[12] <= 960
         assert max(heap) - heap[0] < 1024, heap
 
 
