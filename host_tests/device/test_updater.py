@@ -283,19 +283,26 @@ def test_redirects_are_followed_as_far_as_it_is_safe():
 
 
 def test_a_network_that_is_gone_between_two_requests_costs_an_attempt_and_no_byte():
+    undisturbed = Bench()
+    undisturbed.update()
+    assert len(undisturbed.server.requests) == 4
     for gone in range(4):
         bench = Bench()
-        turns = [n == gone for n in range(10)]
+        looked = []
 
-        def ready(turns=turns):
-            if turns.pop(0):
+        def ready(gone=gone, looked=looked):
+            looked.append(len(looked) == gone)
+            if looked[-1]:
                 raise OSError("the Wi-Fi is down")
 
         bench.world.ready = ready
         bench.update()
         assert bench.world.restarts == 1
         assert bench.holds("a") == dict(NEW)
-        assert [code for _, _, code in bench.said() if code] == ["NetworkError"] * (gone < 10 - len(turns))
+        assert [code for _, _, code in bench.said() if code] == ["NetworkError"], gone
+        # before each of the four requests, and again before the one that was not made
+        assert len(looked) == 5
+        assert bench.server.requests == undisturbed.server.requests and bench.server.sent == undisturbed.server.sent
 
 
 def _ignore(value):
