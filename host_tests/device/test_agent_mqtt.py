@@ -322,7 +322,8 @@ def test_a_refused_registration_waits_fifteen_minutes():
 
 
 def test_any_other_failure_of_registration_backs_off_from_a_second():
-    for reply in (Reply(404, b"<html>"), Reply(503), OSError(111), Reply(201, b"nope"), Reply(201, {"id": "x"}), Reply(400)):
+    others = [Reply(503), OSError(111), Reply(201, b"nope"), Reply(201, {"id": "x"}), Reply(400)]
+    for reply in [Reply(404, b"<html>"), Reply(500, b"<html>")] + others:
         bench = Bench(registered=False)
         bench.registration = reply
         bench.turn()
