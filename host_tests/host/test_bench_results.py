@@ -10,7 +10,7 @@ import pytest
 from tools.bench import results
 from tools.paths import ROOT
 
-FIELDS = {"bench", "name", "figure", "unit", "median", "min", "max", "repeats", "note", "machine", "load_before"}
+FIELDS = {"bench", "name", "figure", "unit", "median", "min", "max", "repeats", "note", "machine", "load_before", "failed"}
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,16 @@ def test_every_figure_has_the_same_fields_with_the_spread_of_its_values(file: Pa
     assert (first["median"], first["min"], first["max"], first["repeats"]) == (3, 1, 8, 3)
     assert (second["median"], second["repeats"], second["note"]) == (None, 0, "fails")
     assert first["machine"].endswith("cores")
+
+
+def test_a_figure_says_of_how_many_runs_it_is_where_some_failed(file: Path) -> None:
+    found = results.Results("mqtt")
+    found.add("a client", "rate", "messages/s", 3, failed=2)
+    found.add("another", "rate", "messages/s", 1, 2, 3, failed=1)
+    found.add("a third", "rate", "messages/s", note="fails", failed=3)
+    found.save()
+    assert [(one["repeats"], one["failed"]) for one in json.loads(file.read_text())] == [(1, 2), (3, 1), (0, 3)]
+    assert [results.shown(figure) for figure in results.read()] == ["3 (1 of 3 runs)", "2 (1-3, 3 of 4 runs)", "fails"]
 
 
 def test_a_measurement_replaces_its_own_figures_and_keeps_the_others() -> None:

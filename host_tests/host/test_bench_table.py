@@ -52,6 +52,15 @@ def test_a_table_has_a_line_for_each_name_of_its_own_and_says_why_a_figure_is_mi
     ]
 
 
+def test_a_table_and_the_comparison_say_where_runs_failed(figures: list[Figure]) -> None:
+    again = Results("mqtt")
+    again.add("umqtt.simple 1.3.4", "rate, Mosquitto, QoS 1", "messages/s", 22.5, 22.7, failed=1)
+    again.save()
+    layout = next(layout for layout in layouts.LAYOUTS if layout.title == "MQTT clients, QoS 1")
+    assert "| umqtt.simple 1.3.4 | 22.6 (22.5-22.7, 2 of 3 runs) |" in tables.table(layout, results.read())
+    assert "umqtt.simple 1.3.4: 22.6 (22.5-22.7, 2 of 3 runs); " in "\n".join(tables.comparison(results.read()))
+
+
 def test_figures_may_be_the_lines_and_names_the_columns(figures: list[Figure]) -> None:
     layout = next(layout for layout in layouts.LAYOUTS if layout.bench == "agent")
     assert tables.table(layout, figures) == [

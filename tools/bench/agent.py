@@ -156,7 +156,8 @@ class Bench:
                         found[name].append(program.told("acknowledged", since=listening)[0] - listening)
         note = f"away for {_OUTAGE:g} s"
         for name, values in found.items():
-            self.results.add(name, BACK, "s", *values, note=note if values else "does not come back within 30 s")
+            failed = repeats - len(values)
+            self.results.add(name, BACK, "s", *values, note=note if values else "does not come back within 30 s", failed=failed)
         self.results.add(HTTP, BACK, "s", note="needs no broker")
 
     def heaps(self) -> None:

@@ -5,14 +5,12 @@ import contextlib
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +18,7 @@ from rich.table import Table
 from tools.bench import peers
 from tools.bench.arguments import at_least
 from tools.bench.relay import relay
-from tools.bench.results import Results
+from tools.bench.results import Figure, Results, came_back, shown
 from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
 from tools.hub.security.authority import Authority
@@ -78,6 +76,7 @@ MEMORY_FIGURES = {
     "on the wire, a message": ("wire", "on the wire\nper message"),
     "bytecode": ("mpy", ".mpy"),
 }
+_SMALLEST_KB = "smallest_kb"
 _MESSAGES = 10_000  # of a look at memory
 _PROTOCOL_5 = ("redpoll-1", "redpoll", "bare", "bare-1")
 _TLS_SLOWER = 2  # fewer messages, so that a run stays short
@@ -122,11 +121,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Bench:
-    """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: value}}, and in `results`."""
+    """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: its values}}, and in `results`."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.found: dict[str, dict[str, Any]] = {name: {} for name in CLIENTS}
+        self.found: dict[str, dict[str, Figure]] = {name: {} for name in CLIENTS}
         self.results = Results("mqtt")
 
     def rates(self, broker: str, place: Callable[[str], tuple[int, str]], qos: int, repeats: int) -> None:
@@ -148,29 +147,29 @@ class Bench:
         key = f"{broker}, QoS {qos}"
         for name, values in rates.items():
             title = CLIENTS[name].title
-            self.results.add(title, f"rate, {key}", "messages/s", *values, note="" if values else "fails")
-            if values:
-                spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-                self.found[name][key] = spread | {"cpu_us": statistics.median(cpu[name])}
+            failed = repeats - len(values)
+            self.found[name][key] = self.results.add(
+                title, f"rate, {key}", "messages/s", *values, note="" if values else "fails", failed=failed
+            )
             if name not in _SLOW:  # of those it is mostly their start
-                self.results.add(title, f"CPU of a message, {key}", "us", *cpu[name])
+                cpu_key = f"CPU of a message, {key}"
+                self.found[name][cpu_key] = self.results.add(title, cpu_key, "us", *cpu[name], failed=failed)
 
     def memory(self, place: Callable[[str], tuple[int, str]]) -> None:
-        """Bytes allocated by a publish (median of 5), the heap after import, connection and 10,000 messages; bytes on the wire."""
+        """Bytes allocated by a publish, the heap after import, connection and 10,000 messages, five times; bytes on the wire."""
         for name in MEMORY:
             client = CLIENTS[name]
             port = place(name)[0]
             # a client that is polled while the broker takes its time may allocate as long as that lasts, which says nothing of it
-            runs = sorted([self._measure(name, port, "", "memory", _MESSAGES, 1)[0] for _ in range(5)], key=lambda run: run["allocated"])
-            figures = runs[2]
+            runs = [self._measure(name, port, "", "memory", _MESSAGES, 1)[0] for _ in range(5)]
+            values = {key: [run[key] for run in runs] for key in runs[0]}
             few, more = 100, 400
-            figures["wire"] = (self._wire(name, port, more) - self._wire(name, port, few)) / (more - few)
+            values["wire"] = [(self._wire(name, port, more) - self._wire(name, port, few)) / (more - few)]
             if client.modules:
-                figures["mpy"] = sum(file.stat().st_size for module in client.modules for file in peers.target("").glob(f"{module}.mpy"))
-            self.found[name]["memory"] = figures
+                values["mpy"] = [sum(file.stat().st_size for module in client.modules for file in peers.target("").glob(f"{module}.mpy"))]
             for title, (key, _) in MEMORY_FIGURES.items():
-                if key in figures:
-                    self.results.add(client.title, title, "bytes", figures[key])
+                if key in values:
+                    self.found[name][key] = self.results.add(client.title, title, "bytes", *values[key])
 
     def smallest(self, place: Callable[[str], tuple[int, str]]) -> None:
         """KB of the smallest heap in which connect, subscribe and 500 messages at QoS 1 pass."""
@@ -185,8 +184,7 @@ class Bench:
                 return False
 
             found = smallest(4, 256, is_enough)
-            self.found[name]["smallest_kb"] = found
-            self.results.add(CLIENTS[name].title, "smallest heap", "KB", found)
+            self.found[name][_SMALLEST_KB] = self.results.add(CLIENTS[name].title, "smallest heap", "KB", found)
 
     def _wire(self, name: str, port: int, n: int) -> int:
         with relay(port) as (relayed, count):
@@ -218,18 +216,10 @@ class Bench:
             table.add_column(broker, justify="right", no_wrap=True)
         table.add_column("CPU us/message", justify="right")
         for name, client in CLIENTS.items():
-            row = []
-            for broker in brokers:
-                figures = self.found[name].get(f"{broker}, QoS {qos}")
-                bare = self.found["bare"].get(f"{broker}, QoS {qos}")
-                if figures is None or bare is None:
-                    row.append("fails")
-                    continue
-                spread = f"({figures['min'] / 1000:.1f}-{figures['max'] / 1000:.1f})"
-                row.append(f"{figures['median']:,.0f} {spread:>13} {figures['median'] / bare['median']:>4.0%}")
-            cpu = self.found[name].get(f"{brokers[0]}, QoS {qos}", {}).get("cpu_us")
-            # of a client that takes seconds for a few messages it is mostly its start
-            table.add_row(client.title, *row, "" if cpu is None or name in _SLOW else f"{cpu:,.1f}")
+            keys = [f"{broker}, QoS {qos}" for broker in brokers]
+            row = [_rate(self.found[name][key], self.found["bare"][key]) for key in keys]
+            cpu = self.found[name].get(f"CPU of a message, {keys[0]}")
+            table.add_row(client.title, *row, "" if cpu is None or cpu.median is None else f"{cpu.median:,.1f}")
         return table
 
     def table_of_memory(self) -> Table:
@@ -239,12 +229,19 @@ class Bench:
         for heading in (*[heading for _, heading in MEMORY_FIGURES.values()], "smallest heap\nKB"):
             table.add_column(heading, justify="right")
         for name, client in CLIENTS.items():
-            figures = self.found[name].get("memory", {})
-            smallest = self.found[name].get("smallest_kb")
-            if figures or smallest is not None:
-                row = [f"{figures[key]:,.0f}" if key in figures else "" for key, _ in MEMORY_FIGURES.values()]
-                table.add_row(client.title, *row, "" if smallest is None else str(smallest))
+            keys = [*[key for key, _ in MEMORY_FIGURES.values()], _SMALLEST_KB]
+            row = [shown(self.found[name][key]) if key in self.found[name] else "" for key in keys]
+            if any(row):
+                table.add_row(client.title, *row)
         return table
+
+
+def _rate(rate: Figure, bare: Figure) -> str:
+    if rate.median is None or rate.min is None or rate.max is None:
+        return rate.note
+    spread = f"({rate.min / 1000:.1f}-{rate.max / 1000:.1f})"
+    part = f" {rate.median / bare.median:>4.0%}" if bare.median else ""
+    return f"{rate.median:,.0f} {spread:>13}{part} {came_back(rate)}".rstrip()
 
 
 def certificates(folder: Path) -> tuple[Path, str]:

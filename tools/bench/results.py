@@ -30,6 +30,7 @@ class Figure:
     note: str
     machine: str
     load_before: float  # load average of the machine before the measurement
+    failed: int = 0  # runs that brought no value, beside those that `repeats` counts
 
 
 class Results:
@@ -42,10 +43,15 @@ class Results:
         self._load = round(os.getloadavg()[0], 2)
         self._found: list[Figure] = []
 
-    def add(self, name: str, figure: str, unit: str, *values: float, note: str = "") -> None:
-        """Keep a figure with all values that were measured of it. Without any it counts as not to be had, and `note` says why."""
+    def add(self, name: str, figure: str, unit: str, *values: float, note: str = "", failed: int = 0) -> Figure:
+        """Keep a figure with all values that were measured of it, and how many runs brought none. -> what is kept.
+
+        Without any value it counts as not to be had, and `note` says why.
+        """
         median, low, high = (statistics.median(values), min(values), max(values)) if values else (None, None, None)
-        self._found.append(Figure(self._bench, name, figure, unit, median, low, high, len(values), note, self._machine, self._load))
+        made = Figure(self._bench, name, figure, unit, median, low, high, len(values), note, self._machine, self._load, failed)
+        self._found.append(made)
+        return made
 
     def table(self, title: str, names: tuple[str, ...]) -> Table:
         """One row a figure, one column each of these names: median, and the spread where there is one."""
@@ -93,11 +99,17 @@ def read() -> list[Figure]:
 
 
 def shown(figure: Figure) -> str:
-    """The median, with the spread where there is one that can be seen; where there is no figure, why."""
+    """The median; in brackets the spread, where one can be seen, and how many runs it is of, where some failed. Without one: why."""
     if figure.median is None or figure.min is None or figure.max is None:
         return figure.note
     median, low, high = map(number, (figure.median, figure.min, figure.max))
-    return median if low == high else f"{median} ({low}-{high})"
+    about = ", ".join(filter(None, ("" if low == high else f"{low}-{high}", came_back(figure))))
+    return f"{median} ({about})" if about else median
+
+
+def came_back(figure: Figure) -> str:
+    """How many runs brought a value, where some did not: 1 of 3 runs. Else nothing."""
+    return f"{figure.repeats} of {figure.repeats + figure.failed} runs" if figure.failed else ""
 
 
 def number(value: float) -> str:
