@@ -72,7 +72,7 @@ class Commands:
             if waiting[0] == command_id:
                 return
         if begun:
-            self._report(command_id, ERROR, "not run again: how it ended is forgotten")
+            self._report(command_id, ERROR, "not run again: its end is forgotten")
             return
         if len(self._queue) >= _QUEUE:
             # it stays pending in the cloud and comes with a later snapshot

@@ -208,7 +208,7 @@ def test_subscribe_and_unsubscribe_packets():
     expected += b"\xa2\x05\0\x03\0\x01a" + b"\xa2\x08\0\x04\0\x01b\0\x01c"
     assert bytes(wire.sent) == expected
     # a server would end the connection for no filter at all
-    for nothing in ([], "", b""):
+    for nothing in ([], "", b"", [("", 0)], ["a", b""]):
         assert isinstance(raised(client.subscribe, nothing), ValueError) and isinstance(raised(client.unsubscribe, nothing), ValueError)
     assert bytes(wire.sent) == expected
 

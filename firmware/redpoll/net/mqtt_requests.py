@@ -56,6 +56,8 @@ def ask(client, first, topic, options, properties):
     filters = topic if isinstance(topic, list) else (topic,)
     for one in filters:
         name, own = one if isinstance(one, tuple) else (one, options)
+        if not name:
+            raise ValueError("no filter")
         _put(tx, name)
         if first == _SUBSCRIBE:
             tx.append(own)
