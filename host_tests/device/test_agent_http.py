@@ -282,11 +282,19 @@ def test_the_time_is_learned_from_the_server():
 
 
 def test_a_date_that_cannot_be_is_not_learned():
-    for date in ("Thu, 01 Jan 1970 00:07:44 GMT", "Wed, 04 Aug 292277020 07:45:44 GMT", "Wed, 04 Aug -99999 07:45:44 GMT"):
+    for date, learned in (
+        ("Thu, 01 Jan 1970 00:07:44 GMT", False),
+        ("Thu, 31 Dec 2020 23:59:59 GMT", False),
+        ("Fri, 01 Jan 2021 00:00:00 GMT", True),
+        ("Thu, 31 Dec 2099 23:59:59 GMT", True),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", False),
+        ("Wed, 04 Aug 292277020 07:45:44 GMT", False),
+        ("Wed, 04 Aug -99999 07:45:44 GMT", False),
+    ):
         bench = Bench()
         bench.answers[("POST", "/telemetry")] = Reply(200, QUIET, {"date": date})
         bench.turn()
-        assert not bench.agent.clock.known()
+        assert bench.agent.clock.known() == learned, date
 
 
 def test_refresh_fetches_all_that_the_cloud_holds():

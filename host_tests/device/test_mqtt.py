@@ -148,6 +148,9 @@ def test_a_topic_that_is_none_is_refused_and_does_no_harm():
         for topic in ("", b"", "a/#", b"+/b", "a\0b", b"\xff\xfe"):
             for qos in (0, 1, 2):
                 assert isinstance(raised(client.publish, topic, b"m", False, qos), ValueError), topic
+        if protocol == 4:
+            # no alias stands for it there
+            assert isinstance(raised(client.publish, "", b"m", False, 0, b"\x23\0\x01"), ValueError)
         assert client.in_flight == 0 and server.kinds() == [1]
         for topic in ("a", b"a", bytearray(b"a"), memoryview(b"a"), "\u00e9"):
             client.publish(topic, b"m", qos=1)
@@ -489,6 +492,21 @@ def test_in_flight_messages_are_sent_again_with_dup_in_order():
     assert client.in_flight == 0
 
 
+def test_a_resumed_session_has_the_write_deadline_of_any_other():
+    client, _, server = session(clean=False, connect_timeout_ms=5000)
+    whole = client._io.write_timeout_ms
+    server.silent = (3,)
+    client.publish("t", "m", qos=1)
+    client.close()
+    again = Wire(Server(session=True))
+    attach(client, again)
+    # of the deadline for connecting little is left
+    take = again.peer.take
+    again.peer.take = lambda data: client.clock.sleep_ms(4900) or take(data)
+    client.connect(False)
+    assert again.peer.kinds() == [1, 3] and client._io.write_timeout_ms == whole
+
+
 def test_qos_2_goes_on_where_it_was():
     client, _, server = session(clean=False)
     server.silent = (6,)
@@ -781,6 +799,8 @@ def test_a_message_that_waits_for_poll_does_not_make_it_wait_either():
     wire.short = 0
     before = client.clock.now
     assert client.poll(0) == 0 and client.got == [] and client.clock.now == before
+    # nor for as long as it may: there may be room soon
+    assert client.poll(60000) == 0 and client.clock.now - before <= 1000
     room.append(True)
     wire.short = 1000
     wire.inbound.extend(publish(b"t", b"n", 1, 10))

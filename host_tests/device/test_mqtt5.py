@@ -336,6 +336,17 @@ def test_a_session_that_is_not_clean_is_kept_by_the_server():
         assert mqtt5.get(mqtt5.decode(body, 10, len(body))[0], 17) == expected
 
 
+def test_an_empty_topic_needs_its_alias_each_time():
+    client, _, server = session(5, connect=False)
+    server.connack = b"\x22\0\x01"
+    client.connect()
+    alias = [(mqtt5.TOPIC_ALIAS, 1)]
+    client.publish("a", "0", properties=alias)
+    client.publish("", "1", properties=alias)
+    assert isinstance(raised(client.publish, "", "2"), ValueError)
+    assert server.kinds() == [1, 3, 3]
+
+
 def test_aliases_replace_topics_and_are_forgotten_with_the_connection():
     client, wire, server = session(5, connect=False, topic_aliases=8)
     server.connack = b"\x22\0\x01"
