@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from typing import Any
 
 # name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
 COMMANDS = {
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for a command line that begins with these words: of the subcommands it knows the options of the one that is named."""
     parser = argparse.ArgumentParser(prog="redpoll", description="MicroPython device firmware and the bench it is built on.")
-    parser.add_argument("--version", action="version", version=f"redpoll {metadata.version('redpoll')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary)
@@ -44,6 +44,18 @@ def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
+
+
+class _Version(argparse.Action):
+    # looking it up takes longer than all else here, and needs an installed package: only for who asks
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib import metadata
+
+        try:
+            print(f"redpoll {metadata.version('redpoll')}")
+        except metadata.PackageNotFoundError:
+            parser.exit(1, "redpoll: it is not installed, so nobody knows its version; make setup installs it\n")
+        parser.exit()
 
 
 if __name__ == "__main__":
