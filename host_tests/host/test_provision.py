@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,10 @@ def test_the_ca_is_checked_as_the_firmware_reads_it(tmp_path: Path) -> None:
         assert provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, {"ca": (tmp_path / name).read_bytes()}) == []
     with pytest.raises(DeployError, match="cannot be used"):
         provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, {"ca": b"<html>not found</html>"})
+    damaged = (tmp_path / "ca.der").read_bytes()[:-10]
+    for content in (damaged, ssl.DER_cert_to_PEM_cert(damaged).encode()):
+        with pytest.raises(DeployError, match=r"'ca' cannot be used: it holds no certificate that can be read \([^()]+\)$"):
+            provision.check({"entry": ENTRY, "ca": "/ca.pem", "sn": "1"}, {"ca": content})
     warnings = provision.check({"entry": ENTRY, "sn": "1"}, {})
     assert len(warnings) == 1 and "cannot be verified" in warnings[0]
 

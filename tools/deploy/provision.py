@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import re
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -159,7 +160,8 @@ def _check_file(load: Any, key: str, path: Path) -> None:
             load("net.tls").context(str(path), None, None)
         else:
             load("rsa").load(path.read_bytes())
-    except ssl.SSLError:
-        raise DeployError(f"the file for {key!r} cannot be used: {path} holds no certificate") from None
+    except ssl.SSLError as error:
+        reason = re.sub(r" *\(_ssl\.c:\d+\)", "", str(error))
+        raise DeployError(f"the file for {key!r} cannot be used: it holds no certificate that can be read ({reason})") from None
     except (ValueError, TypeError) as error:
         raise DeployError(f"the file for {key!r} cannot be used: {error}") from None
