@@ -380,6 +380,24 @@ def test_the_command_stops_cleanly(redpoll_board, tmp_path, number):
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("ending", ["", "    open('/nowhere/x')\n"])
+def test_after_ctrl_c_nothing_but_the_traceback_of_the_interrupt_is_left_out(redpoll_board, tmp_path, ending):
+    (tmp_path / "main.py").write_text(
+        "import time\ntry:\n    print('ready')\n    while True:\n        time.sleep_ms(10)\nfinally:\n"
+        f"    print('  File \"report.csv\", line 3 written')\n    print('KeyboardInterrupt: seen')\n{ending}"
+    )
+    process = redpoll_board("--main", str(tmp_path / "main.py"))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    console = process.communicate(timeout=30)[0].splitlines()
+    assert console[:2] == ['  File "report.csv", line 3 written', "KeyboardInterrupt: seen"]
+    if ending:
+        assert console[2] == "Traceback (most recent call last):" and '  File "main.py", line 9, in <module>' in console
+        assert console[-1] == "OSError: [Errno 2] ENOENT"
+    else:
+        assert console[2:] == []
+
+
 @pytest.mark.parametrize(("settings", "said"), [("{", "not JSON"), ("[]", "must be a JSON object"), (None, "No such file")])
 def test_the_command_refuses_settings_that_are_none(redpoll_board, tmp_path, settings, said):
     path = tmp_path / "settings.json"

@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,10 @@ _OPTIONS = {
     "volts": ("pin", "volts"),
 }
 
-# how the program says that it was interrupted, which is no news to whoever has done it
-_OF_CTRL_C = re.compile(r'Traceback \(most recent|  File ".*", line \d|KeyboardInterrupt:')
+# how MicroPython prints an exception
+_TRACEBACK = "Traceback (most recent call last):"
+_PLACE = re.compile(r'  File ".*", line \d')
+_OF_CTRL_C = "KeyboardInterrupt:"
 
 _FROZEN = "its MicroPython has the agent frozen in, as with boards/<name>/manifest.py; built from source if need be"
 
@@ -142,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         if args.main is not None:
             check_main(args.main)
         stop = threading.Event()
+        shown = _Shown(stop)
         board = Board(
             args.flash.parent,
             settings,
@@ -149,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
             main=args.main,
             board=args.board,
             flash=args.flash,
-            on_line=partial(_show, stop),
+            on_line=shown.add,
             frozen_agent=args.frozen_agent,
         )
         for part in args.attach or ():
@@ -164,15 +166,40 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
             flush=True,
         )
-        return _watch(board, stop)
+        try:
+            return _watch(board, stop)
+        finally:
+            shown.end()
     except (BoardError, ProfileError, CompileError, NoFrozenVM, NoMicroPython, OSError) as error:
         print(f"redpoll board: {error}", file=sys.stderr)
         return 1
 
 
-def _show(stop: threading.Event, line: str) -> None:
-    if not (stop.is_set() and _OF_CTRL_C.match(line)):
-        print(line, flush=True)
+class _Shown:
+    """Prints what the board says; once `stop` is set, without the traceback of the interrupt: that is no news to whoever has done it."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        # the beginning of a traceback whose last line is not there yet
+        self._held: list[str] = []
+
+    def add(self, line: str) -> None:
+        if self._held and line.startswith(_OF_CTRL_C):
+            self._held.clear()
+        elif self._held and _PLACE.match(line):
+            self._held.append(line)
+        else:
+            self.end()
+            if self._stop.is_set() and line == _TRACEBACK:
+                self._held.append(line)
+            else:
+                print(line, flush=True)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        for line in self._held:
+            print(line, flush=True)
+        self._held.clear()
 
 
 def _watch(board: Board, stop: threading.Event) -> int:
