@@ -1,5 +1,5 @@
 # Runs after every reset: picks the slot that runs (redpoll/update/slots.py). Never replaced over the air: it needs nothing from a slot,
-# goes on whatever it finds, and fits a block of flash without these comments (tools/deploy/product.py takes them out).
+# goes on whatever it finds, and fits a block of flash without these comments (tools/board/firmware.py takes them out).
 import gc
 
 # collect early: a TLS handshake wants a large piece

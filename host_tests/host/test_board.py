@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_for
 
 from tools.board.errors import BoardError
-from tools.board.firmware import firmware_files
+from tools.board.firmware import boot_file, firmware_files
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
 from tools.board.terminal import Terminal
@@ -62,11 +62,15 @@ def test_the_path_and_the_files_are_a_boards(make):
     assert found[2] == "['board.mpy', 'boot.py', 'boot.state', 'host', 'lib', 'main.py', 'redpoll', 'settings.json']"
 
 
-def test_firmware_is_bytecode_for_this_port_and_boot_and_main_are_source():
+def test_firmware_is_bytecode_for_this_port_and_boot_and_main_are_source(make):
+    board = make("")
+    board.install()
+    assert {name for name in board.list_files() if name.endswith(".py")} == {"/boot.py", "/main.py"}
+    assert board.read_file("/boot.py") == boot_file()  # what redpoll deploy sends
     files = firmware_files(Profile.load("unix"))
-    assert {"/boot.py", "/main.py", "/board.mpy", "/lib/umqtt/simple.mpy", "/redpoll/agent.mpy", "/redpoll/port/chip.mpy"} <= set(files)
+    assert {"/main.py", "/board.mpy", "/lib/umqtt/simple.mpy", "/redpoll/agent.mpy", "/redpoll/port/chip.mpy"} <= set(files)
     assert "/redpoll/port/cpython.mpy" not in files
-    assert {name for name in files if name.endswith(".py")} == {"/boot.py", "/main.py"}
+    assert {name for name in files if name.endswith(".py")} == {"/main.py"}
 
 
 def test_tracebacks_name_the_agents_modules_and_the_products_files(make):

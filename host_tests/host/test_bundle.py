@@ -273,7 +273,7 @@ def test_a_product_comes_with_the_firmware_under_it_as_a_board_has_it(product: P
     (product / ".hidden").write_text("")
     assert build(product, key_file, tmp_path / "a.zip") == 0
     bundle = archive.read((tmp_path / "a.zip").read_bytes())
-    deployed = {name.lstrip("/") for name in firmware_files(Profile.load("unix"))} - {"boot.py"}
+    deployed = {name.lstrip("/") for name in firmware_files(Profile.load("unix"))}
     assert set(bundle.packed) == deployed | {"lamp.mpy", "www/index.html"}
     assert bundle.content("main.py") == (product / "main.py").read_bytes()
     assert bundle.content("lamp.mpy")[:2] == b"M\6" and b"docstring" not in bundle.content("lamp.mpy")

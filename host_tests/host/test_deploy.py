@@ -1,5 +1,6 @@
 """`redpoll deploy` on virtual boards, over their serial port: into which slot, which files, and what is left when it breaks off."""
 
+import ast
 import contextlib
 import hashlib
 import io
@@ -20,6 +21,7 @@ from long_run import LONG
 from mpremote.transport import TransportError
 from waiting import wait_for, wait_for_write
 
+from tools.board.firmware import boot_file
 from tools.board.process import Board
 from tools.bundle.archive import Manifest, manifest_of
 from tools.cli import main as redpoll
@@ -28,9 +30,9 @@ from tools.deploy.command import session
 from tools.deploy.connection import Connection, MpremoteConnection
 from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
-from tools.deploy.product import Product, boot_file
+from tools.deploy.product import Product
 from tools.deploy.remote import RemoteBoard
-from tools.paths import ROOT
+from tools.paths import FIRMWARE, ROOT
 
 CHIPS = ("rpi_pico_w", "esp32", "esp32s3", "rpi_pico2_w")
 SETTINGS = b'{"entry": "http://127.0.0.1:1/xyte", "wifi_ssid": "home", "wifi_password": "correct horse"}'
@@ -412,6 +414,12 @@ def test_what_boot_py_times_does_not_end_the_work_on_a_board(flashed: Flashed) -
     with session(str(board.port), "mpremote") as connection:
         RemoteBoard(connection).begin(fresh=False)
         assert connection.run("import time\ntime.sleep_ms(50)\nprint('here')").strip() == "here"
+
+
+def test_boot_py_fits_a_block_of_flash_and_is_the_same_program_without_its_comments() -> None:
+    sent = product.make(FIRMWARE, product.Profile.load("rpi_pico_w"), sources=True).boot
+    assert len(sent) <= 4096
+    assert ast.dump(ast.parse(sent)) == ast.dump(ast.parse((FIRMWARE / "boot.py").read_bytes()))
 
 
 @pytest.mark.parametrize(("version", "mpy", "said"), [((1, 22, 0), 6, "this firmware needs"), ((1, 27, 0), 5, "bytecode of version 5")])

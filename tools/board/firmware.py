@@ -1,6 +1,7 @@
 """What goes onto a board: which files, under which names."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from tools.board.errors import BoardError
@@ -13,7 +14,7 @@ MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may
 
 
 def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: bool = False) -> dict[str, Path]:
-    """Path on the board -> file of this machine: bytecode, except boot.py and main.py, which a board wants as source.
+    """Path on the board -> file of this machine: bytecode, except main.py, which a board wants as source. boot.py is boot_file().
 
     `main` stands in for firmware/main.py: a file, or the folder of a product with all that it brings. `frozen_agent`: without AGENT.
     Raises tools.mpy.CompileError, and
@@ -23,7 +24,7 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
         raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")
     built = BUILD / "board"
     product = main if main and main.is_dir() else None
-    files = {"/boot.py": FIRMWARE / "boot.py", "/main.py": product / "main.py" if product else main or FIRMWARE / "main.py"}
+    files = {"/main.py": product / "main.py" if product else main or FIRMWARE / "main.py"}
     for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll", by_module=True).items():
         if not is_foreign_port(f"redpoll/{name}", profile):
             files[f"/redpoll/{name}"] = path
@@ -36,6 +37,11 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
     if product:
         files.update(_product_files(product))
     return {name: path for name, path in files.items() if not frozen_agent or not name.lstrip("/").startswith(AGENT)}
+
+
+def boot_file() -> bytes:
+    """firmware/boot.py as it lies on a board: without its comments, so that it stays within one block of flash."""
+    return re.sub(rb"^ *#.*\n", b"", (FIRMWARE / "boot.py").read_bytes(), flags=re.MULTILINE)
 
 
 def check_main(main: Path) -> None:

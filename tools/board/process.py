@@ -16,7 +16,7 @@ from tools.board.air import Air
 from tools.board.console import Console
 from tools.board.environment import Environment, ResetCause
 from tools.board.errors import BoardError
-from tools.board.firmware import MANAGED, firmware_files
+from tools.board.firmware import MANAGED, boot_file, firmware_files
 from tools.board.flash import FlashImage
 from tools.board.interpreter import Interpreter
 from tools.board.page import BOOTSEL, RADIO
@@ -211,7 +211,8 @@ class Board:
 
     def install(self) -> int:
         """Put firmware, settings and files onto the flash; returns how many files differed. Done by the first start."""
-        files: dict[str, Path | bytes] = {**firmware_files(self.profile, self._main, frozen_agent=self._frozen_agent)}
+        files: dict[str, Path | bytes] = {"/boot.py": boot_file()}
+        files |= firmware_files(self.profile, self._main, frozen_agent=self._frozen_agent)
         if self._settings is not None:
             files["/settings.json"] = json.dumps(dict(self._settings)).encode()
         files.update((name if name.startswith("/") else f"/{name}", data) for name, data in self._files.items())

@@ -2,12 +2,12 @@
 
 import ast
 import hashlib
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.board.firmware import boot_file
 from tools.board.profile import Profile, heap_bytes
 from tools.budgets import budgets
 from tools.bundle import archive, contents
@@ -16,7 +16,6 @@ from tools.deploy.errors import DeployError, Status
 from tools.deploy.remote import About
 from tools.device_code import firmware
 from tools.mpy import compile_module
-from tools.paths import FIRMWARE
 
 _PRODUCT_KB = 16  # of heap that a product has to have beside the agent
 
@@ -46,11 +45,6 @@ def make(folder: Path, profile: Profile, version: str | None = None, *, sources:
         files, name="redpoll", version=version, boards=[profile.name], micropython=MICROPYTHON, mpy=contents.bytecode_version(files)
     )
     return Product(files, manifest.encoded(), boot_file(), version)
-
-
-def boot_file() -> bytes:
-    """firmware/boot.py as it lies on a board: without its comments, so that it stays within one block of flash."""
-    return re.sub(rb"^ *#.*\n", b"", (FIRMWARE / "boot.py").read_bytes(), flags=re.MULTILINE)
 
 
 def declared_version(folder: Path) -> str | None:
