@@ -14,7 +14,7 @@ class Reply:
 
     def __init__(self, status, body=b"{}", headers=None):
         self.status = status
-        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.body = bytearray(body if isinstance(body, bytes) else json.dumps(body).encode())
         self.headers = headers or {}
 
 

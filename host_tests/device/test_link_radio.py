@@ -169,8 +169,7 @@ def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tl
 
 def test_a_captive_portal_is_told_and_tried_again():
     bench = RadioBench(**WIFI)
-    page = Reply(302, {})
-    page.body = b"<html>please sign in</html>"
+    page = Reply(302, b"<html>please sign in</html>")
     bench.answers[("POST", "/telemetry")] = page
     bench.run(70000)
     assert bench.agent.link.trouble and len(bench.agent.spool)

@@ -36,7 +36,7 @@ class Response:
     def __init__(self, status, headers):
         self.status = status
         self.headers = headers
-        self.body = b""
+        self.body = bytearray()
 
 
 class Server:
