@@ -24,10 +24,10 @@ def firmware_here(*more: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def command(interpreter: str, *arguments: str, heap: str = "400K", firmware: Path = FIRMWARE) -> tuple[list[str], dict[str, str]]:
-    """How to run a script with the firmware's modules, or those in another folder, on one of the interpreters."""
+    """How to run a script with the firmware's modules, or those in another folder, and what device tests share, on one interpreter."""
     if interpreter == "cpython":
-        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, firmware, LIB)))}
-    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{firmware}:{LIB}:.frozen"}
+        return [sys.executable, *arguments], {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SHIM, firmware, LIB, _DEVICE)))}
+    return [str(find_vm()), "-X", f"heapsize={heap}", *arguments], {**os.environ, "MICROPYPATH": f"{firmware}:{LIB}:{_DEVICE}:.frozen"}
 
 
 def run(interpreter: str, *arguments: str, heap: str = "400K", firmware: Path = FIRMWARE) -> str:

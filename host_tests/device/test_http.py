@@ -1,23 +1,12 @@
 # The HTTP client against a scripted server behind a socket double.
 from errno import ECONNRESET, ETIMEDOUT
 
+import heap
 from fakes import Clock, Wire
 from redpoll.net import adopted, http, stream
 from support import raises
 
-try:
-    from gc import collect, mem_alloc
-except ImportError:
-    # CPython's memory is not what is looked at
-    collect = mem_alloc = int
-
 HEAP = "1M"
-
-
-def held():
-    """Bytes of the heap that are in use."""
-    collect()
-    return mem_alloc()
 
 
 class Web:
@@ -367,10 +356,10 @@ def test_a_body_in_small_pieces_takes_no_more_memory_than_it_is_long():
     web.wire.dribble = 6
     made = client(web, max_body=4000)
     made.request("GET", "/x")
-    before = held()
+    before = heap.used()
     while web.wire.inbound:
         assert made.poll() is None
-    assert held() - before < 12000
+    assert heap.used() - before < 12000
 
 
 def test_a_poll_takes_a_bounded_part_of_what_has_come():

@@ -1,10 +1,10 @@
 # ruff: noqa: UP031
 # Runs on MicroPython and on CPython: a device that reports and listens over whatever network it is given. It answers each line of
 # JSON on its standard input, {"do": name of a function, ...}, with one on its standard output.
-import gc
 import json
 import sys
 
+import heap
 from redpoll.net.mqtt import MQTTClient, MQTTException
 from redpoll.net.tls import context as tls_context
 from redpoll.port import sleep_ms, ticks_diff, ticks_ms
@@ -76,7 +76,7 @@ def report(port, level, name, topic, count, heap_at=()):
     """Publish so many numbered messages at QoS 1, whatever breaks. -> errors met, what the heap holds when so many are acknowledged."""
     client = MQTTClient(name, "127.0.0.1", port, keepalive=20, protocol=level, window=16)
     number = errors = 0
-    heap = []
+    sizes = []
     while number < count:
         try:
             if client.sock is None:
@@ -87,8 +87,8 @@ def report(port, level, name, topic, count, heap_at=()):
                 if number in heap_at:
                     break
             client.flush()
-            if number in heap_at and len(heap) < heap_at.index(number) + 1:
-                heap.append(allocated())
+            if number in heap_at and len(sizes) < heap_at.index(number) + 1:
+                sizes.append(heap.used())
         except (OSError, MQTTException):
             errors += 1
             sleep_ms(20)
@@ -100,7 +100,7 @@ def report(port, level, name, topic, count, heap_at=()):
         except (OSError, MQTTException):
             sleep_ms(20)
     client.disconnect()
-    return {"errors": errors, "heap": heap}
+    return {"errors": errors, "heap": sizes}
 
 
 def come_back(port, level, name, topic):
@@ -145,11 +145,6 @@ def knock(port, level, name, deadline_ms, ca, cert=None, key=None):
         took = ticks_diff(ticks_ms(), started)
         error = str(failed)
     return {"took": took, "error": error, "closed": client.sock is None}
-
-
-def allocated():
-    gc.collect()
-    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0  # CPython has no such figure
 
 
 def listen(port, level, name, keepalive, seconds, tls=None):
