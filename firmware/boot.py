@@ -52,7 +52,7 @@ def _start():
         return value if isinstance(value, int) else 0
 
     def over(_):
-        # a trial is over when it is confirmed; in any other start the agent takes the timer away (update.good) when it has run for a minute
+        # a trial is over when it is confirmed; in any other start the agent takes the timer away (port.good) when it has run for a minute
         if slot != trial or load().get("trial"):
             print("boot: this start did not go well")
             machine.reset()

@@ -341,9 +341,10 @@ class Agent:
         return ms
 
     def _went_well(self):
-        # boot.py counts the starts that did not
+        # boot.py counts the starts that did not, and ends them
         if not self._good:
             self._good = True
+            port.good()
             update.good(self._health.safe)
 
     def _restart(self):

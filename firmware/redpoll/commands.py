@@ -55,7 +55,7 @@ class Commands:
         second handler; one that is built in can be replaced.
         """
         if name in self._handlers and not self._handlers[name][2]:
-            raise ValueError('the command "%s" has a handler already' % name)
+            raise ValueError('command "%s" has a handler already' % name)
         self._handlers[name] = (handler, declared(fields) if fields else None, built_in)
 
     def offer(self, command_id, name, parameters, expires=None, begun=False):

@@ -10,7 +10,7 @@ def declared(fields):
     """The fields as they came. ValueError for one that is not (int|float|str, low, high) or (bool,); a text's bounds are its length."""
     for name, field in fields.items():
         if not _is_field(field):
-            raise ValueError("%s=(int, low, high), the same with float or str (its length), or (bool,), not %r" % (name, field))
+            raise ValueError("%s=(int, low, high), also of float or str (length), or (bool,), not %r" % (name, field))
     return fields
 
 

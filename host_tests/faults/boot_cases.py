@@ -4,7 +4,7 @@ import os
 import sys
 
 from flash_device import PowerCut
-from redpoll import log, update
+from redpoll import log, port, update
 from redpoll.flash.record import Record
 from redpoll.update.slots import Slots
 from root_flash import Board, Reset, write
@@ -142,6 +142,7 @@ def a_start_that_is_not_good_after_three_minutes_is_ended_by_the_timer(board):
 
     def good(safe):
         board.boot()
+        port.good()
         update.good(safe)
         return _ring(board)
 
@@ -174,6 +175,7 @@ def a_roll_back_that_cannot_be_written_down_is_no_bad_start(board):
     def good():
         folder = board.boot()
         assert board.machine.timer[0] == 180000
+        port.good()
         update.good(False)
         assert state()["trial"] == "b"
         return folder, _ring(board)

@@ -334,7 +334,7 @@ class Spool:
         lost = segment[_COUNT] - flying
         if lost > 0:
             self.damaged += lost
-            log.warning("spool: %d messages could not be read back", lost)
+            log.warning("spool: %d messages cannot be read", lost)
             self._less(segment, lost)
         return None
 

@@ -42,3 +42,12 @@ def unload(*names):
                 delattr(sys.modules[package], leaf)
             except (AttributeError, KeyError):
                 pass  # not every port keeps it there too
+
+
+def good():
+    """This start went well: the timer that boot.py has set to end it is taken away."""
+    main = __import__("__main__")
+    try:
+        main._boot = main._boot.deinit()
+    except AttributeError:
+        pass  # it has none

@@ -23,13 +23,6 @@ def good(safe):
     if state and state.get("boots", 0) != boots and "trial" not in state:
         state["boots"] = boots
         Record(_boot).try_save(state)
-    main = __import__("__main__")
-    try:
-        # boot.py's, which would end the start
-        main._boot.deinit()
-        del main._boot
-    except AttributeError:
-        pass
 
 
 def pending(path):
