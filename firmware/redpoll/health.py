@@ -25,10 +25,10 @@ class Health:
         # does boot.py keep the product's code from running?
         self.safe = os.getcwd() == "/safe"
         if self.safe:
-            log.warning("safe mode: ten starts in a row went wrong; the next one tries main.py again")
+            log.warning("safe mode: ten starts in a row went wrong; the next tries main.py")
         log.info("start %d, after %s", self.starts, self.cause or "an unknown reset")
         if self.cause == "watchdog":
-            log.warning("the watchdog restarted the board: what takes its time calls agent.feed()")
+            log.warning("the watchdog restarted the board: what takes long calls agent.feed()")
         if self.ended_by:
             log.warning("the program before was ended by %s", self.ended_by)
 

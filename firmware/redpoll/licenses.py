@@ -174,7 +174,7 @@ class Licenses:
         if not _fits(others, new):
             others = [entry for entry in others if self._is_live(entry, now)]
             if not _fits(others, new):
-                raise ValueError("no room: %d licences with at most %d bytes of data together are held" % (_HELD, _TOTAL))
+                raise ValueError("no room: %d licences, %d bytes of data in all" % (_HELD, _TOTAL))
         self._save([entry for entry in others if entry["digest"] != new["digest"]] + [new], spent)
         return name
 
@@ -221,7 +221,7 @@ class Licenses:
         issued = new["issued"]
         for digest, _ in self._spent:
             if digest == new["digest"]:
-                raise ValueError("this data was removed or replaced; to come back it needs new data, signed again")
+                raise ValueError("this data was removed or replaced: sign it anew")
         if issued is not None and self._floor is not None and issued <= self._floor:
             raise ValueError("issued before licences that were removed")
         if not old:
