@@ -58,7 +58,7 @@ def _start():
             machine.reset()
 
     def limit(name, ms):
-        # an RP2 drops a timer without a name
+        # an RP2 drops a timer without a name; port.good() and `redpoll deploy` know these
         for number in (-1, 3):
             try:
                 globals()[name] = machine.Timer(number, mode=machine.Timer.ONE_SHOT, period=ms, callback=over)

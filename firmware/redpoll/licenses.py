@@ -221,7 +221,7 @@ class Licenses:
         issued = new["issued"]
         for digest, _ in self._spent:
             if digest == new["digest"]:
-                raise ValueError("this data was removed or replaced: sign it anew")
+                raise ValueError("this data was removed or replaced: sign new data")
         if issued is not None and self._floor is not None and issued <= self._floor:
             raise ValueError("issued before licences that were removed")
         if not old:

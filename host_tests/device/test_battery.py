@@ -12,49 +12,19 @@ class Asleep(BaseException):
     """The board sleeps."""
 
 
-def minutes_awake(bench):
-    """How long the agent without a link does not sleep, 10 at most."""
-
-    def sleep(ms, feed):
-        raise Asleep
-
-    real = port.deep_sleep
-    port.deep_sleep = sleep
-    bench.start()
-    begun = bench.ticks.ms
-    try:
-        while bench.ticks.ms < begun + 600000:
-            MQTT.refuse = OSError(113)
-            bench.ticks.ms += 1000
-            bench.agent.poll()
-    except Asleep:
-        pass
-    finally:
-        port.deep_sleep = real
-    return (bench.ticks.ms - begun) // 60000
-
-
-def test_an_update_that_is_only_to_be_told_of_keeps_no_board_on_a_battery_awake():
-    uuid = "04bf491c-af94-4e9d-813f-ebeebfb856a6"
-    bench = Bench(sleep=300, report=["astarte"])
-    Record("update").save({"finals": [[uuid, "edgehog", "Failure", "NetworkError", "gone", None]], "finished": [uuid]})
-    assert minutes_awake(bench) == 1
-    bench.start()
-    assert bench.agent._update.busy()
-
-
 class Once(Bench):
     """A bench whose board sleeps once, with an uptime in `slept_at`."""
 
-    def run(self, ms):
-        """Go on for so long, or until it sleeps."""
+    def run(self, ms, step=20, turn=lambda: None):
+        """Go on for so long, or until it sleeps; `turn()` is called before each look at what is due."""
         self.slept_at = None
         real = port.deep_sleep
         port.deep_sleep = self.sleep
         end = self.ticks.ms + ms
         try:
             while self.ticks.ms < end:
-                self.ticks.ms += 20
+                turn()
+                self.ticks.ms += step
                 self.agent.poll()
         except Asleep:
             pass
@@ -64,6 +34,27 @@ class Once(Bench):
     def sleep(self, ms, feed):
         self.slept_at = self.ticks.ms
         raise Asleep
+
+
+def refuse():
+    MQTT.refuse = OSError(113)
+
+
+def minutes_awake(bench):
+    """How long the agent without a link does not sleep, 10 at most."""
+    bench.start()
+    begun = bench.ticks.ms
+    bench.run(600000, 1000, refuse)
+    return (bench.ticks.ms - begun) // 60000
+
+
+def test_an_update_that_is_only_to_be_told_of_keeps_no_board_on_a_battery_awake():
+    uuid = "04bf491c-af94-4e9d-813f-ebeebfb856a6"
+    bench = Once(sleep=300, report=["astarte"])
+    Record("update").save({"finals": [[uuid, "edgehog", "Failure", "NetworkError", "gone", None]], "finished": [uuid]})
+    assert minutes_awake(bench) == 1
+    bench.start()
+    assert bench.agent._update.busy()
 
 
 def test_it_does_not_sleep_within_a_command_that_has_the_loop_go_on():
@@ -97,7 +88,7 @@ def test_what_a_command_has_answered_has_time_to_leave_the_board():
 
 def test_an_update_under_way_keeps_it_awake():
     job = {"id": "u", "kind": "edgehog", "url": "http://x.example/a.zip", "phase": "fetch", "at": [0, -1], "downgrade": False}
-    bench = Bench(sleep=300)
+    bench = Once(sleep=300)
     Record("update").save({"job": dict(job, file=None, want=None)})
     start = bench.start
 

@@ -38,6 +38,17 @@ class Hoard:
         gc.collect()
 
 
+def end(bench, kind, pause):
+    """Run the agent until it ends with an exception of this kind; `pause(ms)` stands in for its sleeps."""
+    real = port.sleep_ms
+    port.sleep_ms = pause
+    try:
+        with raises(kind):
+            bench.agent.run()
+    finally:
+        port.sleep_ms = real
+
+
 def test_a_command_that_fills_the_heap_ends_and_the_next_one_runs():
     hoard = Hoard()
     bench = Bench()
@@ -76,13 +87,9 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
     # as on a board: what is unloaded is gone
     del mqtt_bench.xyte_mqtt
     port.unload = product_bench.port_unload
-    real = port.sleep_ms
-    port.sleep_ms = pause
     try:
-        with raises(MemoryError):
-            bench.agent.run()
+        end(bench, MemoryError, pause)
     finally:
-        port.sleep_ms = real
         port.unload = lambda *names: None
     assert not bench.agent.spool.unsaved()
     hoard.let_go()
@@ -99,13 +106,7 @@ def test_a_link_that_finds_no_memory_again_and_again_ends_the_program_and_the_ne
 
     pause(0)
     bench.turn()
-    real = port.sleep_ms
-    port.sleep_ms = pause
-    try:
-        with raises(RuntimeError):
-            bench.agent.run()
-    finally:
-        port.sleep_ms = real
+    end(bench, RuntimeError, pause)
     # not at once: it may be there again
     assert bench.agent.link.failures >= 7 and bench.ticks.ms < 7200000
     assert not bench.agent.spool.unsaved()
