@@ -59,7 +59,7 @@ vm32: setup  ## fetch a MicroPython with 32-bit objects, as on a board, from Deb
 frozen: setup  ## build a MicroPython with the agent frozen in, as boards' firmware has it, from Debian's source (1 minute); used as vm32 is
 	@$(BIN)/python -m tools.frozen
 
-size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (3 minutes)
+size: setup  ## bytes of bytecode, heap at each stage of a start, smallest heaps, against boards/budgets.toml (5 minutes)
 	@$(BIN)/python -m tools.size
 
 bench: setup  ## all measurements in a short form, into build/bench.json (10 minutes); `redpoll bench --help` lists them
