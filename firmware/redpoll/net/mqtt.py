@@ -158,8 +158,8 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._queue = []
         self._limit = window
-        # the last one that was looked at and may be published to; what wait_msg returns
-        self._last = self._message = None
+        # the topic that was checked last; what wait_msg returns
+        self._good_topic = self._handled = None
         # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
@@ -294,7 +294,7 @@ class MQTTClient(simple.MQTTClient):
         what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
         ValueError for a topic that is none: a server ends the connection for it, with each try again.
         """
-        if topic is not self._last:
+        if topic is not self._good_topic:
             self._check_topic(topic, properties)
         sock = self.sock
         if sock is not self._seen or sock is None:
@@ -354,7 +354,7 @@ class MQTTClient(simple.MQTTClient):
         name = topic if isinstance(topic, str) else bytes(topic).decode()
         if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
-        self._last = topic if name else None
+        self._good_topic = topic if name else None
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
@@ -454,9 +454,9 @@ class MQTTClient(simple.MQTTClient):
 
     def check_msg(self):
         """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
-        self._message = None
+        self._handled = None
         self.poll(0)
-        return self._message
+        return self._handled
 
     def wait_msg(self):
         """Wait until something arrives that acknowledges no message, and handle it -> as check_msg.
@@ -464,12 +464,12 @@ class MQTTClient(simple.MQTTClient):
         After client.sock.setblocking(False) it handles what has arrived.
         """
         self._adopt()
-        self._message = None
+        self._handled = None
         ms = self._io.patience(_WAIT_MS)
         while True:
             waiting = self.in_flight
-            if self.poll(ms) > waiting - self.in_flight or self._message or not ms:
-                return self._message
+            if self.poll(ms) > waiting - self.in_flight or self._handled or not ms:
+                return self._handled
 
     def _turn(self, wait_ms):
         # one look at the connection -> packets handled
@@ -720,7 +720,7 @@ class MQTTClient(simple.MQTTClient):
     def _call(self, qos, pid, topic, msg, found, io):
         self._may_call = None
         self.properties = found
-        self._message = 0x30 | qos << 1
+        self._handled = 0x30 | qos << 1
         self.ack_code = 0
         self.ack_properties = None
         try:
