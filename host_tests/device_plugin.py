@@ -46,6 +46,7 @@ from serial_board import BoardFailed, SerialBoard, what_it_lacks
 from tools.board.profile import heap_bytes
 from tools.bytecode import compile_tree
 from tools.device_code import borrowed_imports
+from tools.mpy import without_const
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT, SHIM
 from tools.vm import NoMicroPython, find_vm
 from tools.vm32 import find_vm32
@@ -376,7 +377,8 @@ def bytecode_folders(config: pytest.Config, tests: Path) -> list[Path]:
     if ready is None:
         common, own = BUILD / "device", config.rootpath / "build" / "device"
         compile_tree(HERE / "vm", common / "vm", f"{HERE.name}/vm", asserts=True)
-        compile_tree(FIRMWARE, common / "firmware", FIRMWARE.relative_to(ROOT).as_posix(), keep_going=True)
+        shown_as = FIRMWARE.relative_to(ROOT).as_posix()
+        compile_tree(FIRMWARE, common / "firmware", shown_as, prepare=without_const, keep_going=True)
         compile_tree(LIB, common / "lib", LIB.relative_to(ROOT).as_posix())
         shown_as = tests.relative_to(config.rootpath).as_posix()
         compile_tree(tests, own / "tests", shown_as, asserts=True, prepare=with_values, keep_going=True)

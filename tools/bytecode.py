@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.mpy import CompileError, compile_module, module_name
+from tools.mpy import CompileError, compile_module, module_name, without_const
 
 
 def compile_tree(
@@ -66,6 +66,11 @@ def compile_tree(
             if found.suffix in (".py", ".mpy", ".hash") and found not in wanted_files:
                 found.unlink(missing_ok=True)
     return done
+
+
+def compile_firmware(sources: Path, target: Path, shown_as: str = "") -> dict[str, Path]:
+    """compile_tree of firmware/, of build/lib or of a folder in them, as a board has it: shown by module, see tools.mpy.without_const."""
+    return compile_tree(sources, target, shown_as, by_module=True, prepare=without_const)
 
 
 def _compiler() -> str:

@@ -36,7 +36,7 @@ _START = (
     0x1F83D9ABFB41BD6B,
     0x5BE0CD19137E2179,
 )
-# a mask, and not const(): it is a big integer here, made once
+# no constant of the compiler: it is a big integer here, made once
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.bytecode import compile_tree
+from tools.bytecode import compile_firmware, compile_tree
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 
 PINNED = (
@@ -40,7 +40,7 @@ def ours(*, frozen: bool = False) -> str:
 def _compiled(folders: dict[Path, str]) -> str:
     for source, name in folders.items():
         if source in (FIRMWARE, LIB):
-            compile_tree(source, target(name), "", by_module=True)
+            compile_firmware(source, target(name))
         else:
             # some of a peer's modules are for another Python
             compile_tree(source, target(name), name, keep_going=True)

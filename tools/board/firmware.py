@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.board.errors import BoardError
 from tools.board.profile import Profile
-from tools.bytecode import compile_tree
+from tools.bytecode import compile_firmware, compile_tree
 from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT
 
 AGENT = ("redpoll/", "lib/umqtt/")  # what a MicroPython made with boards/<name>/manifest.py has already
@@ -25,10 +25,10 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
     built = BUILD / "board"
     product = main if main and main.is_dir() else None
     files = {"/main.py": product / "main.py" if product else main or FIRMWARE / "main.py"}
-    for name, path in compile_tree(FIRMWARE / "redpoll", built / "redpoll", "redpoll", by_module=True).items():
+    for name, path in compile_firmware(FIRMWARE / "redpoll", built / "redpoll", "redpoll").items():
         if not is_foreign_port(f"redpoll/{name}", profile):
             files[f"/redpoll/{name}"] = path
-    for name, path in compile_tree(LIB / "umqtt", built / "umqtt", "umqtt", by_module=True).items():
+    for name, path in compile_firmware(LIB / "umqtt", built / "umqtt", "umqtt").items():
         files[f"/lib/umqtt/{name}"] = path
     for folder in board_folders(profile):
         for name, path in compile_tree(folder, built / folder.name, folder.relative_to(ROOT).as_posix()).items():

@@ -1,13 +1,13 @@
 """Which modules a board needs for what, and how many bytes of bytecode they are."""
 
 import ast
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.mpy import compile_module
-from tools.paths import FIRMWARE, LIB
+from tools.bytecode import compile_firmware
+from tools.mpy import module_name
+from tools.paths import BUILD, FIRMWARE, LIB
 
 # what is loaded for telemetry over MQTT 5, from a first start on; the modules that those import at their top are added
 _TELEMETRY = (
@@ -99,6 +99,8 @@ def _at_import(tree: ast.AST) -> Iterable[ast.AST]:
 
 def bytecode_sizes(names: Iterable[str]) -> dict[str, int]:
     """Bytes of .mpy of each module. Raises tools.mpy.CompileError."""
-    sources = module_files()
-    with tempfile.TemporaryDirectory() as folder:
-        return {name: compile_module(sources[name], Path(folder) / "module.mpy", name) for name in names}
+    found = {}
+    for folder in (FIRMWARE, LIB):
+        for path, compiled in compile_firmware(folder, BUILD / "size" / folder.name).items():
+            found[module_name(path.replace(".mpy", ".py"))] = compiled.stat().st_size
+    return {name: found[name] for name in names}

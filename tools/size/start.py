@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
-from tools.bytecode import compile_tree
+from tools.bytecode import compile_firmware, compile_tree
 from tools.hub.process import HubProcess
 from tools.paths import BUILD, FIRMWARE, LIB, ROOT
 from tools.size.machines import Machine
@@ -34,9 +34,9 @@ class Starts:
         compile_tree(sides, built / "size", sides.relative_to(ROOT).as_posix())
         folders = [built / "size"]
         if not machine.frozen:
-            folders += [built / "firmware", built / "lib"]
-            compile_tree(FIRMWARE, built / "firmware", "", by_module=True)
-            compile_tree(LIB, built / "lib", "", by_module=True)
+            folders += [built / FIRMWARE.name, built / LIB.name]
+            compile_firmware(FIRMWARE, built / FIRMWARE.name)
+            compile_firmware(LIB, built / LIB.name)
         self._path = ":".join([*map(str, folders), ".frozen"])
 
     def begin(self, heap: str, module: str, call: str, log: IO[bytes], *more: Path, folder: Path | None = None) -> subprocess.Popen[bytes]:
