@@ -584,6 +584,42 @@ def test_what_is_told_does_not_name_the_address():
     assert not any("signature=1" in e["message"] or "files.example" in e["message"] for e in bench.world.events)
 
 
+def test_a_moment_without_memory_costs_an_attempt_and_not_the_update():
+    # half of the piece that has come is used then
+    for module, owner, name in (
+        ("manifest", "Checked", "_check"),
+        ("fill", "_Files", "_next"),
+        ("unpack", "Unpacker", "begin"),
+        ("unpack", "Unpacker", "_write"),
+    ):
+        bench = Bench()
+        # the update before has unloaded it
+        put_back = failing(getattr(__import__("redpoll.update." + module, None, None, (owner,)), owner), name, 2)
+        try:
+            bench.update()
+        finally:
+            put_back()
+        assert bench.world.restarts == 1, (name, bench.said())
+        assert bench.holds("a") == dict(NEW)
+        assert [code for status, _, code in bench.said() if status == "Error"] == ["InternalError"]
+        bench.statuses()
+
+
+def failing(owner, name, call):
+    """Let this call of a method find no memory. Returns what ends it."""
+    method = getattr(owner, name)
+    calls = []
+
+    def fail(*values):
+        calls.append(1)
+        if len(calls) == call:
+            raise MemoryError
+        return method(*values)
+
+    setattr(owner, name, fail)
+    return lambda: setattr(owner, name, method)
+
+
 def test_an_update_that_could_not_even_be_ended_for_want_of_memory_is_ended_later():
     from redpoll.update import updater
 

@@ -32,7 +32,7 @@ class Download:
         self.whole = False
         # bytes of the file, where the server said it, and its ETag
         self.total = self._etag = None
-        # is it another file than before?
+        # is it another file than before, or has what came been used in part?
         self.changed = False
 
     def get(self, first, end, take):
@@ -127,7 +127,10 @@ class Download:
         if skip == len(data):
             return
         data = data[skip : skip + self._end - self.at]
+        # where the memory ends in here some of it is used already, and cannot be used again: then all begins anew
+        self.changed = True
         done = self._take(data)
+        self.changed = False
         self.at += len(data)
         if done or self.whole and self.at >= self._end:
             raise _Enough
