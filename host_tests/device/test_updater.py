@@ -605,6 +605,27 @@ def test_a_moment_without_memory_costs_an_attempt_and_not_the_update():
         bench.statuses()
 
 
+def test_what_fails_once_boot_py_is_told_does_not_end_the_update():
+    for number in range(4):
+        bench = Bench()
+        told = []
+
+        def tell(event, bench=bench, told=told, number=number):
+            if Record("boot.state").load():
+                told.append(event)
+                if len(told) == number + 1:
+                    raise MemoryError
+            bench.world.events.append(event)
+
+        bench.world.tell = tell
+        bench.update()
+        assert bench.world.restarts == 1 and len(told) == number + 1
+        assert bench.updater.request(EDGEHOG, OTHER, URL)[0] == "UpdateAlreadyInProgress"
+        bench.start("a", "1.1.0")
+        bench.updater.round_trip()
+        assert bench.final() == ("Success", "", "")
+
+
 def failing(owner, name, call):
     """Let this call of a method find no memory. Returns what ends it."""
     method = getattr(owner, name)

@@ -58,6 +58,8 @@ class Updater:
         self._source = None
         # is it too late to cancel?
         self._deploying = False
+        # will the next start try it, whatever comes before?
+        self._decided = False
         # uptime by which the trial must be confirmed; None: there is none
         self._trial_end = None
         self._unsaved = False
@@ -203,7 +205,12 @@ class Updater:
             self._not_before = now + ms
             return ms
         self._stop()
-        self._end("Failure", code, message)
+        if self._decided:
+            # too late to fail: how it ends is told after the restart
+            self._world.restart()
+            log.warning("update: %s: %s", code, message)
+        else:
+            self._end("Failure", code, message)
         return 0
 
     def round_trip(self):
@@ -337,6 +344,7 @@ class Updater:
             except Changed:
                 source.forget()
         self._switch(target)
+        self._decided = True
         self._progress("Deploying", 100)
         for status, progress in (("Deployed", 0), ("Deployed", 100), ("Rebooting", 0)):
             self._step(status, progress)
