@@ -10,7 +10,7 @@ from redpoll.net.http import HTTPError
 from redpoll.update.download import Download
 from redpoll.update.errors import Failed
 from redpoll.update.slots import Slots
-from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE
+from redpoll.update.updater import COMMAND, EDGEHOG, NOTICE, Updater
 from support import raises
 from update_bench import NEW, OLD, OTHER, URL, UUID, Bench, Server
 
@@ -603,6 +603,44 @@ def test_a_moment_without_memory_costs_an_attempt_and_not_the_update():
         assert bench.holds("a") == dict(NEW)
         assert [code for status, _, code in bench.said() if status == "Error"] == ["InternalError"]
         bench.statuses()
+
+
+def test_a_version_that_is_confirmed_without_memory_to_say_so_is_told_later():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    put_back = failing(Updater, "_finish", 1)
+    try:
+        with raises(MemoryError):
+            bench.updater.round_trip()
+    finally:
+        put_back()
+    assert bench.updater.job
+    bench.updater.round_trip()
+    assert bench.final() == ("Success", "", "")
+    assert not bench.updater.job and not bench.updater.waits()
+
+
+def test_what_redpoll_deploy_puts_on_trial_during_an_update_is_confirmed_and_ends_no_update_as_good():
+    for turns in (0, 20):
+        bench = Bench()
+        bench.updater.request(EDGEHOG, UUID, URL)
+        for _ in range(6):
+            bench.updater.poll()
+        bench.updater.close()
+        bench.slots.unseal("a")
+        bench.slots.seal("a", b"")
+        bench.slots.switch("a")
+        bench.start("a", "1.2.0")
+        for _ in range(turns):
+            bench.updater.poll()
+        bench.updater.round_trip()
+        assert Record("boot.state").load() == {"slot": "a", "boots": 0}
+        if turns:
+            # both slots were in use
+            assert bench.final()[:2] == ("Failure", "UpdateAlreadyInProgress")
+        else:
+            assert bench.updater.job and bench.said()[-1][0] != "Success"
 
 
 def test_what_fails_once_boot_py_is_told_does_not_end_the_update():

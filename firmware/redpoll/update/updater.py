@@ -218,6 +218,9 @@ class Updater:
         if self._trial_end is None:
             return
         job = self.job
+        if job and job["phase"] == "fetch":
+            # it goes on: what proved itself was put in place by another way
+            job = None
         try:
             if job and "image" in job:
                 from . import image
@@ -230,10 +233,11 @@ class Updater:
         except OSError as error:
             log.warning("update: it cannot be confirmed: %s", log.describe(error))
             return
-        self._trial_end = None
         log.info("update: version %s is confirmed", self._world.version)
-        if self.job:
+        if job:
             self._end("Success", "", "")
+        # last: without memory for it, it is told after the next round trip
+        self._trial_end = None
 
     def told(self, uuid):
         """All who are to know the final event of this request do."""
@@ -283,7 +287,6 @@ class Updater:
 
     def _end(self, status, code, message):
         job = self.job
-        self._trial_end = None
         if job["kind"] == NOTICE:
             # also where an image leaves the application as it is: else it would be offered for ever
             self.failed = job["want"] if status == "Failure" or version.newer(job["want"], self._world.version) else None
