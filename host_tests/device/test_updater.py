@@ -536,6 +536,25 @@ def test_a_damaged_record_is_no_record():
         assert not bench.updater.busy()
 
 
+def test_a_record_of_another_version_does_not_keep_the_board_from_starting():
+    bench = Bench()
+    bench.update()
+    kept = Record("update").load()
+    # what this version understands of it, it uses
+    Record("update").save({"job": dict(kept["job"], phase="later", more=1)})
+    bench.start("")
+    assert bench.final()[:2] == ("Failure", "SystemRollback")
+    for key, value in (("phase", "later"), ("at", 7), ("at", ["Rebooting", 0]), ("id", 5), ("slot", None), ("to", None)):
+        job = dict(kept["job"])
+        job[key] = value
+        if key == "phase" or value is None:
+            del job[key if value is None else "slot"]
+        Record("update").save({"job": job})
+        for slot in ("a", ""):
+            bench.start(slot)
+            assert not bench.updater.job, (key, value)
+
+
 def test_a_full_flash_ends_in_an_io_error():
     bench = Bench()
     os.mkdir("slot_a")

@@ -453,12 +453,20 @@ def _sound(stored):
     job = stored.get("job")
     finals = stored.get("finals", [])
     return (
-        (
-            job is None
-            or isinstance(job, dict)
-            and all(key in job for key in ("id", "kind", "url", "file", "want", "downgrade", "phase", "at"))
-        )
+        (job is None or isinstance(job, dict) and _usable(job))
         and isinstance(finals, list)
         and all(isinstance(final, list) and len(final) == 6 for final in finals)
         and isinstance(stored.get("finished", []), list)
+    )
+
+
+def _usable(job):
+    at = job.get("at")
+    return (
+        all(key in job for key in ("id", "kind", "url", "file", "want", "downgrade", "phase"))
+        and isinstance(job["id"], str)
+        and isinstance(at, list)
+        and [type(number) for number in at] == [int, int]
+        # also a phase that only a newer version knows, which was rolled back
+        and (job["phase"] == "fetch" or "to" in job and ("slot" in job or "image" in job))
     )
