@@ -576,6 +576,36 @@ def test_a_full_flash_ends_in_an_io_error():
     assert bench.final()[:2] == ("Failure", "IOError")
 
 
+def test_a_manifest_that_the_flash_does_not_give_back_ends_in_an_io_error():
+    from redpoll.update import prepare
+
+    class Worn:
+        """A file of which the flash loses where the list of files begins, or ends too early."""
+
+        def __init__(self, path, mode, wrong):
+            self._file = open(path, mode)  # noqa: SIM115
+            self._wrong = wrong
+
+        def write(self, data):
+            self._file.write(bytes(data).replace(*self._wrong))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self._file.close()
+
+    for wrong in ((b'"files":[', b'"filfs":['), (b"},{", b"}]{"), (b"z.txt", b"z.txu")):
+        bench = Bench()
+        prepare.open = lambda path, mode, wrong=wrong: Worn(path, mode, wrong)
+        try:
+            bench.update()
+        finally:
+            del prepare.open
+        assert bench.final() == ("Failure", "IOError", "flash: manifest.json cannot be read as it was written")
+        assert not bench.slots.sealed("a")
+
+
 def test_too_little_flash_is_noticed_before_anything_is_written():
     from redpoll.flash import room
 

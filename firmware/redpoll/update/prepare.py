@@ -6,7 +6,7 @@ from micropython import const
 
 from .. import port, version
 from .errors import BadBundle, Failed
-from .files import flash
+from .files import flash, read
 from .manifest import Checked, Head
 from .slots import MANIFEST
 
@@ -134,3 +134,8 @@ def _store(source, path, size, digest):
         yield from source.get(0, size, head.feed)
     if not head.done or hashed.digest() != digest:
         raise BadBundle("the manifest is another one than a moment ago")
+    # what it says from here on is taken from flash
+    hashed = sha256()
+    yield from read(path, hashed.update)
+    if hashed.digest() != digest:
+        raise Failed("IOError", "flash: %s cannot be read as it was written" % MANIFEST)
