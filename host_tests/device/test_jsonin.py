@@ -40,6 +40,16 @@ def test_more_values_than_a_device_needs_are_refused_before_they_take_the_heap()
     assert loads(b'"' + b"," * 2000 + b'"')
 
 
+def test_values_that_no_comma_separates_are_counted_too():
+    # MicroPython's decoder takes them; for [[][][]] it asked for forty times the text
+    for one in (b"[]", b"{}", b'"a"', b"1 ", b"1\n", b'"a":', b"[]:", b"1:"):
+        for begin, end in ((b"[", b"]"), (b"{", b"}")):
+            assert "512 values" in text_of(ValueError, loads, begin + one * 1100 + end), one
+    # of what is JSON no less is taken
+    assert len(loads(b"{" + b", ".join([b'"%d" : "x"' % n for n in range(511)]) + b"\n}")) == 511
+    assert len(loads(b"[" + b",".join([b" -1.5e3 "] * 511) + b"]")) == 511
+
+
 def test_two_escapes_of_one_character_become_that_character():
     assert loads(b'"a \\ud83d\\ude00 \\uD83D\\uDE00"') == "a \U0001f600 \U0001f600"
     assert loads(b'"\\\\ud83d\\\\ude00"') == "\\ud83d\\ude00"
