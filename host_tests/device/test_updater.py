@@ -670,6 +670,28 @@ def test_a_version_that_is_confirmed_without_memory_to_say_so_is_told_later():
     assert not bench.updater.job and not bench.updater.waits()
 
 
+def test_an_end_for_which_there_is_no_memory_is_told_and_saved_later():
+    for saved in (False, True):
+        bench = Bench()
+        bench.server.instead = [(404, {}, b"")] * 5
+        owner, name = (bench.updater._record, "try_save") if saved else (bench.world, "tell")
+        whole = getattr(owner, name)
+
+        def short(value, saved=saved, whole=whole):
+            if "job" not in value if saved else value["status"] == "Failure":
+                raise MemoryError
+            return whole(value)
+
+        setattr(owner, name, short)
+        with raises(MemoryError):
+            bench.update()
+        setattr(owner, name, whole)
+        assert not bench.updater.job and bench.updater.busy()
+        bench.turn_for(61000)
+        assert bench.final()[:2] == ("Failure", "NetworkError")
+        assert len(Record("update").load()["finals"]) == 1
+
+
 def test_what_redpoll_deploy_puts_on_trial_during_an_update_is_confirmed_and_ends_no_update_as_good():
     for turns in (0, 20):
         bench = Bench()

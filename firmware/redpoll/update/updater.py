@@ -65,8 +65,9 @@ class Updater:
         self._unsaved = False
         # uptime when the record is saved again
         self._save_at = 0
-        for final in self.finals:
-            self._world.tell(_event(final))
+        # final events that the world does not have yet
+        self._waiting = self.finals[:]
+        self._deliver()
         self._wake()
 
     def _wake(self):
@@ -170,6 +171,8 @@ class Updater:
     def poll(self):
         """Do a little. Returns ms until it wants to be called."""
         now = self._clock.ms()
+        # for which there was no memory when they came
+        self._deliver()
         if self._unsaved and now >= self._save_at:
             self._save()
         if self._trial_end is not None and now >= self._trial_end:
@@ -297,14 +300,22 @@ class Updater:
         log.info("update %s: %s%s", uuid[:40], status, " " + code + ": " + message if code else "")
         final = [uuid, kind, status, code, message, self._clock.wall_at(self._clock.ms())]
         self.finals.append(final)
+        self._waiting.append(final)
         if self.job and self.job["id"] == uuid:
             self.job = None
         self._finished.append(uuid)
         self._finished = self._finished[-_FINISHED:]
         self._save()
-        self._world.tell(_event(final))
+        self._deliver()
+
+    def _deliver(self):
+        while self._waiting:
+            self._world.tell(_event(self._waiting[0]))
+            self._waiting.pop(0)
 
     def _save(self):
+        self._unsaved = True
+        self._save_at = self._clock.ms() + _SAVE_AGAIN_MS
         stored = {"finished": self._finished}
         if self.job:
             stored["job"] = self.job
@@ -313,7 +324,6 @@ class Updater:
         if self.failed:
             stored["failed"] = self.failed
         self._unsaved = not self._record.try_save(stored)
-        self._save_at = self._clock.ms() + _SAVE_AGAIN_MS
 
     def _stop(self):
         steps = self._steps
