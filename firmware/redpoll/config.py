@@ -178,7 +178,7 @@ class Config:
             record["elsewhere"] = self._elsewhere
         if untold:
             record["untold"] = True
-            if len(json.dumps(self._told)) < _ROOM:
+            if len(json.dumps(self._told).encode()) < _ROOM:
                 record["told"] = self._told
         if before is not None:
             record["before"] = before
@@ -202,9 +202,9 @@ class Config:
             self._apply({name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])})
 
     def _too_large(self, values):
-        # while it is on trial the record holds both
-        size = len(json.dumps(values)) + len(json.dumps(self.values))
-        return "%d bytes are more than this device keeps" % size if size > _MOST else None
+        # while it is on trial the record holds both; in bytes, because MicroPython writes characters as they are
+        size = len(json.dumps([values, self.values]).encode())
+        return "%d bytes are more than fits" % size if size > _MOST else None
 
     def _problem(self, values):
         for name in values:

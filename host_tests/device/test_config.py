@@ -239,11 +239,14 @@ def test_a_full_flash_does_not_stop_a_trial_from_being_rolled_back():
 
 
 def test_more_than_the_device_keeps_is_refused_before_it_is_applied():
-    product, config = made()
-    values = {"x%d" % number: "y" * 2000 for number in range(13)}
-    assert "bytes" in config.offer(1, values)[1]
-    assert product.applied == [] and config.values == {}
-    assert "bytes" in scratch.text_of(ValueError, config.change, values)
+    # counted in bytes
+    for text in ("y" * 2000, "\u6f22" * 700):
+        product, config = made()
+        values = {"x%d" % number: text for number in range(13)}
+        assert "bytes" in config.offer(1, values)[1]
+        assert product.applied == [] and config.values == {}
+        assert "bytes" in scratch.text_of(ValueError, config.change, values)
+        config._record.delete()
 
 
 def test_versions_of_another_registration_begin_again_and_the_values_stay():
