@@ -1,4 +1,6 @@
 # What the telemetry carries beside the readings, over MQTT against a cloud that the test plays: its override, its text.
+import os
+
 import scratch
 from cloud_fakes import MQTT
 from mqtt_bench import Bench
@@ -91,3 +93,20 @@ def test_a_reboot_comes_also_where_there_is_no_memory_for_what_is_before_it():
     client.deliver("commands", {"id": "c1", "name": "reboot"})
     bench.turn()
     assert scratch.text_of(SystemExit, bench.turn, 1000) == "reset"
+
+
+def test_an_update_that_comes_again_after_its_end_holds_back_no_command_when_the_ledger_is_lost():
+    bench = Bench()
+    update = {"id": "u1", "name": "update_firmware", "parameters": {"url": "http://files.example/a.zip"}}
+    client = bench.turn()
+    client.deliver("commands", update)
+    bench.turn()
+    assert client.sent("commands/update")[-1]["status"] == "error"
+    os.remove("commands")
+    bench.start()
+    client = bench.turn()
+    client.deliver("commands", update)
+    client.deliver("commands", {"id": "c1", "name": "ping"})
+    bench.turn()
+    told = [(answer["id"], answer["status"]) for answer in client.sent("commands/update")]
+    assert told[1:] == [("u1", "error"), ("c1", "in_progress"), ("c1", "done")]

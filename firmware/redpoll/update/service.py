@@ -38,6 +38,9 @@ class Update:
 
     def command(self, command_id, url, wanted, file_id, downgrade):
         """The command update_firmware. ValueError when it is refused."""
+        if self._updater.knows(command_id):
+            # the ledger was lost; waiting for an end that has come would hold back all other commands
+            raise ValueError("not run again: its end is forgotten")
         refusal = self._updater.request(COMMAND, command_id, url, wanted, file_id, downgrade)
         if refusal:
             raise ValueError("%s: %s" % refusal)
