@@ -108,7 +108,7 @@ def test_names_that_are_one_are_refused():
     with signed_well():
         for names in (("a", "a"), ("a/b", "A/b"), ("x.py", "X.PY")):
             assert "two files" in refused(maker.make([(name, b"x") for name in names]))
-        for name in ("manifest.json", "MANIFEST.SIG"):
+        for name in ("manifest.json", "MANIFEST.SIG", "manifest.sig/x", "Manifest.json/x/y"):
             assert "two files" in refused(maker.make([(name, b"x")]))
 
 

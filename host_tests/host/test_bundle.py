@@ -165,7 +165,10 @@ def test_the_vm_unpacks_what_was_deflated_with_the_window_that_the_manifest_name
 
 @pytest.mark.parametrize(
     "name",
-    ["../main.py", "/main.py", "a/../b", "a//b", "a/", "./a", "a/./b", "", "a b", "a\\b", "a:b", "ä", "a\0", "x" * 101, "MANIFEST.sig"],
+    [
+        "../main.py", "/main.py", "a/../b", "a//b", "a/", "./a", "a/./b", "", "a b", "a\\b", "a:b", "ä", "a\0", "x" * 101, "MANIFEST.sig",
+        "manifest.sig/x",
+    ],
 )  # fmt: skip
 def test_a_name_that_could_lead_elsewhere_is_refused(name: str, key: rsa.RSAPrivateKey) -> None:
     with pytest.raises(BundleError):

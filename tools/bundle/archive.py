@@ -155,7 +155,7 @@ def check_names(names: Iterable[str]) -> None:
     for name in seen:
         folder = name.rpartition("/")[0]
         while folder:
-            if folder in seen:
+            if folder in seen or folder in (MANIFEST, SIGNATURE):
                 raise ValueError(f"{name}: {folder} is a file, not a folder")
             folder = folder.rpartition("/")[0]
 

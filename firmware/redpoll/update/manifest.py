@@ -137,7 +137,8 @@ class Checked:
         if problem:
             raise BadBundle("manifest: a file %s" % problem)
         mark = _mark(name)
-        if name.lower() in (MANIFEST, SEAL) or self._find(mark) >= 0:
+        # nor may they be folders: what seals a slot could then never be written, nor taken away
+        if name.lower().split("/")[0] in (MANIFEST, SEAL) or self._find(mark) >= 0:
             raise BadBundle("manifest: two files are called %s" % name)
         self._marks.extend(mark)
         self.image = entry if name == _IMAGE and self.files == 1 else None
