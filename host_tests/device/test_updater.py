@@ -166,6 +166,8 @@ def test_servers_that_recover_are_waited_for():
         (206, {"content-range": "bytes 7-8/99"}, b"xx"),
         (206, {}, b"xx"),
         (204, {}, b""),
+        (200, {"content-type": "text/html; charset=utf-8", "content-length": "1800"}, b"<html>sign in here" * 100),
+        (206, {"content-type": "text/html", "content-range": "bytes 0-511/99"}, b"<html>" * 99),
         OSError(113),
         OSError(-2),
         MemoryError(),

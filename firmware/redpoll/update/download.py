@@ -90,6 +90,9 @@ class Download:
     def _begin(self):
         # the response is known: where does its body begin?
         response = self._http.response
+        if "text/html" in response.headers.get("content-type", ""):
+            # of a portal or a proxy, which may be gone with the next attempt
+            raise OSError("the server sent a page, not a file")
         total = response.headers.get("content-length")
         start = 0
         if response.status == 206:
