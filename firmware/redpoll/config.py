@@ -204,7 +204,7 @@ class Config:
     def _too_large(self, values):
         # while it is on trial the record holds both; in bytes, because MicroPython writes characters as they are
         size = len(json.dumps([values, self.values]).encode())
-        return "%d bytes are more than fits" % size if size > _MOST else None
+        return "%d bytes are more than this device keeps" % size if size > _MOST else None
 
     def _problem(self, values):
         for name in values:

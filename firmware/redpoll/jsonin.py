@@ -14,7 +14,7 @@ _SURROGATES = const((0xD800 << 10) + 0xDC00 - 0x10000)
 def loads(data, most=_BYTES):
     """Bytes -> value. ValueError that says what is wrong: above `most` bytes, 512 values or 8 levels, or not JSON."""
     if len(data) > most:
-        raise ValueError("%d bytes of JSON, at most %d" % (len(data), most))
+        raise ValueError("%d bytes of JSON, at most %d are taken" % (len(data), most))
     depth = values = starts = 0
     text = escape = scalar = False
     for byte in data:
@@ -35,7 +35,7 @@ def loads(data, most=_BYTES):
             values += 1
             depth += 1
             if depth > _DEPTH:
-                raise ValueError("JSON deeper than %d" % _DEPTH)
+                raise ValueError("JSON nested deeper than %d" % _DEPTH)
         elif byte in (0x7D, 0x5D):
             depth -= 1
         elif byte == 0x2C:
@@ -47,7 +47,7 @@ def loads(data, most=_BYTES):
         scalar = False
     # MicroPython's decoder needs no commas; in an object each value has a key
     if values >= _VALUES or starts > 2 * _VALUES:
-        raise ValueError("more than %d values" % _VALUES)
+        raise ValueError("more than %d values of JSON" % _VALUES)
     try:
         if depth:
             # MicroPython before 1.26 takes the end of the text for any number of closing brackets
@@ -85,7 +85,7 @@ def _check(value):
     # a number that is too large becomes infinite, which is no JSON when it is written again
     if isinstance(value, float):
         if not -_FLOAT <= value <= _FLOAT:
-            raise ValueError("number beyond 32 bits")
+            raise ValueError("a number beyond 32 bits")
     elif isinstance(value, dict):
         for key in value:
             _check(value[key])
