@@ -305,6 +305,19 @@ def test_a_trial_is_given_up_with_force(flashed: Flashed) -> None:
     assert slot_files(board, "a")["lamp.py"] == (LAMP % "1").encode()
 
 
+def test_a_dry_run_gives_up_no_trial(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
+    board = flashed()
+    put(board, small("1"))
+    put(board, small("2"), trial=True)
+    board.wait_for("^lamp 2$")
+    since = board.line_count
+    status, text = refused(capsys, "--port", board.port, "--force", "--dry-run", lamp)
+    assert status == Status.REFUSED and "would give up" in text and "Nothing was changed" in text
+    board.wait_for("^lamp 2$", 10, since)
+    board.kill()
+    assert b'"trial"' in board.read_file("/boot.state")
+
+
 # ---- what cannot be done
 
 

@@ -118,7 +118,7 @@ def _once(connection: Connection, args: argparse.Namespace, console: Console) ->
     if not args.frozen_agent and not _polls(board) and (lacking := product.lacks_memory(profile)):
         console.print(Text(f"warning: {lacking}", style="yellow"))
     made = board.while_fed(lambda: product.make(args.folder, profile, args.version, sources=args.sources, frozen=args.frozen_agent))
-    deploy.no_trial(board, args.force)
+    deploy.no_trial(board, args.force, dry_run=args.dry_run)
     with _Shown(console) as progress:
         plan = deploy.put(board, made, trial=args.trial, dry_run=args.dry_run, progress=progress)
     _tell(console, plan, made, args)

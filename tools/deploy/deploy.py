@@ -78,10 +78,14 @@ def put(board: RemoteBoard, product: Product, *, trial: bool = False, dry_run: b
     return plan
 
 
-def no_trial(board: RemoteBoard, force: bool) -> None:
-    """Raises DeployError while a slot is on trial; with `force` the trial is given up."""
+def no_trial(board: RemoteBoard, force: bool, *, dry_run: bool = False) -> None:
+    """Raises DeployError while a slot is on trial; with `force` the trial is given up, unless it is a dry run."""
     with slots_of(board) as slots:
         if force and slots.on_trial():
+            if dry_run:
+                raise DeployError(
+                    "--force would give up the update that the board is trying out; the rest cannot be said before. Nothing was changed"
+                )
             slots.give_up_trial()
         slots.idle()
 
