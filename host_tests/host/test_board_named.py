@@ -95,6 +95,14 @@ def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
         watcher.communicate()
 
 
+def test_a_copy_of_a_boards_folder_under_another_name_is_in_nobodys_way(tmp_path):
+    VirtualBoard("one").up()
+    copy = tmp_path / "boards" / "one (copy)"
+    copy.mkdir()
+    (copy / "board.json").write_text('{"profile": "esp32"}')
+    assert [known.name for known in known_boards()] == ["one"]
+
+
 def test_who_does_not_know_the_word_is_not_obeyed(monkeypatch):
     board = VirtualBoard("one")
     board.up("esp32")

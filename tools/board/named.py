@@ -26,6 +26,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 LINE_BYTES = 65536  # of an order or an answer
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class VirtualBoard:
     """The board of a name, from outside."""
 
     def __init__(self, name: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", name):
+        if not _NAME.fullmatch(name):
             raise BoardError(f"a board's name is 1 to 32 letters, digits, '-', '_' and '.', not {name!r}")
         self.name = name
         self.folder = folder_of_boards() / name
@@ -178,8 +179,9 @@ class VirtualBoard:
 
 
 def known_boards() -> list[Known]:
-    """Every board that there is a folder for."""
-    return [VirtualBoard(path.parent.name).state() for path in sorted(folder_of_boards().glob("*/board.json"))]
+    """Every board that there is a folder for; one that no board can be called is somebody's copy."""
+    names = (path.parent.name for path in sorted(folder_of_boards().glob("*/board.json")))
+    return [VirtualBoard(name).state() for name in names if _NAME.fullmatch(name)]
 
 
 def board_on(port: str) -> Known | None:
