@@ -124,6 +124,14 @@ def test_a_board_whose_process_was_killed_can_be_started_again():
     assert mpremote(board.up(), "exec", "print('again')").endswith("again\n")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_board_goes_on_where_the_disk_has_no_room_for_its_log():
+    board = VirtualBoard("one")
+    board.folder.mkdir(parents=True)
+    (board.folder / "console.log").symlink_to("/dev/full")
+    assert mpremote(board.up(), "exec", "print('still there')").endswith("still there\n")
+
+
 @pytest.mark.parametrize("profile", CHIPS)
 @pytest.mark.timeout(7200 if LONG else 300)
 def test_the_firmwares_tests_pass_over_the_serial_port(profile, figure):

@@ -121,12 +121,8 @@ class Server:
 
     def _console_line(self, line: str) -> None:
         data = line.encode(errors="replace") + b"\n"
-        if self._log.tell() > _LOG_BYTES:
-            path = self._folder / "console.log"
-            path.replace(path.with_suffix(".log.1"))
-            self._log.close()
-            self._log = path.open("ab", buffering=0)
-        self._log.write(data)
+        with contextlib.suppress(OSError):  # on a full disk the board goes on without its log
+            self._keep(data)
         with self._lock:
             for link in self._listeners[:]:
                 try:
@@ -135,6 +131,14 @@ class Server:
                 except OSError:  # it has gone, or does not read
                     self._listeners.remove(link)
                     link.close()
+
+    def _keep(self, data: bytes) -> None:
+        if self._log.tell() > _LOG_BYTES:
+            path = self._folder / "console.log"
+            path.replace(path.with_suffix(".log.1"))
+            self._log.close()
+            self._log = path.open("ab", buffering=0)
+        self._log.write(data)
 
 
 def main() -> int:
