@@ -132,6 +132,16 @@ def test_a_board_goes_on_where_the_disk_has_no_room_for_its_log():
     assert mpremote(board.up(), "exec", "print('still there')").endswith("still there\n")
 
 
+def test_a_disk_that_is_full_when_a_board_is_switched_on_leaves_what_the_board_is():
+    board = VirtualBoard("one")
+    board.up("rp2040")
+    board.down()
+    code = "import resource, tools.cli as cli; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); exit(cli.main(['board', 'up', 'one']))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and ran.stderr.startswith("redpoll board: ")
+    assert board.state().profile == "rpi_pico_w"
+
+
 @pytest.mark.parametrize("profile", CHIPS)
 @pytest.mark.timeout(7200 if LONG else 300)
 def test_the_firmwares_tests_pass_over_the_serial_port(profile, figure):

@@ -20,6 +20,7 @@ from tools.board.errors import BoardError
 from tools.board.profile import Profile
 from tools.frozen.build import frozen_vm
 from tools.paths import BUILD, ROOT
+from tools.private import write_private
 
 DEFAULT_PROFILE = "esp32"
 _START_SECONDS = 30.0
@@ -83,7 +84,7 @@ class VirtualBoard:
         if frozen_agent:
             frozen_vm()  # it may have to be built, which takes longer than a board may take to start
         config = {"profile": wanted, "heap": heap or before.get("heap"), "frozen_agent": frozen_agent}
-        (self.folder / "board.json").write_text(json.dumps(config))
+        write_private(self.folder / "board.json", json.dumps(config).encode())
         self._spawn()
         return self.port
 
