@@ -18,6 +18,7 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from tools.failures import nobody_reads
 from tools.hub.activity import EVENTS
 from tools.hub.client import HubError, OperatorClient
 from tools.hub.data_folder import KEY_FILE, READY_FILE
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         Console(stderr=True, highlight=False).print(Text(f"redpoll watch: {error}"), soft_wrap=True)
         return 2
     except BrokenPipeError:
-        # `redpoll watch | head`: nothing is left to be said, not even by the interpreter when it flushes at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nobody_reads()
         return 0
     return 0
 

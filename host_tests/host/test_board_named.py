@@ -95,6 +95,17 @@ def test_a_board_is_reset_unplugged_pressed_and_watched_from_outside():
         watcher.communicate()
 
 
+def test_who_has_read_enough_of_a_console_hears_no_complaint():
+    VirtualBoard("one").up()
+    command = [sys.executable, "-m", "tools.cli", "board", "console", "one"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as watcher:
+        assert watcher.stdout is not None and watcher.stderr is not None
+        watcher.stderr.readline()
+        watcher.stdout.close()
+        wait_for(lambda: redpoll("reset", "one") or watcher.poll() is not None, "its end")
+        assert (watcher.returncode, watcher.stderr.read()) == (0, "")
+
+
 def test_a_copy_of_a_boards_folder_under_another_name_is_in_nobodys_way(tmp_path):
     VirtualBoard("one").up()
     copy = tmp_path / "boards" / "one (copy)"

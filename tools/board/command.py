@@ -16,6 +16,7 @@ from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
 from tools.board.wiring import PARTS
+from tools.failures import nobody_reads
 from tools.frozen.build import NoFrozenVM
 from tools.mpy import CompileError
 from tools.paths import BUILD
@@ -127,8 +128,11 @@ def _act(args: argparse.Namespace) -> int:
         if board.is_up():
             before = board.folder / "console.log"
             print(f"what {args.name} says from now on, until Ctrl-C; what it said before is in {before}", file=sys.stderr)
-        for line in board.console():
-            print(line, flush=True)
+        try:
+            for line in board.console():
+                print(line, flush=True)
+        except BrokenPipeError:
+            nobody_reads()
     else:
         board.ask(args.action, **{name: getattr(args, name) for name in _OPTIONS.get(args.action, ())})
     return 0
