@@ -130,6 +130,8 @@ def test_the_password_comes_from_a_file_the_environment_or_a_prompt(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("getpass.getpass", lambda prompt: "typed in" if "'home'" in prompt else "")
     assert run(board, *words) == 0
+    monkeypatch.setenv(PASSWORD, "of another network")
+    assert run(board) == 0  # only shows
     assert on_board(board)["wifi_password"] == "typed in"
 
 

@@ -119,10 +119,10 @@ def _password(args: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, 
         password = _content(args.wifi_password_file).decode(errors="replace").split("\n")[0].rstrip("\r")
     elif key in values:
         password = values[key]
-    elif PASSWORD in os.environ:
-        password = os.environ[PASSWORD]
     elif not values.get(ssid):
         return {}
+    elif PASSWORD in os.environ:
+        password = os.environ[PASSWORD]
     elif sys.stdin.isatty():
         password = getpass.getpass(f"password of the Wi-Fi {values[ssid]!r} (empty when it is open): ")
     else:
