@@ -135,6 +135,24 @@ def test_the_password_comes_from_a_file_the_environment_or_a_prompt(
     assert on_board(board)["wifi_password"] == "typed in"
 
 
+def test_a_password_file_as_windows_saves_it_gives_the_password_or_is_refused(board: Board, tmp_path: Path, capfd: Shown) -> None:
+    words = "--entry", ENTRY, "--wifi-password-file", tmp_path / "password"
+    (tmp_path / "password").write_bytes(f"{SECRET}\r\n".encode("utf-16"))
+    assert run(board, *words) == Status.REFUSED
+    told = capfd.readouterr().err
+    assert "not UTF-8" in told and SECRET not in told
+    (tmp_path / "password").write_bytes(f"{SECRET}\r\n".encode("utf-8-sig"))
+    assert run(board, *words) == 0
+    assert on_board(board)["wifi_password"] == SECRET
+
+
+@pytest.mark.parametrize(("content", "said"), [('{"name": "\\ud83d"}', "'name': what it is given"), ("[" * 100_000, "not JSON")])
+def test_settings_that_no_board_could_read_are_told_before_one_is_asked(content: str, said: str, tmp_path: Path, capfd: Shown) -> None:
+    (tmp_path / "some.json").write_text(content)
+    assert redpoll(["provision", "--port", "none", "--settings", str(tmp_path / "some.json")]) == Status.REFUSED
+    assert said in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -109,6 +109,11 @@ def _change(args: argparse.Namespace) -> Change:
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
     values.update(_password(args, values))
+    for key, value in values.items():
+        try:
+            json.dumps({key: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DeployError(f"{key!r}: what it is given cannot be written as UTF-8") from None
     files = {key: _content(path) for key in FILES if (path := getattr(args, key)) is not None}
     return Change(values, tuple(args.unset), files, args.fresh)
 
@@ -116,7 +121,7 @@ def _change(args: argparse.Namespace) -> Change:
 def _password(args: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, str]:
     ssid, key = _WIFI
     if args.wifi_password_file is not None:
-        password = _content(args.wifi_password_file).decode(errors="replace").split("\n")[0].rstrip("\r")
+        password = _text(args.wifi_password_file).split("\n")[0].rstrip("\r")
     elif key in values:
         password = values[key]
     elif not values.get(ssid):
@@ -142,11 +147,18 @@ def _value(text: str) -> Any:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(_content(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DeployError(f"{path}: not JSON: {error}") from None
     if not isinstance(values, dict):
         raise DeployError(f"{path}: must be a JSON object")
     return values
+
+
+def _text(path: Path) -> str:
+    try:
+        return _content(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DeployError(f"{path}: it is not UTF-8; save it as that") from None
 
 
 def _content(path: Path) -> bytes:
