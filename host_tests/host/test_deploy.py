@@ -326,6 +326,11 @@ def refused(capsys: Shown, *words: object) -> tuple[int, str]:
     return status, capsys.readouterr().err
 
 
+def test_a_url_of_an_unknown_kind_is_no_port(lamp: Path, capsys: Shown) -> None:
+    status, text = refused(capsys, "--port", "carrier://pigeon", lamp)
+    assert status == Status.NO_PORT and text.startswith("carrier://pigeon cannot be opened: ")
+
+
 def test_another_chip_is_refused_and_the_board_goes_on(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
     board = flashed(files={"main.py": b"print('as before')\n"})
     board.wait_for("as before")

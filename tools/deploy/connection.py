@@ -172,7 +172,7 @@ class MpremoteConnection(Connection):
         super().__init__(port)
         try:
             self._transport = SerialTransport(port, timeout=_READ_SECONDS)
-        except TransportError:
+        except (TransportError, ValueError):  # a ValueError for a URL of a kind that pyserial does not know
             raise ports.refusal(port) from None
         self.serial = self._transport.serial
 
