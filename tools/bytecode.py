@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.mpy import CompileError, compile_module, module_name, without_const
+from tools.paths import is_hidden
 
 
 def compile_tree(
@@ -20,7 +21,7 @@ def compile_tree(
     prepare: Callable[[bytes], bytes] = bytes,
     keep_going: bool = False,
 ) -> dict[str, Path]:
-    """Compile every .py below `sources` into `target`, and remove there what has no source any more.
+    """Compile every .py below `sources` that is not hidden into `target`, and remove there what has no source any more.
 
     Returns the files by their path below `target`. In tracebacks a file is `shown_as`/its path, or `by_module` the name of the module that
     this path is of (tools.mpy.module_name). `prepare` changes a source before it is compiled. Raises CompileError for a file that mpy-cross
@@ -31,6 +32,8 @@ def compile_tree(
     stamps = set()
     for source in sorted(sources.rglob("*.py")):
         relative = source.relative_to(sources)
+        if is_hidden(relative) or not source.is_file():
+            continue
         data = prepare(source.read_bytes())
         output, as_source = (target / relative).with_suffix(".mpy"), target / relative
         stamp = output.with_suffix(".hash")  # what the .mpy was made from

@@ -1,5 +1,6 @@
 """`redpoll bundle`: keys, building, what is in a bundle, and everything that is not one."""
 
+import errno
 import hashlib
 import io
 import json
@@ -331,6 +332,43 @@ def test_what_has_no_place_in_a_bundle_is_refused(
     (product / name).write_bytes(content)
     assert build(product, key_file, tmp_path / "a.zip") == 1
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_that_would_be_left_out_is_refused(there: bool, product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
+    if there:
+        (tmp_path / "shared").mkdir()
+    (product / "shared").symlink_to(tmp_path / "shared")
+    (product / ".#lamp.py").symlink_to("an editor's lock")
+    assert build(product, key_file, tmp_path / "a.zip") == 2
+    assert f"{product / 'shared'}: only links to files are followed" in capsys.readouterr().err
+    (product / "shared").unlink()
+    (product / "other.py").symlink_to(product / "lamp.py")
+    assert build(product, key_file, tmp_path / "a.zip") == 0
+    assert "other.mpy" in archive.read((tmp_path / "a.zip").read_bytes()).packed
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_not_left_out(
+    product: Path, key_file: Path, tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def scandir(folder: Any) -> Any:
+        if Path(folder).name == "www":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert build(product, key_file, tmp_path / "a.zip") == 2
+    assert f"{product / 'www'}: Permission denied" in capsys.readouterr().err
+
+
+def test_a_virtual_board_gets_what_a_bundle_has_and_nothing_hidden(product: Path) -> None:
+    (product / ".venv").mkdir()
+    (product / ".venv" / "host.py").write_text("match 1:\n    case _: pass\n")
+    (product / ".#lamp.py").symlink_to("an editor's lock")
+    profile = Profile.load("unix")
+    assert {name.lstrip("/") for name in firmware_files(profile, product)} == set(contents.collect(product, profile))
 
 
 def test_what_does_not_compile_is_told_with_its_file(product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:

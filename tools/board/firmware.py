@@ -1,13 +1,15 @@
 """What goes onto a board: which files, under which names."""
 
+import errno
 import hashlib
+import os
 import re
 from pathlib import Path
 
 from tools.board.errors import BoardError
 from tools.board.profile import Profile
 from tools.bytecode import compile_firmware, compile_tree
-from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT
+from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT, is_hidden
 
 AGENT = ("redpoll/", "lib/umqtt/")  # what a MicroPython made with boards/<name>/manifest.py has already
 MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
@@ -35,7 +37,7 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
             if name != "manifest.mpy":
                 files[f"/{name}"] = path
     if product:
-        files.update(_product_files(product))
+        files.update(_product_on_board(product))
     return {name: path for name, path in files.items() if not frozen_agent or not name.lstrip("/").startswith(AGENT)}
 
 
@@ -52,16 +54,32 @@ def check_main(main: Path) -> None:
         raise BoardError(f"--main {main}: this folder has no main.py")
 
 
-def _product_files(folder: Path) -> dict[str, Path]:
-    # its modules as bytecode, all else as it is; hidden files stay here
+def product_files(folder: Path) -> dict[str, Path]:
+    """Name -> file of all in a product's folder but what is hidden; OSError for what cannot be read, or a link to no file."""
+    found = {}
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        for path in (Path(place, name) for name in (*folders, *names) if not is_hidden(Path(name))):
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path
+            elif path.is_symlink():
+                raise OSError(errno.ELOOP, "only links to files are followed; put there itself what this one leads to", str(path))
+        folders[:] = [name for name in folders if not is_hidden(Path(name))]
+    return dict(sorted(found.items()))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _product_on_board(folder: Path) -> dict[str, Path]:
+    # its modules as bytecode, all else as it is
+    brought = product_files(folder)
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     compiled = compile_tree(folder, BUILD / "board" / "products" / place, folder.name)
     files = {f"/{name}": path for name, path in compiled.items() if name not in ("main.mpy", "boot.mpy")}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
-        if path.is_file() and path.suffix != ".py" and not hidden and relative.name != "settings.json":
-            files[f"/{relative.as_posix()}"] = path
+    for name, path in brought.items():
+        if path.suffix != ".py" and path.name != "settings.json":
+            files[f"/{name}"] = path
     return files
 
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.board.firmware import AGENT, board_folders, firmware_files, is_foreign_port
+from tools.board.firmware import AGENT, board_folders, firmware_files, is_foreign_port, product_files
 from tools.board.profile import Profile
 from tools.bundle.archive import IMAGE, BundleError, check_names
 from tools.deploy.errors import DeployError
@@ -30,7 +30,7 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
         raise BundleError(f"{folder} is no folder")
     if not (folder / _MAIN).is_file():
         raise BundleError(f"{folder} has no {_MAIN}: a bundle holds a whole product")
-    own = {name: path for name, path in _folder_files(folder).items() if not is_foreign_port(name, profile)}
+    own = {name: path for name, path in product_files(folder).items() if not is_foreign_port(name, profile)}
     if (folder / "redpoll").resolve() == FIRMWARE / "redpoll":
         own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}
     files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
@@ -78,15 +78,6 @@ def bytecode_version(files: Mapping[str, bytes]) -> int:
         if found not in (0, content[1]):
             raise BundleError(f"{name} is of bytecode version {content[1]}, others are of {found}")
         found = content[1]
-    return found
-
-
-def _folder_files(folder: Path) -> dict[str, Path]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and "__pycache__" not in relative.parts and not any(part.startswith(".") for part in relative.parts):
-            found[relative.as_posix()] = path
     return found
 
 

@@ -22,7 +22,7 @@ from tools.deploy.product import Product
 from tools.deploy.remote import RemoteBoard
 from tools.failures import told
 from tools.mpy import CompileError
-from tools.paths import BOARDS, FIRMWARE
+from tools.paths import BOARDS, FIRMWARE, is_hidden
 
 SETTINGS = "/settings.json"
 _LOOK_SECONDS = 0.5  # between two looks for a changed file
@@ -210,5 +210,5 @@ def _stamp(folder: Path) -> object:
 
 def _files(folder: Path) -> Iterator[Path]:
     for name, folders, names in os.walk(folder):
-        folders[:] = [one for one in folders if not one.startswith((".", "__pycache__"))]
-        yield from (Path(name, one) for one in names if not one.startswith("."))
+        folders[:] = [one for one in folders if not is_hidden(Path(one))]
+        yield from (Path(name, one) for one in names if not is_hidden(Path(one)))
