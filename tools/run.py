@@ -16,6 +16,7 @@ from tools.board.errors import BoardError
 from tools.board.firmware import check_main
 from tools.board.process import Board
 from tools.demonstration import HEAP, INTERVAL, NEEDED_MESSAGES, Demonstration, Product
+from tools.failures import told
 from tools.hub.process import HubProcess, ProcessError
 from tools.hub.security.authority import CA_FILE
 from tools.live_view import View
@@ -45,22 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C, or for --for seconds and then judge: 0 only when everything the demonstration promises has happened."""
     console = _console(args.svg)
-    if args.main is not None:
-        try:
-            check_main(args.main)
-        except BoardError as error:
-            console.print(Text(str(error), style="red"))
-            return 2
     folder = BUILD / "run" / uuid.uuid4().hex[:8]
-    folder.mkdir(parents=True)
     good = True
     try:
+        if args.main is not None:
+            check_main(args.main)
+        if args.svg is not None:
+            args.svg.touch()
+        folder.mkdir(parents=True)
         with HubProcess(data=folder / "hub", broker=args.broker, tls=not args.no_tls) as hub:
             good = _demonstrate(console, hub, folder, args)
     except KeyboardInterrupt:
         console.print("\nstopped")
-    except (ProcessError, BoardError, CompileError, NoMicroPython) as error:
-        console.print(Text(str(error), style="red"), soft_wrap=True)
+    except (ProcessError, BoardError, CompileError, NoMicroPython, OSError) as error:
+        console.print(Text(told(error), style="red"), soft_wrap=True)
         return 2
     finally:
         if good:

@@ -44,6 +44,16 @@ def test_a_product_that_does_not_compile_is_told_by_file_and_line(tmp_path: Path
     assert f'File "{tmp_path / "main.py"}", line 2' in told and "SyntaxError" in told and "cli.py" not in told
 
 
+@pytest.mark.parametrize("option", ["--svg", "--main"])
+def test_a_file_that_cannot_be_used_is_told_by_its_name(option: str, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(OTHER_PRODUCT)
+    (tmp_path / "lib").symlink_to("nowhere")
+    run = start("--for", 5, option, {"--svg": tmp_path / "nowhere" / "run.svg", "--main": tmp_path}[option])
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert str(tmp_path) in told and "Traceback" not in told
+
+
 def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_either_transport() -> None:
     runs = [start("--for", 60, "--until-done", "--transport", transport) for transport in ("mqtt", "http")]
     for run in runs:

@@ -16,7 +16,7 @@ from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError
 from tools.board.wiring import PARTS
-from tools.failures import nobody_reads
+from tools.failures import nobody_reads, told
 from tools.frozen.build import NoFrozenVM
 from tools.mpy import CompileError
 from tools.paths import BUILD
@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             shown.end()
     except (BoardError, ProfileError, CompileError, NoFrozenVM, NoMicroPython, OSError) as error:
-        print(f"redpoll board: {error}", file=sys.stderr)
+        print(f"redpoll board: {told(error)}", file=sys.stderr)
         return 1
 
 
