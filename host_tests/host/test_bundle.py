@@ -371,6 +371,19 @@ def test_a_virtual_board_gets_what_a_bundle_has_and_nothing_hidden(product: Path
     assert {name.lstrip("/") for name in firmware_files(profile, product)} == set(contents.collect(product, profile))
 
 
+def test_more_than_a_bundle_has_is_told_before_it_is_read(product: Path) -> None:
+    profile = Profile.load("unix")
+    with (product / "log.bin").open("wb") as file:
+        file.truncate(1 << 26)
+    with pytest.raises(BundleError, match="log.bin: a bundle has at most"):
+        contents.collect(product, profile)
+    (product / "log.bin").unlink()
+    for number in range(200):
+        (product / f"{number}.py").write_text("def on(:\n")
+    with pytest.raises(BundleError, match="files: a bundle has at most 200"):
+        contents.collect(product, profile)
+
+
 def test_what_does_not_compile_is_told_with_its_file(product: Path, key_file: Path, tmp_path: Path, capsys: Shown) -> None:
     for name in ("main.py", "lamp.py"):
         good = (product / name).read_text()

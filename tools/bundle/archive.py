@@ -160,6 +160,15 @@ def check_names(names: Iterable[str]) -> None:
             folder = folder.rpartition("/")[0]
 
 
+def check_amount(sizes: Mapping[str, int]) -> None:
+    """Raises BundleError when files of these sizes are more than a bundle may have."""
+    if len(sizes) > FILES_MAX:
+        raise BundleError(f"{len(sizes)} files: a bundle has at most {FILES_MAX}")
+    if (size := sum(sizes.values())) > SIZE_MAX:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise BundleError(f"{size:,} bytes, {sizes[largest]:,} of them in {largest}: a bundle has at most {SIZE_MAX:,}")
+
+
 def pack(
     files: Mapping[str, bytes],
     key: rsa.RSAPrivateKey,
@@ -174,8 +183,7 @@ def pack(
     """A signed bundle of these contents by their names; the same input gives the same bytes. Raises BundleError."""
     if not files:
         raise BundleError("a bundle needs a file")
-    if len(files) > FILES_MAX:
-        raise BundleError(f"{len(files)} files: a bundle has at most {FILES_MAX}")
+    check_amount({path: len(content) for path, content in files.items()})
     if not 9 <= window <= 15:
         raise BundleError(f"window {window}: it may be 9 to 15")
     packed, methods = {}, {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tools.board.firmware import AGENT, board_folders, firmware_files, is_foreign_port, product_files
 from tools.board.profile import Profile
-from tools.bundle.archive import IMAGE, BundleError, check_names
+from tools.bundle.archive import IMAGE, BundleError, check_amount, check_names
 from tools.deploy.errors import DeployError
 from tools.flash import esp
 from tools.mpy import CompileError, compile_module
@@ -36,7 +36,9 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
     files = {name: path for name, path in _firmware(profile, folder, sources).items() if not _is_shadowed(name, own)}
     if frozen:
         files = {name: path for name, path in files.items() if not name.startswith(AGENT)}
-    contents = {name: path.read_bytes() for name, path in {**files, **own}.items() if name != _BOOT}
+    files = {name: path for name, path in {**files, **own}.items() if name != _BOOT}
+    check_amount({name: path.stat().st_size for name, path in files.items()})
+    contents = {name: path.read_bytes() for name, path in files.items()}
     if not sources:
         contents = _compiled(contents)
     contents = dict(sorted(contents.items()))
