@@ -324,6 +324,9 @@ def test_sources_stay_sources_when_asked_for(product: Path, key_file: Path, tmp_
         ("native.mpy", b"M\6\x2a\x1f", "one processor"),
         ("old.mpy", b"M\5\0\x1f", "bytecode version 5"),
         ("wrong.mpy", b"no", "is no .mpy"),
+        ("bom.py", b"\xef\xbb\xbfx = 1\n", "bom.py begins with a byte order mark"),
+        ("latin.py", b"x = 1\n# gr\xfc\xdfe\n", "latin.py, line 2: it is not UTF-8"),
+        ("utf16.py", "x = 1\n".encode("utf-16"), "utf16.py, line 1: it is not UTF-8"),
     ],
 )
 def test_what_has_no_place_in_a_bundle_is_refused(

@@ -1,5 +1,6 @@
 """What goes into a bundle: a product's folder and the firmware under it, as bytecode for one board, by the names on the board."""
 
+import codecs
 import re
 import tempfile
 from collections.abc import Mapping
@@ -39,6 +40,9 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
     files = {name: path for name, path in {**files, **own}.items() if name != _BOOT}
     check_amount({name: path.stat().st_size for name, path in files.items()})
     contents = {name: path.read_bytes() for name, path in files.items()}
+    for name, content in contents.items():
+        if name.endswith(".py"):
+            _check_text(folder, name, content)
     if not sources:
         contents = _compiled(contents)
     contents = dict(sorted(contents.items()))
@@ -81,6 +85,17 @@ def bytecode_version(files: Mapping[str, bytes]) -> int:
             raise BundleError(f"{name} is of bytecode version {content[1]}, others are of {found}")
         found = content[1]
     return found
+
+
+def _check_text(folder: Path, name: str, content: bytes) -> None:
+    # mpy-cross would call the first a syntax error, and takes the second as it is
+    if content.startswith(codecs.BOM_UTF8):
+        raise BundleError(f"{folder}: {name} begins with a byte order mark, which MicroPython does not take: save it as UTF-8 without one")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BundleError(f"{folder}: {name}, line {line}: it is not UTF-8; save it as that") from None
 
 
 def _compiled(contents: Mapping[str, bytes]) -> dict[str, bytes]:
