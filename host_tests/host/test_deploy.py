@@ -484,6 +484,28 @@ def test_a_port_that_the_chip_makes_itself_is_opened_again_after_the_reset() -> 
     assert line.opened == 1
 
 
+def test_watch_goes_on_after_what_cannot_be_deployed_and_so_does_the_board(flashed: Flashed, tmp_path: Path) -> None:
+    board = flashed(files={"main.py": b"print('as before')\n"})
+    product = tmp_path / "product"
+    product.mkdir()
+    (product / "lost.py").symlink_to("nowhere")
+    since = board.line_count
+    command = [sys.executable, "-m", "tools.cli", "deploy", "--watch", "--port", str(board.port), str(product)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        try:
+            wait_said(client, "has no main.py")
+            board.wait_for("cause: hard reset", 6, since)  # sooner than by the watchdog
+            board.wait_for("as before", 6, since)
+            (product / "main.py").write_text("print('new')\n")
+            wait_said(client, "lost.py: only links to files are followed")
+            (product / "lost.py").unlink()
+            board.wait_for("^new$", 40, since)
+        finally:
+            client.send_signal(signal.SIGINT)
+            client.wait(20)
+    assert client.returncode == 130
+
+
 @pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
 def test_watch_deploys_again_when_a_file_is_saved(flashed: Flashed, lamp: Path) -> None:
     board = flashed(files={"settings.json": SETTINGS})

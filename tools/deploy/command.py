@@ -66,10 +66,11 @@ def run(args: argparse.Namespace) -> int:
                 try:
                     _once(connection, args, console)
                     console.print(f"done in {time.monotonic() - began:.1f} s")
-                except (CompileError, BundleError, DeployError) as error:
+                except (CompileError, BundleError, DeployError, OSError) as error:
                     if not args.watch or (isinstance(error, DeployError) and error.status in (Status.CUT, Status.NO_PORT)):
                         raise
-                    errors.print(Text(str(error), style="red"))
+                    errors.print(Text(told(error), style="red"))
+                    _leave_running(connection, error)
                 if not args.watch:
                     return Status.OK
                 console.print("waiting for a file to be saved; Ctrl-C ends it")
@@ -93,16 +94,20 @@ def session(port: str | None, via: str) -> Iterator[Connection]:
     try:
         yield connection
     except BaseException as error:
-        # one that cannot be reached does it by itself, when nobody feeds its watchdog, which it has from the first code that was run there
-        if isinstance(error, DeployError) and error.status is Status.NO_MICROPYTHON:
-            connection.let_go()
-        elif not isinstance(error, DeployError) or error.status not in (Status.CUT, Status.NO_MICROPYTHON, Status.SILENT):
-            with contextlib.suppress(DeployError):
-                connection.enter(fresh=False)
-                connection.reset()
+        _leave_running(connection, error)
         raise
     finally:
         connection.close()
+
+
+def _leave_running(connection: Connection, error: BaseException) -> None:
+    # one that cannot be reached does it by itself, when nobody feeds its watchdog, which it has from the first code that was run there
+    if isinstance(error, DeployError) and error.status is Status.NO_MICROPYTHON:
+        connection.let_go()
+    elif not isinstance(error, DeployError) or error.status not in (Status.CUT, Status.NO_MICROPYTHON, Status.SILENT):
+        with contextlib.suppress(DeployError):
+            connection.enter(fresh=False)
+            connection.reset()
 
 
 def _once(connection: Connection, args: argparse.Namespace, console: Console) -> None:
@@ -205,7 +210,14 @@ def _show_until_saved(connection: Connection, folder: Path, stamp: object) -> No
 
 def _stamp(folder: Path) -> object:
     """What changes when a file of the product, the firmware or a board is saved."""
-    return {path: path.stat().st_mtime_ns for one in {folder, FIRMWARE, BOARDS} for path in _files(one)}
+    return {path: _saved(path) for one in {folder, FIRMWARE, BOARDS} for path in _files(one)}
+
+
+def _saved(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # it has just gone, or is a link to nothing
+        return None
 
 
 def _files(folder: Path) -> Iterator[Path]:
