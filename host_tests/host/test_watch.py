@@ -1,5 +1,6 @@
 """`redpoll watch`: what it shows, how it gets through outages, what it says it has missed, and where it takes the key from."""
 
+import http.server
 import io
 import json
 import os
@@ -145,6 +146,25 @@ def test_what_cannot_be_watched_is_said_with_what_to_write(
 ) -> None:
     told = refusal(*options, key=key)
     assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing-here"])
+@pytest.mark.parametrize("device", [(), ("--device", "pump")])
+def test_what_answers_and_is_no_hub_is_told_as_that(path: str, device: tuple[str, ...], refusal: Callable[..., str]) -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if path == "/" else 404)
+            self.end_headers()
+            self.wfile.write(b"<html>a page</html>")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        told = refusal("--hub", url, *device, key="k")
+        server.shutdown()
+    assert told == f"redpoll watch: what answers at {url}/ is no hub\n"
 
 
 def test_a_wrong_key_is_not_tried_again_and_never_shown(hub: HubProcess, refusal: Callable[..., str]) -> None:

@@ -271,6 +271,8 @@ class OperatorClient:
             if answer.status_code != 200:
                 answer.read()
             _check(answer)
+            if answer.headers.get("content-type") != "application/x-ndjson":
+                raise _no_hub(answer)
             if on_open is not None:
                 on_open()
             for line in answer.iter_lines():
@@ -286,7 +288,10 @@ class OperatorClient:
     def _items(self, path: str, **query: int) -> list[dict[str, Any]]:
         answer = self._http.get(path, params=query)
         _check(answer)
-        items: list[dict[str, Any]] = answer.json()["items"]
+        try:
+            items: list[dict[str, Any]] = answer.json()["items"]
+        except (ValueError, KeyError, TypeError):
+            raise _no_hub(answer) from None
         return items
 
 
@@ -303,11 +308,17 @@ def _query(since: int | None, device_id: str | None, event: str | None) -> dict[
     return {key: value for key, value in query.items() if value is not None}
 
 
+def _no_hub(answer: httpx.Response) -> HubError:
+    return HubError(answer.status_code, f"what answers at {answer.url.join('/')} is no hub")
+
+
 def _check(answer: httpx.Response) -> None:
     if answer.status_code >= 400:
         try:
             body = answer.json()
             message = str(body["error"] if "error" in body else body["errors"]["detail"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, ValueError) and answer.status_code < 500:
+                raise _no_hub(answer) from None
             message = answer.text[:200]
         raise HubError(answer.status_code, message)
