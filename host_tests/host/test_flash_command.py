@@ -91,6 +91,8 @@ def test_the_block_that_stands_before_an_rp2350s_firmware_does_not_count() -> No
         (uf2_firmware("rpi_pico_w")[:-512], "1 of its 20 blocks are missing"),
         (uf2_firmware("rpi_pico_w", start=0x10000000 + 0x12C000), "into the board's file system"),
         (uf2_firmware("rpi_pico_w")[:-4] + b"oops", "block 19 is damaged"),
+        (uf2_firmware("rpi_pico_w")[:512] + uf2_firmware("rpi_pico_w", blocks=5)[512:], "block 1 is of a file with 5 blocks, not 20"),
+        (uf2_firmware("rpi_pico_w", blocks=1)[:20] + b"\7" + uf2_firmware("rpi_pico_w", blocks=1)[21:], "block 0 is damaged"),
     ],
 )
 def test_a_uf2_that_would_not_run_there_is_refused(data: bytes, said: str) -> None:

@@ -40,7 +40,7 @@ def check(data: bytes, profile: Profile) -> int:
     total = size = 0
     for at in range(0, len(data), _BLOCK.size):
         one, two, flags, address, length, number, count, family, _, end = _BLOCK.unpack_from(data, at)
-        if (one, two, end) != _MAGIC or length > 476:
+        if (one, two, end) != _MAGIC or length > 476 or number >= count:
             raise DeployError(f"block {at // _BLOCK.size} is damaged: download the file again")
         if not flags & _FAMILY_FLAG:
             raise DeployError(f"it does not say which chip it is for. {_wanted(profile)}")
@@ -50,6 +50,8 @@ def check(data: bytes, profile: Profile) -> int:
             raise DeployError(f"it is for {FAMILIES.get(family, hex(family))}, {profile.name} has {profile.chip}. {_wanted(profile)}")
         if not _FLASH <= address <= _FLASH + profile.flash_offset - length:
             raise DeployError(f"it writes at {address:#x}, into the board's file system or beside its flash. {_wanted(profile)}")
+        if count != (total or count):
+            raise DeployError(f"block {at // _BLOCK.size} is of a file with {count} blocks, not {total}: download the file again")
         numbers.add(number)
         total, size = count, size + length
     if not numbers or len(numbers) != total:
