@@ -394,6 +394,18 @@ def test_one_that_ends_among_its_declarations_does_not_run_either(flashed: Flash
     assert status == Status.SILENT and "not 'spcae'" in text
 
 
+@pytest.mark.parametrize(("options", "said"), [(["--trial"], "has gone back to what it ran"), ([], "(safe mode)")])
+def test_another_agents_first_line_is_not_taken_for_the_products(
+    options: list[str], said: str, flashed: Flashed, lamp: Path, tmp_path: Path, capsys: Shown
+) -> None:
+    board = flashed(files={"settings.json": SETTINGS})
+    assert redpoll(["deploy", "--port", str(board.port), str(lamp)]) == 0
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "main.py").write_text("import machine\nmachine.reset()\n")
+    status, text = refused(capsys, "--port", board.port, *options, tmp_path / "broken")
+    assert status == Status.SILENT and said in text
+
+
 @pytest.mark.parametrize(
     ("main", "version"),
     [

@@ -16,6 +16,11 @@ from tools.deploy.slots import MANIFEST, SEAL, RemoteSlots, slots_of
 
 BOOT = "/boot.py"
 FIRST_LINE = re.compile(r"\] Redpoll \S+ on \S")
+# what is said before the first line of an agent that is not the product's
+_INSTEAD = (
+    (re.compile(r"^boot: safe mode"), "ten starts in a row went wrong and the agent runs without it (safe mode)"),
+    (re.compile(r"\] warning: update: slot [ab] was rolled back"), "its starts went wrong and the board has gone back to what it ran"),
+)
 _LINES_SHOWN = 20
 _ROOT = ("/redpoll", "/lib")  # what lies there may be copied
 _PROMPT = re.compile(r"^(>>> ?)?MicroPython \S+ on .*; |^>>> ?$")
@@ -188,18 +193,21 @@ def _take_over_boot(board: RemoteBoard, boot: bytes) -> None:
 def first_line(connection: Connection, seconds: float, show: Callable[[str], None] = lambda _: None) -> str:
     """What the agent says first after a restart. Raises DeployError with what the board said instead."""
     said: deque[str] = deque(maxlen=_LINES_SHOWN)
-    ended = None
+    ended = instead = None
     for line in connection.lines(seconds):
         if line.strip():
             said.append(line)
             show(line)
+        instead = next((what for pattern, what in _INSTEAD if pattern.search(line)), instead)
         if FIRST_LINE.search(line):
-            return line
+            if instead is None:
+                return line
+            break
         if _PROMPT.search(line) and ended is None:
             ended = time.monotonic()
         if ended is not None and time.monotonic() - ended > _ENDING:
             break
-    what = "its program has ended" if ended is not None else f"agent.run() has not begun within {seconds:g} s"
+    what = instead or ("its program has ended" if ended is not None else f"agent.run() has not begun within {seconds:g} s")
     shown = "\n".join(f"  {line}" for line in said) or "  (nothing)"
     raise DeployError(f"all is on the board, but {what}. The board said:\n{shown}", Status.SILENT)
 
