@@ -106,6 +106,34 @@ def test_who_has_read_enough_of_a_console_hears_no_complaint():
         assert (watcher.returncode, watcher.stderr.read()) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("up", "one", "--heap", "much"),
+        ("button", "one", "--seconds", "nan"),
+        ("power-cut", "one", "--at-write", "-1"),
+        ("network", "one", "--delay", "1e300"),
+    ],
+)
+def test_a_number_that_no_board_can_take_is_refused_before_one_is_asked(words, capsys):
+    with pytest.raises(SystemExit):
+        command(["board", *words])
+    assert f"argument {words[2]}: " in capsys.readouterr().err
+
+
+def test_a_pin_that_a_board_has_not_is_told_and_disturbs_nothing():
+    board = VirtualBoard("one")
+    board.up("rp2040")
+    assert "has no pin 99" in redpoll("button", "one", "--pin", "99", fails=True)
+    redpoll("wifi", "one", "off")
+
+
+def test_a_button_may_be_pressed_for_longer_than_an_answer_is_waited_for(monkeypatch):
+    VirtualBoard("one").up("esp32")
+    monkeypatch.setattr("tools.board.named.ANSWER_SECONDS", 0.5)
+    redpoll("button", "one", "--seconds", "1")
+
+
 def test_a_copy_of_a_boards_folder_under_another_name_is_in_nobodys_way(tmp_path):
     VirtualBoard("one").up()
     copy = tmp_path / "boards" / "one (copy)"

@@ -14,7 +14,7 @@ from tools.board.firmware import check_main
 from tools.board.named import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.page import RADIO
 from tools.board.process import Board
-from tools.board.profile import Profile, ProfileError
+from tools.board.profile import Profile, ProfileError, heap_bytes
 from tools.board.wiring import PARTS
 from tools.failures import nobody_reads, told
 from tools.frozen.build import NoFrozenVM
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_attach(parser)
     parser.add_argument("--board", default="unix", metavar="NAME", help="a folder of boards/ (default: unix)")
-    parser.add_argument("--heap", metavar="SIZE", help="such as 192K (default: the board's)")
+    parser.add_argument("--heap", type=_heap, metavar="SIZE", help="such as 192K (default: the board's)")
     parser.add_argument("--frozen-agent", action="store_true", help=_FROZEN)
     _add_actions(parser.add_subparsers(title="boards that stay", metavar="ACTION", dest="action"))
 
@@ -82,7 +82,7 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help=f"what it is: {', '.join(Profile.names())} (default: {DEFAULT_PROFILE})",
     )
     up.add_argument("--fresh", action="store_true", default=argparse.SUPPRESS, help="erase its flash first")
-    up.add_argument("--heap", metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
+    up.add_argument("--heap", type=_heap, metavar="SIZE", default=argparse.SUPPRESS, help="such as 192K (default: the profile's)")
     up.add_argument("--frozen-agent", action="store_true", default=argparse.SUPPRESS, help=f"{_FROZEN}; it stays so")
     add_attach(up, argparse.SUPPRESS)
     add("down", "switch it off; its flash stays")
@@ -90,18 +90,20 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add("console", "follow what it says, without disturbing whoever uses its serial port")
     add("reset", "press its reset button")
     cut = add("power-cut", "cut its power; it comes back at once")
-    cut.add_argument("--at-write", type=int, metavar="N", help="not now, but in the middle of the N-th write to its flash from now on")
+    cut.add_argument(
+        "--at-write", type=_write_number, metavar="N", help="not now, but in the middle of the N-th write to its flash from now on"
+    )
     wifi = add("wifi", "its access point")
     wifi.add_argument(
         "to", choices=tuple(RADIO), help="off: it is gone; no-dns: names are not resolved; captive-portal: it wants a sign-in"
     )
     network = add("network", "disturb its network behind the access point; without options all is well again")
     network.add_argument("--silent", action="store_true", help="nothing passes, and nobody is told")
-    network.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="everything comes so late")
+    network.add_argument("--delay", type=_seconds, default=0.0, metavar="SECONDS", help="everything comes so late")
     network.add_argument("--dribble", action="store_true", help="every byte comes alone")
     network.add_argument("--no-ntp", action="store_true", help="nobody tells the time")
     button = add("button", "press its button (boards/<profile>/board.toml says the pin)")
-    button.add_argument("--seconds", type=float, default=0.2, help="for how long (default: 0.2)")
+    button.add_argument("--seconds", type=_seconds, default=0.2, help="for how long (default: 0.2)")
     button.add_argument("--pin", type=int, help="another input than the button's, pulled low")
     attach = add("attach", "wire a sensor to its I2C bus, or change what one that is there measures")
     attach.add_argument("part", metavar="PART", help=_PART)
@@ -110,6 +112,31 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     volts = add("volts", "apply a voltage to an analogue input")
     volts.add_argument("pin", type=int, metavar="PIN", help="the input's GPIO number")
     volts.add_argument("volts", type=float, metavar="VOLTS", help="0 to 3.3, what a pin bears")
+
+
+def _heap(text: str) -> str:
+    try:
+        if heap_bytes(text) > 0:
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"a size such as 192K or 2M, not {text!r}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"seconds from 0 to 3600, not {text!r}")
+    return seconds
+
+
+def _write_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"a number such as 3, or 0 for none, not {text!r}")
+    return int(text)
 
 
 def _act(args: argparse.Namespace) -> int:

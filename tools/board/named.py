@@ -129,6 +129,7 @@ class VirtualBoard:
         """Have it do something -> its answer. Raises BoardError with its reason."""
         try:
             with self._connect() as link, link.makefile("rb") as file:
+                link.settimeout(ANSWER_SECONDS + more.get("seconds", 0))  # a button is let go of before it answers
                 self._send(link, what, more)
                 return self._answer(file.readline(LINE_BYTES))
         except OSError as error:

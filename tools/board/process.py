@@ -169,6 +169,8 @@ class Board:
             if not isinstance(self.profile.button, int):
                 raise BoardError(f"the board {self.profile.name!r} has no button")
             pin = self.profile.button
+        if not 0 <= pin < self.profile.pin_count:
+            raise BoardError(f"the board {self.profile.name!r} has no pin {pin}; it has {self.profile.pin_count}, counted from 0")
         self.drive(pin, False)
         time.sleep(seconds)
         self.drive(pin, None)
