@@ -25,8 +25,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the subcommand named in argv. Returns its exit status; 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = parser_of(words).parse_args(words)
     try:
+        args = parser_of(words).parse_args(words)
         return int(args.run(args))
     except KeyboardInterrupt:
         return 130

@@ -29,3 +29,11 @@ def test_without_an_installed_package_only_the_version_is_missing(monkeypatch: p
         main(["--version"])
     assert ended.value.code == 1
     assert "not installed" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_subcommand_is_loaded_is_an_end_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert main(["boards"]) == 130
