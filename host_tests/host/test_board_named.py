@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,17 @@ def test_a_copy_of_a_boards_folder_under_another_name_is_in_nobodys_way(tmp_path
     copy.mkdir()
     (copy / "board.json").write_text('{"profile": "esp32"}')
     assert [known.name for known in known_boards()] == ["one"]
+
+
+def test_a_copy_of_a_board_that_is_up_is_another_board():
+    VirtualBoard("one").up("rp2040")
+    copy = VirtualBoard("two")
+    shutil.copytree(VirtualBoard("one").folder, copy.folder, symlinks=True)
+    assert [(known.name, known.up) for known in known_boards()] == [("one", True), ("two", False)]
+    assert "up two starts it" in redpoll("down", "two", fails=True)
+    assert mpremote(copy.up(), "exec", "print('there')").endswith("there\n")
+    copy.down()
+    assert VirtualBoard("one").is_up()
 
 
 def test_who_does_not_know_the_word_is_not_obeyed(monkeypatch):

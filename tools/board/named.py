@@ -161,8 +161,10 @@ class VirtualBoard:
     def _connect(self) -> socket.socket:
         try:
             control = json.loads((self.folder / "control.json").read_bytes())
+            if not os.path.samefile(control["folder"], self.folder):
+                raise ValueError("it is of the board that this folder was copied from")
             link = socket.create_connection(("127.0.0.1", int(control["port"])), timeout=ANSWER_SECONDS)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise BoardError(f"there is no board {self.name!r} up; redpoll board up {self.name} starts it") from None
         self._word = str(control["word"])
         return link

@@ -52,7 +52,8 @@ class Server:
             threading.Thread(target=self._accept, args=(server,), daemon=True).start()
             draft = control.with_suffix(".new")
             draft.touch(mode=0o600)
-            draft.write_text(json.dumps({"port": server.getsockname()[1], "word": self._word, "pid": os.getpid()}))
+            about = {"port": server.getsockname()[1], "word": self._word, "pid": os.getpid(), "folder": str(self._folder)}
+            draft.write_text(json.dumps(about))
             draft.rename(control)
             try:
                 self._over.wait()
