@@ -409,3 +409,31 @@ def test_a_handler_may_have_the_loop_go_on_while_more_is_to_be_fetched():
     bench.turn()
     assert space == [{"name": "hall"}] and bench.agent.link.failures == 0
     assert bench.made("PUT", "") == [{"name": "pump"}] and len(bench.made("PUT", "/cloud_settings")) == 1
+
+
+def test_a_result_that_got_lost_is_told_again_with_the_next_telemetry_until_the_cloud_has_it():
+    for name, lost in (("c1", OSError(104)), ("c2", Reply(503)), ("c3", Reply(200, b"<html>Please log in</html>")), ("c4", HTTPError("x"))):
+        bench = Bench()
+        bench.answers[("GET", "/command")] = [Reply(200, {"id": name, "name": "count"}), Reply(404, {"error": "no command"})]
+        bench.answers[("POST", "/command")] = [Reply(200, {}), lost, Reply(200, {})]
+        bench.reply["command"] = True
+        bench.turn()
+        # the cloud knows that it is in progress, and has nothing more to ask for until it ends
+        bench.reply["command"] = False
+        for _ in range(4):
+            bench.turn(30000)
+        assert bench.counted == 1
+        assert [m["status"] for m in bench.made("POST", "/command")] == ["in_progress", "done", "done"], name
+
+
+def test_a_result_that_the_cloud_knows_nothing_of_is_not_told_for_ever():
+    bench = Bench()
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "c1", "name": "count"}), Reply(404, {"error": "no command"})]
+    bench.answers[("POST", "/command")] = [Reply(200, {}), Reply(503), Reply(404, {"error": "Command not found"})]
+    bench.turn()
+    bench.answers[("POST", "/telemetry")] = [Reply(401, {"error": "Not authorized"}), Reply(200, dict(QUIET))]
+    for _ in range(4):
+        bench.turn(30000)
+    assert len(bench.made("POST", "/telemetry")) >= 4
+    assert len(bench.made("POST", "/command")) == 3

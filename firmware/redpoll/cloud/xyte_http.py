@@ -15,6 +15,8 @@ _QUIET_MS = const(1000)
 _LIMITED_MS = const(300000)
 # a telemetry message for which the cloud answers so will be refused however often it comes
 _UNFIT = const((400, 413, 422))
+# the result of a command that the cloud has not taken yet, of whichever session: without it there is no other command
+_untold = None
 
 
 class Adapter:
@@ -152,13 +154,17 @@ class Adapter:
             self._add(kind, "GET", "/" + kind, None)
 
     def _add(self, kind, method, path, body, key=None):
+        global _untold
+        request = (kind, method, path, body, key)
+        if kind == "result":
+            _untold = request
         if len(self._queue) >= _QUEUE:
             # an answer that is lost here is given again when the cloud asks again
-            log.warning("%s %s: too many requests are waiting", method, path)
+            log.warning("%s %s: too many requests wait", method, path)
             if kind == "told":
                 self._handler.on_config_untold()
             return
-        self._queue.append((kind, method, path, body, key))
+        self._queue.append(request)
 
     def _pause(self, request, response):
         # the cloud wants less of this; what has a limit of its own does not hold up the rest
@@ -186,11 +192,16 @@ class Adapter:
         if reply is None or reply.get("success", True) is not True:
             raise OSError("telemetry: " + explain(response))
         self._handler.on_sent(number)
+        if _untold and _untold not in self._queue:
+            self._queue.append(_untold)
         self._obey(reply)
 
     def _take(self, request, response):
+        global _untold
         kind, method, path, _, key = request
         status = response.status
+        if request == _untold and status < 500 and is_of_cloud(response):
+            _untold = None
         if status == 404 and kind == "command":
             pass  # the queue is empty
         elif status >= 300:
