@@ -191,3 +191,18 @@ def test_old_updates_go_with_their_events_and_those_that_are_asked_for_stay(benc
         assert [item.uuid for item in left] == [waits]
 
     bench.run(scenario)
+
+
+def test_the_events_of_updates_expire_also_where_all_else_is_kept_for_ever(bench: Bench) -> None:
+    async def scenario() -> None:
+        device_id = await bench.device()
+        said = {"requestUUID": device_id, "status": "Success", "statusProgress": 100, "statusCode": "", "message": ""}
+        await bench.do(device_id, lambda unit, device: updates.report(unit, device, said, None))
+        bench.now += 31_556_952  # seed 002, database_retention_ttl
+        await bench.prune(Keep(None))
+        assert await bench.count(tables.update_events) == 1
+        bench.now += 1
+        await bench.prune(Keep(None))
+        assert (await bench.count(tables.update_events), await bench.count(tables.updates)) == (0, 1)
+
+    bench.run(scenario)

@@ -34,7 +34,7 @@ class Keep:
 
 def prune(unit: Unit, keep: Keep, rows: int = ROWS) -> bool:
     """Forget so many rows of what is to be forgotten; whether there may be more."""
-    steps = [_crowded_history, _crowded_commands]
+    steps = [_crowded_history, _crowded_commands, _expired_update_events]
     if keep.days is not None:
         steps += [_old_messages, _old_events, _old_incidents, _old_commands, _old_notifications, _old_operations, _old_updates]
     left = rows
@@ -127,13 +127,17 @@ def _old_operations(unit: Unit, keep: Keep, rows: int) -> int:
     return _forget(unit, tables.operations, "id", rows, _is_over(unit, keep), ~told)
 
 
+def _expired_update_events(unit: Unit, _keep: Keep, rows: int) -> int:
+    """Those as old as their interface says, whatever the operator keeps of the rest."""
+    return _forget(unit, tables.update_events, "seq", rows, tables.update_events.c.received_at < unit.now - EVENT_SECONDS)
+
+
 def _old_updates(unit: Unit, keep: Keep, rows: int) -> int:
-    """Events as old as their interface says, and then the updates without any that have ended, or that the device began."""
+    """Updates without any event that have ended, or that the device began."""
     events, found = tables.update_events.c, tables.updates.c
-    done = _forget(unit, tables.update_events, "seq", rows, events.received_at < unit.now - EVENT_SECONDS)
     told = select(events.seq).where(events.device_id == found.device_id, events.uuid == found.uuid).exists()
     over = found.status.in_(("Success", "Failure")) | found.requested.is_(False)
-    return done + _forget(unit, tables.updates, "seq", rows - done, found.updated_at < _cutoff(unit, keep), over, ~told)
+    return _forget(unit, tables.updates, "seq", rows, found.updated_at < _cutoff(unit, keep), over, ~told)
 
 
 def _is_over(unit: Unit, keep: Keep) -> Any:
