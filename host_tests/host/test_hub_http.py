@@ -516,6 +516,7 @@ def test_a_claim_moves_the_device_and_a_second_one_into_the_same_space_does_not(
     assert [item["data"]["space"] for item in moves] == ["Space blue", "Space red"]
     assert moves[0]["data"]["fromCollectionId"] == before["collection_id"]
     assert moves[0]["collectionId"] == claimed["collection_id"] == moves[1]["data"]["fromCollectionId"]
+    assert [item["data"] for item in board.activities("deviceUpdated")] == [{"by": "operator", "changed": "name"}], "it was renamed too"
 
 
 def test_a_claim_of_nobody_is_404_and_of_nothing_422(hub: HubProcess, board: Board) -> None:

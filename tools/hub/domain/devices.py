@@ -227,7 +227,7 @@ def claim(unit: Unit, body: dict[str, Any]) -> Device:
         change_device(unit.db, device.id, changes)
     claimed = get_device(unit.db, device.id)
     if moved:
-        return move(unit, claimed, space)
+        claimed = move(unit, claimed, space)
     if changes:
         tell(unit, "deviceUpdated", claimed, by="operator", changed="name")
     return claimed
