@@ -407,6 +407,7 @@ def test_cloud_settings_take_both_forms(hub: HubProcess, board: Board) -> None:
     assert board.put("/cloud_settings", {"property": "a", "value": 1}).status_code == 200
     assert board.put("/cloud_settings", {"incidents.suspend_creation": True}).status_code == 200
     assert hub.operator.device(board.id)["cloud_settings"] == {"a": 1, "incidents.suspend_creation": True}
+    assert [item["data"] for item in board.activities("deviceUpdated")] == [{"by": "device", "changed": "cloud_settings"}] * 2
     for bad in ({}, {"property": 5, "value": 1}, {"property": "a", "value": []}, {"a": {}}):
         assert board.put("/cloud_settings", bad).status_code == 422
 

@@ -203,6 +203,7 @@ def set_cloud_setting(unit: Unit, device: Device, body: dict[str, Any]) -> dict[
     if len(merged) > 64 or any(len(name) > 255 for name in merged):
         raise Invalid("Invalid cloud settings: at most 64, with names of at most 255 characters")
     change_device(unit.db, device.id, {"cloud_settings": merged})
+    tell(unit, "deviceUpdated", device, by="device", changed="cloud_settings")
     return merged
 
 
