@@ -148,6 +148,24 @@ def test_the_telemetry_reply_is_true_to_the_state(hub: HubProcess, board: Board)
     assert (reply["latest_fw_version"], reply["latest_fw_file_id"]) == ("1.3.4", "a" * 36)
 
 
+def test_the_version_of_the_info_grows_with_what_it_shows_and_not_with_an_echo(hub: HubProcess, board: Board) -> None:
+    seen = []
+    for change in (
+        {"name": "N"},
+        {"name": "N"},
+        {"details": {"imsi": "242016000001234"}},
+        {"config_version": 0},
+        {"firmware_version": "2.0"},
+    ):
+        assert board.put("", change).status_code == 200
+        seen.append(board.post("/telemetry", {}).json()["info_version"])
+    assert seen == [1, 1, 2, 2, 3]
+    hub.operator.rename(board.id, "M")
+    path = f"{hub.url}/span/collections/{hub.operator.device(board.id)['collection_id']}/devices/{board.id}"
+    assert httpx.patch(path, json={"imsi": ""}, headers={"X-API-Token": hub.operator_key}, verify=TRUST).status_code == 200
+    assert board.get().json()["info_version"] == 5
+
+
 def test_a_command_is_announced_until_it_has_begun(hub: HubProcess, board: Board) -> None:
     command = hub.operator.command(board.id, "ping")
     assert board.post("/telemetry", {}).json()["command"] is True

@@ -67,5 +67,6 @@ def set_by_operator(unit: Unit, device: Device, changes: dict[str, str]) -> None
     """Set imsi and imei, checked; an empty text clears, which is what seed 003 tells a person to do about a mismatch."""
     details = {name: value for name, value in device.details.items() if name not in changes}
     details.update({name: value for name, value in changes.items() if value})
-    change_device(unit.db, device.id, {"details": details, **{name: value or None for name, value in changes.items()}})
+    columns = {name: value or None for name, value in changes.items()}
+    change_device(unit.db, device.id, {"details": details, "info_version": device.info_version + 1, **columns})
     tell(unit, "deviceUpdated", device, by="operator", changed=",".join(changes))

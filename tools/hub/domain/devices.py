@@ -22,7 +22,8 @@ from tools.hub.store.unit import Login, Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
 CHILDREN_MAX = 1000  # of one gateway: our own bound
-_UPDATE_KEYS = ("firmware_version", "name", "sub_model", "details", "space_version", "config_version")
+_INFO_KEYS = ("firmware_version", "name", "sub_model", "details")  # seed 000, info_version: "of the info tab"
+_UPDATE_KEYS = (*_INFO_KEYS, "space_version", "config_version")
 _CLOUD_ID = re.compile(r"[0-9A-Za-z]{16,64}")  # a partner's short code and 16 to 36 letters and digits (reference xyte §1)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -183,6 +184,8 @@ def update_device(unit: Unit, device: Device, body: dict[str, Any], *, limited: 
         sim = cellular.identity(changes["details"])
         changes.update(sim)
         cellular.compare(unit, **sim, known=device)
+    if any(changes.get(key, getattr(device, key)) != getattr(device, key) for key in _INFO_KEYS):
+        changes["info_version"] = device.info_version + 1
     for key in ("space_version", "config_version"):
         if body.get(key) is not None:
             changes[f"device_{key}"] = whole(body[key], key)
