@@ -23,8 +23,11 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection as SyncConnection
 from websockets.sync.client import connect
+from xyte_bench import DEVICES, Bench, Device
 
 from tools.hub.activity import EVENTS, QUEUE, ActivityFeed
+from tools.hub.domain import updates
+from tools.hub.domain.model import get_device
 from tools.hub.facets.span import activity_socket
 from tools.hub.hub import Hub, Settings
 from tools.hub.process import HubProcess
@@ -771,6 +774,39 @@ def test_a_device_is_shown_as_the_vendor_shows_one(hub: HubProcess, api: Span) -
         hub.operator.set_model(board.asked["hardware_key"], latest_fw_version="1.0.0", latest_fw_file_id="f-1")
         current = api.ok("GET", path_of(board))["firmware"]
         assert (current["currentFirmwareId"], current["state"], current["stateMessage"]) == ("f-1", "current", "")
+
+
+def test_the_firmware_state_is_another_one_after_each_firmware_state_change(bench: Bench, device: Device) -> None:
+    def state() -> tuple[str, str]:
+        firmware = bench.operator("GET", path)["firmware"]
+        assert [item["firmware"] for item in bench.operator("GET", path.rpartition("/")[0])["devices"]] == [firmware]
+        return firmware["state"], firmware["stateMessage"]
+
+    def event(status: str, progress: int) -> None:
+        said = {"requestUUID": NOBODY, "status": status, "statusProgress": progress, "statusCode": "", "message": ""}
+        bench.do(lambda unit: updates.report(unit, get_device(unit.db, device.id), said, None))
+
+    path = f"/span/collections/{bench.operator('GET', f'{DEVICES}/{device.id}')['collection_id']}/devices/{device.id}"
+    command = bench.command(device, "update_firmware", extra_params={"url": "http://192.168.4.1/a.zip"})["id"]
+    seen = [state()]
+    for status, message in (
+        ("in_progress", "Downloading 40 %"),
+        ("in_progress", "Deploying 10 %"),
+        ("in_progress", None),
+        ("failed", "no"),
+    ):
+        bench.now += 1
+        device.post("/command", {"id": command, "status": status, "message": message})
+        seen.append(state())
+    for status, progress in (("Downloading", 50), ("Deploying", 0), ("Success", 100)):
+        bench.now += 1
+        event(status, progress)
+        seen.append(state())
+    assert seen == [
+        ("unknown", ""), ("downloading", "Downloading 40 %"), ("installing", "Deploying 10 %"), ("updating", "0 %"), ("unknown", ""),
+        ("downloading", "50 %"), ("installing", "0 %"), ("unknown", ""),
+    ]  # fmt: skip
+    assert len(bench.activities(device.id, "firmwareStateChange")) == len(seen) - 1
 
 
 def test_a_device_behind_a_gateway_is_shown_with_it(hub: HubProcess, api: Span, board: Board) -> None:

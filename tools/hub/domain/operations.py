@@ -202,6 +202,16 @@ def last_resource(db: Connection, device_id: str, number: int, among: tuple[str,
     return db.execute(query.order_by(_N.sent_at.desc(), _N.created_at.desc(), _N.id).limit(1)).scalar_one_or_none()
 
 
+def updates_under_way(db: Connection, collection_id: str, device_id: str | None = None) -> dict[str, Notification]:
+    """Of the devices of a collection, or of this one, those that update themselves: id -> the newest notification of the newest update."""
+    newest_first = (_O.started_at.desc(), _N.sent_at.desc(), _N.created_at.desc(), _N.id)
+    place = func.row_number().over(partition_by=_O.device_id, order_by=newest_first).label("place")
+    told = select(tables.notifications, _O.device_id, place).join_from(tables.devices, tables.operations).join(tables.notifications)
+    told = told.where(tables.devices.c.collection_id == collection_id, _O.resource == UPDATE, _O.status == RUNNING)
+    placed = (told if device_id is None else told.where(_O.device_id == device_id)).subquery()
+    return {row.device_id: of_row(Notification, row) for row in db.execute(select(placed).where(placed.c.place == 1))}
+
+
 def delete_notification(unit: Unit, notification: Notification) -> None:
     unit.db.execute(delete(tables.notifications).where(_N.id == notification.id))
 

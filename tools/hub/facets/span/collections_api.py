@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
-from tools.hub.domain import cellular, devices, firmware, spaces, telemetry
+from tools.hub.domain import cellular, devices, firmware, operations, spaces, telemetry
 from tools.hub.domain.model import Device, get_device
 from tools.hub.domain.spaces import Space
 from tools.hub.errors import Invalid
@@ -58,8 +58,9 @@ class CollectionCalls:
 
         def work(db: Connection) -> list[dict[str, Any]]:
             found = devices.devices_in(db, space_of(db, collection_id).id)
+            steps = operations.updates_under_way(db, collection_id)
             latest = {model: firmware.latest(db, model) for model in {device.hardware_key for device in found}}
-            return [shapes.device(device, latest[device.hardware_key]) for device in found]
+            return [shapes.device(device, latest[device.hardware_key], steps.get(device.id)) for device in found]
 
         return JSONResponse({"devices": await self._hub.store.read(work)})
 
@@ -105,4 +106,5 @@ class CollectionCalls:
 
 def _shown(db: Connection, device: Device) -> dict[str, Any]:
     newest = telemetry.inbox(db, device.id, 1, None, None)
-    return shapes.device(device, firmware.latest(db, device.hardware_key), newest[0] if newest else None)
+    steps = operations.updates_under_way(db, device.collection_id, device.id)
+    return shapes.device(device, firmware.latest(db, device.hardware_key), steps.get(device.id), newest[0] if newest else None)

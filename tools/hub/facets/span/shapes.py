@@ -11,14 +11,17 @@ from tools.hub.activity import Activity
 from tools.hub.domain.commands import Command
 from tools.hub.domain.firmware import Latest, is_older
 from tools.hub.domain.model import Device
+from tools.hub.domain.operations import Notification
 from tools.hub.domain.spaces import Space
 from tools.hub.domain.telemetry import Received
+from tools.hub.domain.updates import DOWNLOAD, INSTALL
 from tools.hub.errors import Invalid
 from tools.hub.facets import wire
 
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 429: 8, 500: 13}  # of gRPC, which the vendor's API is made with
 _TRANSPORTS = {"mqtt": "mqtt"}  # the vendor's list has nothing for HTTP: "unspecified"
 _STATES = {"pending": "pending", "in_progress": "sent", "done": "sent"}  # else "failed"
+_STEPS = {DOWNLOAD: "downloading", INSTALL: "installing"}
 OPAQUE = "message"  # the command that carries a payload which is none itself
 
 
@@ -34,13 +37,13 @@ def collection(space: Space) -> dict[str, Any]:
     return {"collectionId": space.id, "tags": tags, "enabled": True}
 
 
-def device(item: Device, latest: Latest, newest: Received | None = None) -> dict[str, Any]:
-    """A device; what it does not have is left out. `newest`: its last message."""
+def device(item: Device, latest: Latest, step: Notification | None, newest: Received | None = None) -> dict[str, Any]:
+    """A device; what it does not have is left out. `step`: how far an update has come that is under way; `newest`: its last message."""
     made: dict[str, Any] = {
         "deviceId": item.id,
         "collectionId": item.collection_id,
         "tags": {"name": item.name},
-        "firmware": firmware(item, latest),
+        "firmware": firmware(item, latest, step),
         "config": {name: value for name, value in (("ciot", _ciot(item)), ("gateway", _gateway(item))) if value},
         "lastTransport": transport(item.transport, item),
         "lastReceived": milliseconds(item.seen_at),
@@ -53,10 +56,18 @@ def device(item: Device, latest: Latest, newest: Received | None = None) -> dict
     return made
 
 
-def firmware(item: Device, latest: Latest) -> dict[str, str]:
-    """Reference span.md. The hub knows which file a device runs only when it is the latest; `state` is ours: the field is free."""
+def firmware(item: Device, latest: Latest, step: Notification | None) -> dict[str, str]:
+    """Reference span.md. The hub knows which file a device runs only when it is the latest; `state` is ours: the field is free.
+
+    While the device updates itself it is the step: each firmwareStateChange says that it has changed (seed 003).
+    """
     current = latest.version is not None and item.firmware_version == latest.version
     behind = latest.version is not None and is_older(item.firmware_version, latest.version)
+    state, message = "current" if current else "unknown", ""
+    if step is not None:
+        state, message = _STEPS.get(step.resource, "updating"), step.message or f"{step.progress} %"
+    elif behind:
+        state, message = "update required", f"the latest is {latest.version}"
     return {
         "currentFirmwareId": (latest.file_id or "") if current else "",
         "targetFirmwareId": latest.file_id or "",
@@ -64,8 +75,8 @@ def firmware(item: Device, latest: Latest) -> dict[str, str]:
         "serialNumber": item.sn,
         "modelNumber": item.hardware_key,
         "manufacturer": "",
-        "state": "current" if current else "update required" if behind else "unknown",
-        "stateMessage": f"the latest is {latest.version}" if behind else "",
+        "state": state,
+        "stateMessage": message,
     }
 
 
