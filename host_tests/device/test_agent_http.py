@@ -65,6 +65,17 @@ def test_new_licences_are_fetched_and_answered():
     assert "license_key" in told[0]["error"]
 
 
+def test_licences_that_are_too_many_to_be_taken_at_once_are_taken_one_by_one():
+    bench = Bench()
+    bench.reply["new_licenses"] = True
+    bench.answers[("GET", "/licenses")] = [HTTPError("body of 8763 bytes, only 8192 are taken"), Reply(200, [{"id": "l2", "remove": True}])]
+    bench.answers[("GET", "/license")] = Reply(200, {"id": "l1", "action": "remove"})
+    bench.turn()
+    bench.turn(30000)
+    assert [(m["id"], m["state"]) for m in bench.made("POST", "/licenses")] == [("l1", "removed"), ("l2", "removed")]
+    assert len(bench.made("GET", "/license")) == 1
+
+
 def test_space_information_is_fetched_when_its_version_grew():
     bench = Bench()
     heard = []

@@ -225,19 +225,21 @@ class Adapter:
         if kind == "telemetry":
             raise OSError("telemetry: %s" % reason)
         log.warning("%s %s: %s", method, path or "/", reason)
+        if kind == "licenses":
+            # they may be too many to be taken at once: then one with each telemetry
+            self._fetch("license")
         if passing and kind == "told":
             self._handler.on_config_untold()
 
     def _deliver(self, kind, response):
+        licenses = kind.startswith("license")
         try:
-            message = jsonin.loads(response.body)
+            message = (jsonin.loads if licenses else jsonin.loads_object)(response.body)
         except ValueError as error:
             log.warning("%s: %s; it is left alone", kind, error)
             return
-        if kind == "licenses":
+        if licenses:
             xyte.deliver_licenses(self._handler, message)
-        elif not isinstance(message, dict):
-            log.warning("%s: must be a JSON object; it is left alone", kind)
         elif kind == "config":
             xyte.deliver_config(self._handler, message)
         elif kind == "command":
