@@ -1081,6 +1081,25 @@ def test_a_registered_device_that_tells_of_another_card_is_a_mismatch_once(hub: 
         assert of(board, "imeiMismatch") == [{**other, "knownImei": card["imei"]}]
 
 
+@pytest.mark.parametrize(
+    ("version", "event", "state"),
+    [
+        ("1.3.4", "firmwareCurrent", "current"), ("1.3.4+build.7", "firmwareCurrent", "current"),
+        ("1.3.4-rc.1", "firmwareUpdateRequired", "update required"), ("1.3.5", None, "unknown"),
+    ],
+)  # fmt: skip
+def test_a_version_is_judged_by_what_it_says_and_not_by_how_it_is_written(
+    bench: Bench, device: Device, version: str, event: str | None, state: str
+) -> None:
+    bench.set_latest(device, latest_fw_version="v1.3.4", latest_fw_file_id=NOBODY)
+    before = len(bench.events(device.id))
+    assert device.call("PUT", "", {"firmware_version": version}).status_code == 200
+    judged = [name for name in bench.events(device.id)[before:] if name.startswith("firmware")]
+    assert judged == ["firmwareCheck", *([event] if event else [])]
+    collection = bench.operator("GET", f"{DEVICES}/{device.id}")["collection_id"]
+    assert bench.operator("GET", f"/span/collections/{collection}/devices/{device.id}")["firmware"]["state"] == state
+
+
 def test_a_device_that_asks_for_the_latest_firmware_is_told(hub: HubProcess, board: Board) -> None:
     hub.operator.set_model(board.asked["hardware_key"], latest_fw_version="2.0.0", latest_fw_file_id="file-2")
     assert board.get("/files/file-1").status_code == 404

@@ -134,7 +134,7 @@ def _judge(unit: Unit, device: Device, version: str) -> None:
         return
     if is_older(version, newest.version):
         tell(unit, "firmwareUpdateRequired", device, version=version, latest=newest.version)
-    elif version == newest.version:
+    elif not is_older(newest.version, version):
         tell(unit, "firmwareCurrent", device, version=version)
 
 

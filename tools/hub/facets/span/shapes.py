@@ -61,8 +61,8 @@ def firmware(item: Device, latest: Latest, step: Notification | None) -> dict[st
 
     While the device updates itself it is the step: each firmwareStateChange says that it has changed (seed 003).
     """
-    current = latest.version is not None and item.firmware_version == latest.version
     behind = latest.version is not None and is_older(item.firmware_version, latest.version)
+    current = latest.version is not None and not behind and not is_older(latest.version, item.firmware_version)
     state, message = "current" if current else "unknown", ""
     if step is not None:
         state, message = _STEPS.get(step.resource, "updating"), step.message or f"{step.progress} %"
