@@ -1,5 +1,7 @@
 """What an operator can see and do beside what devices ask for: models, spaces, dumps, and single things by their id."""
 
+from typing import Any
+
 import pytest
 from hub_support import Board
 from xyte_bench import DEVICES, OPERATOR, Bench, Device
@@ -75,6 +77,21 @@ def test_spaces_are_listed_and_an_empty_one_can_be_deleted(bench: Bench, device:
     bench.operator("DELETE", f"{OPERATOR}/spaces/hall")
     for method in ("GET", "DELETE"):
         assert bench.call(method, f"{OPERATOR}/spaces/hall").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"utc_offset": "60"}, {"utc_offset": 1440}, {"utc_offset": True}, {"maintenance": "yes"}, {"temperature_units": 5},
+        {"location": {}}, {"name": 5}, {"coordinates": [1, 2]}, {"coordinates": {"lat": 1.5}}, {"coordinates": {"lat": "1", "lng": 2}},
+    ],
+)  # fmt: skip
+def test_a_space_has_the_types_that_devices_are_told_to_expect(bench: Bench, device: Device, info: dict[str, Any]) -> None:
+    space = bench.operator("GET", f"{DEVICES}/{device.id}")["space"]["id"]
+    before = device.get("/space").json()
+    refused = bench.operator("PUT", f"{OPERATOR}/spaces/{space}", {"info": info}, status=422)
+    assert f"Invalid {next(iter(info))}" in refused["error"]
+    assert {**device.get("/space").json(), "local_time": ""} == {**before, "local_time": ""}
 
 
 @pytest.mark.parametrize("path", ["models", "models/x", "spaces", "spaces/x"])

@@ -13,6 +13,7 @@ from tools.hub.errors import Invalid, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit
 
+_DAY = 1440  # minutes
 _BASE32 = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -78,10 +79,10 @@ def add(unit: Unit, name: object) -> Space:
 
 
 def change(unit: Unit, space_id: str, name: object, info: object) -> Space:
-    """Name a space and say where it is; every device in it is told."""
+    """Name a space and say where it is; every device in it is told. Raises Invalid."""
     text(space_id, "space_id", required=True)
     space = ensure(unit.db, space_id)
-    values = {"name": text(name, "name") or space.name, "info": {**space.info, **mapping(info, "info")}}
+    values = {"name": text(name, "name") or space.name, "info": {**space.info, **_checked(mapping(info, "info"))}}
     unit.db.execute(update(tables.spaces).where(tables.spaces.c.id == space.id).values(values))
     changed = of_collection(unit.db, space.id)
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.collection_id == space.id)).all()
@@ -110,6 +111,22 @@ def read_id(value: object) -> str:
     """What the operator calls a space: a text, or a number as the vendor has it. Raises Invalid."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return text(str(value) if is_number else value, "space_id", required=True) or ""
+
+
+def _checked(info: dict[str, Any]) -> dict[str, Any]:
+    """What devices get of it (seed 001, Get Space Info) has the types that they are told to expect. Raises Invalid."""
+    for key in ("name", "location", "temperature_units"):
+        if key in info:
+            text(info[key], key, required=True)
+    if not isinstance(info.get("maintenance", False), bool):
+        raise Invalid("Invalid maintenance: it must be true or false")
+    offset = info.get("utc_offset", 0)
+    if isinstance(offset, bool) or not isinstance(offset, int) or not -_DAY < offset < _DAY:
+        raise Invalid("Invalid utc_offset: it must be a whole number of minutes, less than a day")
+    place = mapping(info.get("coordinates", {"lat": 0, "lng": 0}), "coordinates")
+    if set(place) != {"lat", "lng"} or any(isinstance(value, bool) or not isinstance(value, int | float) for value in place.values()):
+        raise Invalid("Invalid coordinates: they must be lat and lng, two numbers")
+    return info
 
 
 def _new_id() -> str:

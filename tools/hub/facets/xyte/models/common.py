@@ -38,3 +38,12 @@ class Success(Answered):
 
 class Nothing(Answered):
     """An empty object."""
+
+
+class Coordinates(BaseModel):
+    """Degrees."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lat: float
+    lng: float

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import Field, RootModel
 
 from tools.hub.facets.xyte.models.common import (
     Answered,
+    Coordinates,
     Error,
     Id,
     Nothing,
@@ -125,27 +126,20 @@ class LicenseReported(Answered):
     error: str | None
 
 
-class Coordinates(BaseModel):
-    """Degrees."""
-
-    lat: float
-    lng: float
-
-
 class Location(Answered):
     """Where the space is; `utc_offset` in minutes."""
 
-    coordinates: Coordinates | dict[str, Any]
+    coordinates: Coordinates
     utc_offset: int
-    name: Any
+    name: str
 
 
 class SpaceInfo(Answered):
     """Seed 001 "Get Space Info"."""
 
     location: Location
-    temperature_units: Any
-    maintenance: Any
+    temperature_units: str
+    maintenance: bool
     name: str
     local_time: Time
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from tools.hub.facets.xyte.models.common import Asked, Id, Name, Setting, Time
+from tools.hub.facets.xyte.models.common import Asked, Coordinates, Id, Name, Setting, Time
 
 
 class Claim(Asked):
@@ -61,8 +61,18 @@ class ModelChange(Asked):
     latest_fw_file_id: Annotated[str, Field(min_length=1, max_length=36)] | None = None
 
 
+class SpacePlace(Asked):
+    """Where a space is; `utc_offset` in minutes."""
+
+    coordinates: Coordinates = Coordinates(lat=0, lng=0)
+    utc_offset: Annotated[int, Field(gt=-1440, lt=1440)] = 0
+    location: Name = ""
+    temperature_units: Name = ""
+    maintenance: bool = False
+
+
 class SpaceChange(Asked):
-    """Name and place of a space; `info`: coordinates {lat, lng}, utc_offset (minutes), location, temperature_units, maintenance."""
+    """Name and place of a space."""
 
     name: Name | None = None
-    info: dict[str, Any] | None = None
+    info: SpacePlace | None = None
