@@ -177,6 +177,12 @@ def test_fetching_firmware_is_told_once_a_fetch_and_not_once_a_range(bench: Benc
         device.get(f"/files/{made['id']}/content", headers={"Range": asked})
     device.get(f"/files/{manual['id']}/content")
     assert bench.activities(device.id, "firmwareRequested") == [{"id": made["id"], "version": "2.0.0"}]
+    for told in (2, 3):
+        bench.now += 1
+        link = device.get(f"/files/{made['id']}").json()["url"]
+        for asked in ("bytes=0-511", "bytes=512-1050", "bytes=0-1050", "bytes=1051-"):  # as firmware/redpoll/update fetches a bundle
+            assert bench.call("GET", link, None, headers={"Range": asked}).status_code == 206
+        assert len(bench.activities(device.id, "firmwareRequested")) == told
 
 
 def test_a_file_whose_bytes_are_gone_is_404_and_told_when_it_is_the_latest_firmware(bench: Bench, device: Device) -> None:

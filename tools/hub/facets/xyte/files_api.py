@@ -30,6 +30,8 @@ from tools.hub.facets.xyte.calls import Calls
 from tools.hub.hub import Hub
 from tools.hub.store.unit import Unit
 
+_BEGUN_MAX = 10_000  # links
+
 
 def add_routes(api: APIRouter, hub: Hub) -> None:
     facet = FilesFacet(hub)
@@ -43,6 +45,10 @@ def add_routes(api: APIRouter, hub: Hub) -> None:
 
 class FilesFacet(Calls):
     """One method per call."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._begun: dict[tuple[str, str, str], None] = {}  # device, file and end of the links whose file was begun, the oldest first
 
     async def get_files(self, device_id: str, request: Request) -> JSONResponse:
         """Get Files: those of the device's model and those of every model, oldest first."""
@@ -76,7 +82,7 @@ class FilesFacet(Calls):
             except Refused as refused:
                 firmware.missed(unit, device, file_id, refused)
                 raise
-            if request.method == "GET" and not range_start(asked, file.length):
+            if request.method == "GET" and not range_start(asked, file.length) and self._begins(request, device_id, file_id):
                 firmware.fetched(unit, device, file)
             return file, found
 
@@ -105,6 +111,18 @@ class FilesFacet(Calls):
 
     def _file(self, request: Request, device: Device, file: files.File, now: float) -> dict[str, Any]:
         return shapes.file(file, self._link(request, device.id, file.id, now))
+
+    def _begins(self, request: Request, device_id: str, file_id: str) -> bool:
+        """Whether a fetch begins. A board comes back to the beginning by the same link: it reads a bundle's manifest twice."""
+        until = request.query_params.get("until")
+        if until is None or "range" not in request.headers:
+            return True
+        link = device_id, file_id, until[:16]
+        first = link not in self._begun
+        self._begun[link] = None
+        if len(self._begun) > _BEGUN_MAX:
+            del self._begun[next(iter(self._begun))]
+        return first
 
     def _enter_by_link(self, unit: Unit, device_id: str, file_id: str, request: Request) -> Device:
         """Who fetches, by a link or by the key. Raises NotAuthorized and TooMany."""
