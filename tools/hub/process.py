@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from tools.hub.broker.ports import free_port
 from tools.hub.client import OperatorClient
 from tools.hub.data_folder import READY_FILE
 from tools.paths import ROOT
@@ -95,6 +96,7 @@ class HubProcess:
         ready = self.data / READY_FILE
         ready.unlink(missing_ok=True)
         self._log = (self.data / "hub.log").open("ab")
+        self._port = self._port or free_port()  # the same when it is started again
         arguments = ["hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data), "--until-stdin-closes"]
         arguments += [*([] if self._tls else ["--no-tls"]), *self._extra]
         environment = {**os.environ, "REDPOLL_OPERATOR_KEY": self.operator_key}  # not an argument: those are for all to read
@@ -108,7 +110,6 @@ class HubProcess:
                 raise ProcessError(f"the hub {how}:\n{self.output()}")
             time.sleep(0.02)
         self._ready = json.loads(ready.read_text())
-        self._port = int(self.url.rsplit(":", 1)[1])
         kind = self._broker.partition(":")[0]
         if kind in ("embedded", "mosquitto"):
             self._broker = f"{kind}:{self.mqtt_url.rsplit(':', 1)[1]}"

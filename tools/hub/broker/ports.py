@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import secrets
 import socket
 
 from tools.hub.broker.address import BrokerError
+
+# below the ports that Linux and macOS give to connections: one of those would be in the way of a server that comes back
+_PORTS = range(20_000, 32_768)
 
 # UDP sockets, one for each port that this process was given last: while one is open, no other process of ours is given the same
 _held: list[socket.socket] = []
@@ -12,10 +16,11 @@ _HELD_MAX = 64
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on, and that no other process of ours was given lately."""
+    """A TCP port that nothing listens on, that no connection begins from, and that no other process of ours was given lately."""
     while True:
-        with socket.create_server((host, 0), family=_family(host)) as server:
-            port = int(server.getsockname()[1])
+        port = secrets.choice(_PORTS)
+        if not is_free(host, port):
+            continue
         holder = socket.socket(_family(host), socket.SOCK_DGRAM)
         try:
             holder.bind((host, port))
