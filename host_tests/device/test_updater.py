@@ -179,6 +179,14 @@ def test_servers_that_recover_are_waited_for():
         assert [s for s, _, _ in bench.said()].count("Error") == 2
 
 
+def test_a_server_that_calls_a_bundle_a_page_is_believed_by_what_it_sends():
+    bench = Bench()
+    bench.server.instead = [(200, {"content-type": "text/html; charset=utf-8"}, bench.server.data)]
+    bench.update()
+    assert bench.world.restarts == 1
+    assert "Error" not in [status for status, _, _ in bench.said()]
+
+
 def loaded_again(package, name):
     # a module as the next import gives it after port.unload; the first one stays for everybody else
     path = package + "." + name

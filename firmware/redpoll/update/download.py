@@ -69,7 +69,7 @@ class Download:
         if response.status not in (200, 206):
             raise OSError("the server answered %d" % response.status)
         if self._skip is None:
-            self._begin()  # an empty body
+            self._begin(0)  # an empty body
         if self.at < self._end:
             raise OSError("the server sent %d bytes too few" % (self._end - self.at))
 
@@ -87,12 +87,9 @@ class Download:
             self._base = base
         self._http.request("GET", path, None, {"Range": "bytes=%d-%d" % (self.at, self._end - 1)}, self._sink)
 
-    def _begin(self):
-        # the response is known: where does its body begin?
+    def _begin(self, byte):
+        # the response is known, and the first byte of its body: where in the file is that?
         response = self._http.response
-        if "text/html" in response.headers.get("content-type", ""):
-            # of a portal or a proxy, which may be gone with the next attempt
-            raise OSError("the server sent a page, not a file")
         total = response.headers.get("content-length")
         start = 0
         if response.status == 206:
@@ -101,6 +98,9 @@ class Download:
                 raise OSError("the server sent another range")
         elif response.headers.get("transfer-encoding"):
             total = None
+        if not start and byte != 0x50 and "text/html" in response.headers.get("content-type", ""):
+            # of a portal or a proxy, which may be gone with the next attempt; a ZIP file, "PK", some servers call text/html too
+            raise OSError("the server sent a page, not a file")
         total = int(total) if total and total.isdigit() else None
         etag = response.headers.get("etag")
         if self.total not in (None, total) or self._etag not in (None, etag):
@@ -121,7 +121,7 @@ class Download:
                 raise OSError("the server answered %d" % self._http.response.status)
             return
         if self._skip is None:
-            self._begin()
+            self._begin(data[0])
         if self.at >= self._end:
             # more than was asked for, perhaps without end
             raise _Enough
