@@ -61,6 +61,23 @@ def test_an_image_goes_into_the_idle_partition_and_is_confirmed_after_the_round_
     assert not board.updater.busy()
 
 
+def test_what_fails_once_the_bootloader_is_told_does_not_end_the_update():
+    board = Board()
+    save = board.updater._record.try_save
+
+    def short(stored):
+        if "job" not in stored or stored["job"]["phase"] == "trial":
+            raise MemoryError
+        return save(stored)
+
+    board.updater._record.try_save = short
+    board.update()
+    assert board.world.restarts == 1 and "Failure" not in board.statuses()
+    assert board.restart() == "ota_1"
+    board.updater.round_trip()
+    assert board.final() == ("Success", "", "")
+
+
 def test_the_next_image_goes_into_the_other_partition():
     board = Board()
     board.update()

@@ -357,7 +357,6 @@ class Updater:
             except Changed:
                 source.forget()
         self._switch(target)
-        self._decided = True
         self._progress("Deploying", 100)
         for status, progress in (("Deployed", 0), ("Deployed", 100), ("Rebooting", 0)):
             self._step(status, progress)
@@ -439,10 +438,12 @@ class Updater:
         if image:
             self._slots.guard()
             image.switch()
-            job["phase"] = "trial"
-            self._save()
         else:
             self._slots.switch(slot)
+        self._decided = True
+        if image:
+            job["phase"] = "trial"
+            self._save()
 
 
 def _forget(*names):
