@@ -1,6 +1,7 @@
 """`redpoll board up` and its companions: boards that stay, by their names; the firmware's tests over their serial ports."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from long_run import LONG
@@ -17,6 +19,7 @@ from waiting import wait_for
 from tools.board.errors import BoardError
 from tools.board.named import VirtualBoard, known_boards
 from tools.board.profile import Profile
+from tools.board.server import Server
 from tools.cli import main as command
 from tools.paths import ROOT
 
@@ -181,6 +184,23 @@ def test_a_board_goes_on_where_the_disk_has_no_room_for_its_log():
     board.folder.mkdir(parents=True)
     (board.folder / "console.log").symlink_to("/dev/full")
     assert mpremote(board.up(), "exec", "print('still there')").endswith("still there\n")
+
+
+def test_a_disk_that_is_full_when_the_log_begins_anew_costs_lines_and_not_the_board(tmp_path, monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "board.json").write_text('{"profile": "esp32", "heap": null, "frozen_agent": false}')
+    monkeypatch.setattr("tools.board.server._LOG_BYTES", 10)
+    server = Server(tmp_path)
+    server._console_line("more than 10 bytes")
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", no_room)
+        server._console_line("lost")
+        server._console_line("lost too")
+    server._console_line("kept")
+    assert (tmp_path / "console.log").read_text() == "kept\n"
+    assert (tmp_path / "console.log.1").read_text() == "more than 10 bytes\n"
 
 
 def test_a_disk_that_is_full_when_a_board_is_switched_on_leaves_what_the_board_is():

@@ -136,9 +136,10 @@ class Server:
     def _keep(self, data: bytes) -> None:
         if self._log.tell() > _LOG_BYTES:
             path = self._folder / "console.log"
-            path.replace(path.with_suffix(".log.1"))
-            self._log.close()
-            self._log = path.open("ab", buffering=0)
+            with contextlib.suppress(FileNotFoundError):  # moved before, when there was no room for a new one
+                path.replace(path.with_suffix(".log.1"))
+            moved, self._log = self._log, path.open("ab", buffering=0)
+            moved.close()
         self._log.write(data)
 
 
