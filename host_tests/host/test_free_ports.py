@@ -22,6 +22,11 @@ def test_a_port_that_is_in_use_is_not_given(monkeypatch):
         assert ports.free_port() in range(free + 1, free + 4)
 
 
+def test_a_host_that_is_another_machine_has_none():
+    with pytest.raises(OSError, match="assign"):
+        ports.free_port("192.0.2.5")
+
+
 def test_no_connection_begins_from_a_port_that_is_given():
     """One that did would be in the way of a server that is started again on its port."""
     own = Path("/proc/sys/net/ipv4/ip_local_port_range")

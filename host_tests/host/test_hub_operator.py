@@ -94,6 +94,13 @@ def test_a_space_has_the_types_that_devices_are_told_to_expect(bench: Bench, dev
     assert {**device.get("/space").json(), "local_time": ""} == {**before, "local_time": ""}
 
 
+def test_an_empty_text_takes_away_what_was_said_of_a_space(bench: Bench, device: Device) -> None:
+    space = bench.operator("GET", f"{DEVICES}/{device.id}")["space"]["id"]
+    for said in ("Hall 3", ""):
+        bench.operator("PUT", f"{OPERATOR}/spaces/{space}", {"info": {"location": said}})
+        assert device.get("/space").json()["location"]["name"] == said
+
+
 @pytest.mark.parametrize("path", ["models", "models/x", "spaces", "spaces/x"])
 def test_all_of_it_needs_the_operator_key(bench: Bench, path: str) -> None:
     for method in ("GET", "DELETE"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import socket
 
@@ -16,10 +17,17 @@ _HELD_MAX = 64
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on, that no connection begins from, and that no other process of ours was given lately."""
+    """A TCP port that nothing listens on, that no connection begins from, and that no other process of ours was given lately.
+
+    Raises OSError for a host that is not this machine's.
+    """
     while True:
         port = secrets.choice(_PORTS)
-        if not is_free(host, port):
+        try:
+            socket.create_server((host, port), family=_family(host)).close()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             continue
         holder = socket.socket(_family(host), socket.SOCK_DGRAM)
         try:

@@ -116,7 +116,7 @@ def read_id(value: object) -> str:
 def _checked(info: dict[str, Any]) -> dict[str, Any]:
     """What devices get of it (seed 001, Get Space Info) has the types that they are told to expect. Raises Invalid."""
     for key in ("name", "location", "temperature_units"):
-        if key in info:
+        if info.get(key, "") != "":  # an empty text takes away what was said before
             text(info[key], key, required=True)
     if not isinstance(info.get("maintenance", False), bool):
         raise Invalid("Invalid maintenance: it must be true or false")

@@ -66,8 +66,8 @@ class SpacePlace(Asked):
 
     coordinates: Coordinates = Coordinates(lat=0, lng=0)
     utc_offset: Annotated[int, Field(gt=-1440, lt=1440)] = 0
-    location: Name = ""
-    temperature_units: Name = ""
+    location: Annotated[str, Field(max_length=255)] = ""
+    temperature_units: Annotated[str, Field(max_length=255)] = ""
     maintenance: bool = False
 
 
