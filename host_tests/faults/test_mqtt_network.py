@@ -23,8 +23,8 @@ from interpreters import INTERPRETERS, Script
 from long_run import LONG
 from waiting import wait_for_port
 
-from tools.hub.broker.ports import free_port
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.ports import free_port
 
 HERE = Path(__file__).resolve().parent
 Figure = Callable[[str], None]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.hub.broker import ports
+from tools.hub import ports
 
 
 def test_a_port_is_given_once_and_something_can_listen_there():

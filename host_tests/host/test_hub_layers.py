@@ -9,7 +9,7 @@ from tools.paths import ROOT
 HUB = ROOT / "tools" / "hub"
 # from the bottom; what is named together may not import each other
 LAYERS = (
-    {"errors", "times", "base64url", "tasks", "client", "data_folder"},
+    {"errors", "times", "base64url", "tasks", "client", "data_folder", "ports"},
     {"astarte_ids"},
     {"activity", "security", "process"},
     {"store"},

@@ -14,7 +14,7 @@ from interpreters import INTERPRETERS, run
 from long_run import LONG
 from waiting import wait_for_port
 
-from tools.hub.broker.ports import free_port
+from tools.hub.ports import free_port
 
 WALK = Path(__file__).with_name("mqtt_walk.py")
 Figure = Callable[[str], None]

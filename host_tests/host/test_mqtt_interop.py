@@ -14,7 +14,7 @@ from mqtt_proxy import DOWN, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, UP, Proxy
 from waiting import wait_for_port
 
 from tools.hub.broker.mosquitto import find_mosquitto
-from tools.hub.broker.ports import free_port
+from tools.hub.ports import free_port
 
 WALK = Path(__file__).with_name("mqtt_walk.py")
 LEVELS = (4, 5)

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from tools.hub.broker.ports import free_port
 from tools.hub.client import OperatorClient
 from tools.hub.data_folder import READY_FILE
+from tools.hub.ports import free_port
 from tools.paths import ROOT
 
 _START_SECONDS = 30.0

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tools.hub.ports import is_free
+
 PACKET_MAX = 512 * 1024  # bytes in one publish: telemetry may have 128 KB
 
 
@@ -80,3 +82,11 @@ def parse_broker(text: str) -> BrokerChoice:
 def usual_port(*, tls: bool) -> int:
     """IANA's for MQTT."""
     return 8883 if tls else 1883
+
+
+def check_port_is_free(kind: str, host: str, port: int) -> None:
+    """Raises BrokerError, which says what to do. Port 0 always is."""
+    if not is_free(host, port):
+        raise BrokerError(
+            f"--broker {kind}:{port}: port {port} is in use on {host}; stop what uses it, or take another port ({kind}:0 finds a free one)"
+        )

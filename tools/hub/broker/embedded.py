@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, usual_port
-from tools.hub.broker.ports import answers, check_port_is_free, free_port, here, is_free
+from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, check_port_is_free, usual_port
+from tools.hub.ports import answers, free_port, here, is_free
 from tools.hub.tasks import cancel
 from tools.private import write_private
 

@@ -22,8 +22,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tools.hub.broker import dynsec
-from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, usual_port
-from tools.hub.broker.ports import answers, check_port_is_free, free_port, here
+from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, check_port_is_free, usual_port
+from tools.hub.ports import answers, free_port, here
 from tools.hub.tasks import cancel
 from tools.private import write_private
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from tools.hub.broker.embedded import configuration
 from tools.hub.broker.mosquitto import find_mosquitto
-from tools.hub.broker.ports import free_port
+from tools.hub.ports import free_port
 from tools.hub.process import ProcessError
 from tools.paths import ROOT
 

@@ -6,8 +6,6 @@ import errno
 import secrets
 import socket
 
-from tools.hub.broker.address import BrokerError
-
 # below the ports that Linux and macOS give to connections: one of those would be in the way of a server that comes back
 _PORTS = range(20_000, 32_768)
 
@@ -48,14 +46,6 @@ def is_free(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def check_port_is_free(kind: str, host: str, port: int) -> None:
-    """Raises BrokerError, which says what to do. Port 0 always is."""
-    if not is_free(host, port):
-        raise BrokerError(
-            f"--broker {kind}:{port}: port {port} is in use on {host}; stop what uses it, or take another port ({kind}:0 finds a free one)"
-        )
 
 
 async def answers(host: str, port: int) -> bool:
