@@ -408,7 +408,6 @@ def matches(wanted: str, topic: str) -> bool:
 def test_nothing_that_is_meant_for_another_device_is_heard(hub_of: tuple[str, HubProcess], figure: Figure) -> None:
     _, hub = hub_of
     with Board.registered(hub) as board, Board.registered(hub) as victim:
-        victim.claim()
         own = f"{xyte_mqtt.ROOT}/{victim.id}"
         wanted = [
             "#", "+/#", "v1/#", "v1/device/#", "v1/device/+/config", "v1/+/+/config", "+/+/+/+",
@@ -419,6 +418,8 @@ def test_nothing_that_is_meant_for_another_device_is_heard(hub_of: tuple[str, Hu
         ]  # fmt: skip
         answers: list[list[Any]] = []
         with MqttBoard(board) as mqtt, MqttBoard(victim) as theirs:
+            victim.claim()
+            theirs.next("space_info")
             mqtt.client.on_subscribe = lambda _client, _data, _mid, reasons, _properties: answers.append(reasons)
             for number, topic in enumerate(wanted):
                 mqtt.client.subscribe(topic, 1)
