@@ -14,7 +14,7 @@ def test_telemetry_is_posted_at_its_interval_the_first_with_override():
     first, second = bench.made("POST", "/telemetry")
     assert first["override"] is True and first["telemetries"]["fan_speed"] == 100.5
     assert second == {"status": "online", "telemetries": {"fan_speed": 100.5}}
-    assert len(HTTP.requests) == 2
+    assert len(HTTP.requests) == 3 and len(bench.made("GET", "/command")) == 1
 
 
 def test_a_higher_config_version_is_fetched_applied_and_confirmed():
@@ -118,7 +118,7 @@ def test_401_drops_the_credentials_and_registers_again():
     bench.answers[("POST", "/telemetry")] = [Reply(401, {"error": "Not authorized"}), Reply(200, QUIET)]
     bench.turn()
     bench.turn(1000)
-    assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", "/v1/devices", BASE + "/telemetry"]
+    assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", "/v1/devices", BASE + "/telemetry", BASE + "/command"]
     assert bench.made("POST", "/telemetry")[1]["override"] is True
     assert len(bench.agent.spool) == 0
 
@@ -253,7 +253,7 @@ def test_broken_replies_are_left_alone():
         bench.answers[("POST", "/telemetry")] = Reply(200, body)
         bench.turn()
         assert len(bench.agent.spool) == 0
-        assert len(HTTP.requests) == 1, HTTP.requests
+        assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", BASE + "/command"], HTTP.requests
     for body in (b"", b"{", b"[]", b"5", b"\xff\xfe", deep):
         bench = Bench()
         bench.answers[("POST", "/telemetry")] = Reply(200, body)
@@ -448,3 +448,21 @@ def test_a_result_that_the_cloud_knows_nothing_of_is_not_told_for_ever():
         bench.turn(30000)
     assert len(bench.made("POST", "/telemetry")) >= 4
     assert len(bench.made("POST", "/command")) == 3
+
+
+def test_a_result_that_got_lost_before_a_restart_is_told_after_it():
+    bench = Bench()
+    command = {"id": "c1", "status": "pending", "name": "count", "parameters": {}}
+    bench.answers[("GET", "/command")] = [Reply(200, command), Reply(503), Reply(200, dict(command, status="in_progress")), Reply(404, {})]
+    bench.answers[("POST", "/command")] = [Reply(200, {}), Reply(503)]
+    bench.reply["command"] = True
+    bench.turn()
+    # it has begun, and until it ends the cloud has nothing to ask for
+    bench.reply["command"] = False
+    bench.answers[("POST", "/command")] = Reply(200, {})
+    bench.start()
+    for _ in range(4):
+        bench.turn(30000)
+    assert bench.counted == 1
+    assert [m["status"] for m in bench.made("POST", "/command")] == ["in_progress", "done", "done"]
+    assert len(bench.made("GET", "/command")) == 4

@@ -15,8 +15,9 @@ _QUIET_MS = const(1000)
 _LIMITED_MS = const(300000)
 # a telemetry message for which the cloud answers so will be refused however often it comes
 _UNFIT = const((400, 413, 422))
-# the result of a command that the cloud has not taken yet, of whichever session: without it there is no other command
-_untold = None
+# the result of a command that the cloud has not taken yet, of whichever session: without it there is no other command. After a start
+# the cloud has to say which one it waits for
+_untold = ("command", "GET", "/command", None, None)
 
 
 class Adapter:
@@ -150,7 +151,7 @@ class Adapter:
             self._fetch(kind)
 
     def _fetch(self, kind):
-        if not any(request[0] == kind for request in self._queue):
+        if kind not in [request[0] for request in self._queue]:
             self._add(kind, "GET", "/" + kind, None)
 
     def _add(self, kind, method, path, body, key=None):
