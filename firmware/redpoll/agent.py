@@ -23,7 +23,7 @@ _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
 _RESERVE = const(128)  # for the end of a program that has filled the heap
-_OVERRIDE = const(b', "override": true')
+_OVERRIDE = const(b', "override":true')  # as Telemetry writes it
 
 
 class Agent:
@@ -203,9 +203,10 @@ class Agent:
         self._config.save_again()
         self.settings.save_again()
         told = self._health.readings()
-        told["spool_depth"] = len(self.spool)
-        told["spool_dropped"] = self.spool.dropped
-        told["spool_damaged"] = self.spool.damaged
+        spool = self.spool
+        told["spool_depth"] = len(spool)
+        told["spool_dropped"] = spool.dropped
+        told["spool_damaged"] = spool.damaged
         if self.telemetry.refused:
             told["readings_refused"] = self.telemetry.refused
         self.link.add_readings(told)
@@ -329,9 +330,10 @@ class Agent:
         if self.clock.ms() >= _GOOD_MS:
             self._went_well()
         ms = _LONGEST_MS
-        if self._update:
-            ms = min(ms, self._update.poll())
-            if not self._update.busy():
+        current = self._update
+        if current:
+            ms = min(ms, current.poll())
+            if not current.busy():
                 self._update = None
                 update.unload()
                 gc.collect()

@@ -40,14 +40,14 @@ class Telemetry:
 
     def every(self, seconds, name=None):
         """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name, ValueError."""
-        found = False
+        found = name is None
         _check(seconds)
         for sensor in self._sensors:
             if sensor[0] == name or (name is None and not sensor[5]):
                 found = True
                 sensor[2] = int(seconds * 1000)
                 sensor[3] = min(sensor[3], _next(self._clock.ms(), sensor[2]))
-        if name is not None and not found:
+        if not found:
             raise KeyError(name)
 
     def notice(self, text):
@@ -75,7 +75,7 @@ class Telemetry:
 
     def wait_ms(self):
         """Milliseconds until the next sensor is due. There is one: the agent's heartbeat."""
-        return max(0, min(sensor[3] for sensor in self._sensors) - self._clock.ms())
+        return max(0, min([sensor[3] for sensor in self._sensors]) - self._clock.ms())
 
     def read(self, feed=None):
         """Read what is due. Returns the message as bytes of JSON without its timestamp, or None when nothing was due.
@@ -128,13 +128,13 @@ class Telemetry:
     def _message(self, fresh):
         failures = [sensor[4] for sensor in self._sensors if sensor[4]]
         message = {"status": "error" if failures else "online", "telemetries": self.state if self._whole == 2 else fresh}
-        if self._whole:
-            message["override"] = True
         if self._notice:
             failures.append(self._notice)
         if failures:
             message["message"] = log.redact("; ".join(failures))[:_TEXT]
-        return json.dumps(message).encode()
+        body = json.dumps(message).encode()
+        # written as json.dumps() never does: a reading of that name is none
+        return body[:-1] + b', "override":true}' if self._whole else body
 
 
 def _next(now, period):

@@ -206,3 +206,21 @@ def test_outages_do_not_make_the_heap_grow():
 
 def forget(client):
     client.published = []
+
+
+def test_a_reading_that_is_called_override_is_a_reading_after_an_outage_too():
+    bench = Bench()
+    bench.agent.telemetry.add(lambda: {"a": 1, "override": True, "z": 2}, 10)
+    MQTT.refuse = None
+    bench.turn()
+    for _ in range(40):
+        MQTT.refuse = OSError(113)
+        bench.agent.link.broken(OSError(104))
+        bench.turn(10000)
+    MQTT.refuse = None
+    client = bench.turn(300000)
+    for _ in range(60):
+        bench.turn(1000)
+    valves = [message["telemetries"] for message in client.sent("telemetry") if "z" in message["telemetries"]]
+    assert len(valves) > 40 and all(["override" in told for told in valves])
+    assert not [message for message in client.sent("telemetry") if message.get("override")]
