@@ -460,8 +460,10 @@ class Agent:
         """Where the device stands; `version` when the transport tells it."""
         if version is not None:
             self._space_version = version
-        if information != self.space:
-            self.space = information
+        before = self.space
+        self.space = information
+        # its clock goes on
+        if dict(before, local_time=0) != dict(information, local_time=0):
             log.info("space: %s", information.get("name", "unnamed"))
             self._notify("space", information)
 

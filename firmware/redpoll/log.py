@@ -101,7 +101,7 @@ def _write(mark, form, values):
     for char in text:
         if ord(char) < 32 or ord(char) == 127:
             # what a server or a sensor sent must not steer the terminal
-            text = "".join(c if 32 <= ord(c) != 127 else "?" for c in text)
+            text = "".join([c if 32 <= ord(c) != 127 else "?" for c in text])
             break
     line = "[%5d.%03d] %s" % (_seconds, ms, text)
     if len(_lines) >= _KEEP:

@@ -110,3 +110,18 @@ def test_an_update_that_comes_again_after_its_end_holds_back_no_command_when_the
     bench.turn()
     told = [(answer["id"], answer["status"]) for answer in client.sent("commands/update")]
     assert told[1:] == [("u1", "error"), ("c1", "in_progress"), ("c1", "done")]
+
+
+def test_the_clock_of_the_space_that_goes_on_is_no_news_for_the_product_and_the_log():
+    bench = Bench()
+    heard = []
+    bench.agent.on("space")(heard.append)
+    client = bench.turn()
+    for minute in range(3):
+        # with each snapshot (seed 001)
+        client.deliver("space_info", {"name": "hall", "maintenance": False, "local_time": "2022-03-17T10:5%d:28+01:00" % minute})
+        bench.turn()
+    client.deliver("space_info", {"name": "hall", "maintenance": True, "local_time": "2022-03-17T10:53:28+01:00"})
+    bench.turn()
+    assert [told["maintenance"] for told in heard] == [False, True]
+    assert bench.agent.space["local_time"] == "2022-03-17T10:53:28+01:00"

@@ -306,8 +306,6 @@ class Adapter:
         self._replies.pop((kind, key), None)
         if not topic:
             return
-        if isinstance(topic, (bytes, bytearray)):
-            topic = topic.decode()
         if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
             log.warning("%s: response topic of another device; not used", kind)
             return
