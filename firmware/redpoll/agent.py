@@ -478,7 +478,8 @@ class Agent:
             if not newer(latest, self._latest):
                 return
         except ValueError as error:
-            log.warning("firmware notice: %s", error)
+            # over HTTP each reply to telemetry has it
+            log.once("firmware notice: %s", str(error))
             return
         self._latest = latest
         log.info("firmware %s is available", latest)

@@ -98,7 +98,7 @@ def check(values):
         if not _is_plain(found[key], 48):
             _refuse(problems, key, _PLAIN % 48, found[key])
     report = found["report"] = values.get("report", [])
-    if not isinstance(report, list) or not all(name in _REPORTERS for name in report):
+    if not isinstance(report, list) or not all([name in _REPORTERS for name in report]):
         _refuse(problems, "report", "must be a list of " + _quoted(_REPORTERS, ", "), report)
     elif report and found["transport"] == "http":
         problems.append('"report": %s needs MQTT, not "transport": "http"' % report)
@@ -160,7 +160,7 @@ def _url_problem(value, schemes):
 
 
 def _is_plain(text, most):
-    return isinstance(text, str) and 1 <= len(text) <= most and all(c.isdigit() or c.isalpha() or c in "-_." for c in text)
+    return isinstance(text, str) and 1 <= len(text) <= most and all([c.isdigit() or c.isalpha() or c in "-_." for c in text])
 
 
 def _declared(values, key, default, field, problems):
@@ -190,7 +190,7 @@ def _quoted(names, between):
 def _own_serial(problems):
     own = port.unique_id()
     if own:
-        return "".join("%02x" % byte for byte in own)
+        return "".join(["%02x" % byte for byte in own])
     problems.append('"sn" or "cloud_id" is missing: this board has no number of its own')
     return ""
 

@@ -1,6 +1,7 @@
 # The agent over HTTPS polling, against a cloud that the test plays (seed 000).
 from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
 from http_bench import BASE, QUIET, Bench
+from redpoll import log
 from redpoll.net.http import HTTPError
 
 # the cloud played here shares the heap with the agent
@@ -466,3 +467,12 @@ def test_a_result_that_got_lost_before_a_restart_is_told_after_it():
     assert bench.counted == 1
     assert [m["status"] for m in bench.made("POST", "/command")] == ["in_progress", "done", "done"]
     assert len(bench.made("GET", "/command")) == 4
+
+
+def test_a_version_that_is_none_is_said_once_and_not_with_each_reply():
+    bench = Bench()
+    bench.reply["latest_fw_version"] = "build 7"
+    for _ in range(4):
+        bench.turn(30000)
+    assert len(bench.made("POST", "/telemetry")) == 4
+    assert len([line for line in log.lines() if "'build 7'" in line]) == 1
