@@ -117,7 +117,8 @@ class Telemetry:
                 reason = "there are %d keys already" % _KEYS
             if reason:
                 self.refused += 1
-                log.warning("sensor %s: %r is left out: %s", name, key, reason)
+                # it may be so each time; how often is counted
+                log.once("sensor %s: %r is left out: %s", name, key, reason)
                 continue
             if value is None:
                 self.state.pop(key, None)

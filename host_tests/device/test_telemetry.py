@@ -246,3 +246,12 @@ def test_a_first_message_that_is_too_large_leaves_the_override_to_one_that_is_sm
     message(telemetry, False)
     ticks.ms += 10000
     assert "override" not in message(telemetry)
+
+
+def test_a_reading_that_is_left_out_each_time_is_said_once_and_counted():
+    ticks, telemetry = made((lambda: {"level": float("nan"), "ok": 1}, 10))
+    for _ in range(5):
+        assert message(telemetry)["telemetries"] == {"ok": 1}
+        ticks.ms += 10000
+    assert telemetry.refused == 5
+    assert len([line for line in log.lines() if "'level' is left out" in line]) == 1
