@@ -142,6 +142,11 @@ def test_a_clock_that_nobody_has_set_tells_no_time():
         wlan = __import__("redpoll.port.wlan", None, None, ("set_wall",))
         wlan.set_wall(1795257599999)
         assert machine.clock == [(2026, 11, 21, 5, 10, 39, 59, 0)]
+        # for 31 bits of seconds it is over in 2038, for those from 2000 in 2068
+        wlan.time = Clockwork(1795257600, real)
+        wlan.set_wall(2147483648000)
+        wlan.set_wall(4102444799000)
+        assert machine.clock[1:] == [(2038, 1, 19, 1, 3, 14, 8, 0), (2099, 12, 31, 3, 23, 59, 59, 0)]
 
 
 class Clockwork:
@@ -153,6 +158,8 @@ class Clockwork:
         self.time_ns = lambda: (seconds - epoch) * 1000000000
 
     def gmtime(self, seconds=None):
+        if not -1 << 31 <= seconds < 1 << 31:
+            raise OverflowError("overflow converting long int to machine word")
         return tuple(self._real.gmtime(seconds))[:8]
 
 

@@ -15,6 +15,8 @@ _DAY_MS = const(86400000)
 _LOOK_MS = const(100)  # between two looks for the answer
 # seconds from 1900, where NTP begins, to 1970
 _EPOCH = 2208988800
+# those to 2025: what says that it is earlier has lost the time, as a receiver of GPS does after 1024 weeks
+_FIRST = 3944678400
 
 
 class Ntp:
@@ -69,11 +71,11 @@ class Ntp:
             return False
         if count < 48 or packet[0] & 7 != 4 or packet[24:32] != self._token:
             return False
-        if packet[0] >> 6 == 3 or not 0 < packet[1] < 16:
-            return self._fail("it does not know the time itself")
         seconds = int.from_bytes(packet[40:44], "big")
         if seconds < _EPOCH:
             seconds += 1 << 32  # since 2036
+        if packet[0] >> 6 == 3 or not 0 < packet[1] < 16 or seconds < _FIRST:
+            return self._fail("it does not know the time itself")
         now = self._clock.ms()
         unix_ms = (seconds - _EPOCH) * 1000 + (int.from_bytes(packet[44:46], "big") * 1000 >> 16) + (now - self._asked) // 2
         self._clock.set(unix_ms, 0)

@@ -3,14 +3,24 @@ import time
 
 import machine
 import network
+from micropython import const
 
 from .chip import EPOCH
+
+# 28 years, after which the calendar is the same but for its years
+_CYCLE = const(883612800)
 
 
 def set_wall(unix_ms):
     """Set the chip's own clock, which goes on over a reset and a deep sleep where the chip has one that does."""
-    year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - EPOCH)[:7]
-    machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+    seconds = unix_ms // 1000 - EPOCH
+    years = 0
+    # what time.gmtime takes of seconds ends in 2038, or on an ESP32 in 2068
+    while seconds >= 1 << 31:
+        seconds -= _CYCLE
+        years += 28
+    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
+    machine.RTC().datetime((year + years, month, day, weekday, hour, minute, second, 0))
 
 
 class Wlan:
