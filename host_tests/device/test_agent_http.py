@@ -476,3 +476,12 @@ def test_a_version_that_is_none_is_said_once_and_not_with_each_reply():
         bench.turn(30000)
     assert len(bench.made("POST", "/telemetry")) == 4
     assert len([line for line in log.lines() if "'build 7'" in line]) == 1
+
+
+def test_a_cloud_that_wants_less_of_all_does_not_fill_the_log():
+    bench = Bench()
+    bench.answers[("POST", "/telemetry")] = Reply(429, {"error": "Too many requests from here"})
+    for _ in range(6):
+        bench.turn(10000)
+    assert len(bench.made("POST", "/telemetry")) >= 6
+    assert len([line for line in log.lines() if "requests from here; later" in line]) == 1

@@ -169,7 +169,7 @@ class Adapter:
 
     def _pause(self, request, response):
         # the cloud wants less of this; what has a limit of its own does not hold up the rest
-        log.info("%s %s: %s; later", request[1], request[2] or "/", explain(response))
+        log.once("%s %s: %s; later", request[1], request[2] or "/", explain(response))
         if request[0] in ("device", "setting"):
             if len(self._limited) < _QUEUE:
                 self._limited.append(request)
