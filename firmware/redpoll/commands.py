@@ -177,7 +177,7 @@ class Commands:
 
 
 def _sound(stored):
-    return isinstance(stored, list) and all(isinstance(entry, list) and [type(text) for text in entry] == [str] * 3 for entry in stored)
+    return isinstance(stored, list) and all([isinstance(entry, list) and [type(text) for text in entry] == [str] * 3 for entry in stored])
 
 
 def _ping():

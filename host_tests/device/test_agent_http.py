@@ -485,3 +485,12 @@ def test_a_cloud_that_wants_less_of_all_does_not_fill_the_log():
         bench.turn(10000)
     assert len(bench.made("POST", "/telemetry")) >= 6
     assert len([line for line in log.lines() if "requests from here; later" in line]) == 1
+
+
+def test_a_configuration_of_null_is_an_empty_one_and_what_stands_beside_it_is_none():
+    bench = Bench()
+    bench.reply["config_version"] = 10
+    bench.answers[("GET", "/config")] = Reply(200, {"name": "n", "version": 10, "config": None, "device_id": ID})
+    bench.turn()
+    assert bench.made("POST", "/config") == [{"version": 10}]
+    assert bench.agent.config_version() == 10

@@ -30,7 +30,10 @@ def deliver_config(handler, message):
     if version is None:
         log.warning("config: version must be a whole number, not %r", message.get("version"))
         return
-    values = message.get("config")
+    values = message.get("config", 0)
+    if values is None:
+        # nothing is configured
+        values = {}
     if not isinstance(values, dict):
         values = {key: value for key, value in message.items() if key not in _ABOUT_CONFIG}
     handler.on_config(version, values)
