@@ -520,3 +520,15 @@ def test_only_oserror_is_taken_for_a_failing_flash():
     spool._append = fails
     with raises(KeyError):
         append(spool, "two")
+
+
+def test_numbers_that_have_come_far_begin_anew_when_nothing_waits_and_no_outage_drives_them_further():
+    board = Board()
+    os.mkdir("spool")
+    Record("spool/next").save(0x40000000 - 1500)
+    # each start of an outage sets 1,000 aside
+    texts = ["%02d" % start for start in range(12)]
+    given = [append(board.boot(), text)[0] for text in texts]
+    assert given == list(range(given[0], given[0] + 12000, 1000))
+    assert bodies(board.boot(), acknowledge=True) == texts
+    assert append(board.boot(), "anew")[0] < 0x10000000

@@ -83,8 +83,8 @@ class Spool:
             self._take_over()
         free = self._next.load() if path else None
         last = self._segments[-1][_LAST] if self._segments else 0
-        if not isinstance(free, int) or not last < free < 0x40000000:
-            # nothing is known of the numbers before: continue far from them
+        if not isinstance(free, int) or free <= last or free >= 0x40000000 and not last:
+            # nothing is known of the numbers before, or they have come far: continue far from them
             free = last + 1 + (random16() << 12)
         # the first number of this boot
         self.first = self._number = self._reserved = free
