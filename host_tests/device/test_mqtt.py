@@ -1,7 +1,7 @@
 # The MQTT session against a socket double that has a board's awkwardness.
 import gc
 import sys
-from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ETIMEDOUT
+from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ENOTCONN, ETIMEDOUT
 
 import heap
 from fakes import Clock, Server, Wire, publish
@@ -962,6 +962,41 @@ def test_the_callback_may_close():
         client.poll()
         assert got == [b"1"]
         assert wire.closed and 4 not in server.kinds()
+
+
+def closes_at_its_first_acknowledgement():
+    client, wire, _ = session(window=1)
+    client.on_ack = lambda pid, code: client.close()
+    client.publish("t", "1", qos=1)
+    return client, wire
+
+
+def test_on_ack_may_close_whoever_waits():
+    for waits in (
+        lambda client: client.publish("t", "2", qos=1),
+        lambda client: client.subscribe("t"),
+        lambda client: client.poll(0) and client.ping(),
+    ):
+        client, wire = closes_at_its_first_acknowledgement()
+        error = raised(waits, client)
+        assert isinstance(error, OSError) and error.args[0] == ENOTCONN
+        assert client.sock is None and wire.closed and client.in_flight == 0
+    client, wire = closes_at_its_first_acknowledgement()
+    client.disconnect()
+    assert client.sock is None and wire.closed
+
+
+def test_on_ack_may_close_while_connect_sends_again():
+    client, _, server = session(5, clean=False, window=3)
+    server.silent = (3,)
+    for _ in range(3):
+        client.publish("t", "m", qos=1)
+    client.close()
+    client.on_ack = lambda pid, code: client.close()
+    attach(client, Wire(Server(5, session=True, connack=b"\x21\0\x01")))
+    error = raised(client.connect, False)
+    assert isinstance(error, OSError) and error.args[0] == ENOTCONN
+    assert client.sock is None and client.in_flight == 2
 
 
 def test_the_callback_may_connect_again():

@@ -296,9 +296,6 @@ class MQTTClient(simple.MQTTClient):
         """
         if topic is not self._good_topic:
             self._check_topic(topic, properties)
-        sock = self.sock
-        if sock is not self._seen or sock is None:
-            self._adopt()
         pid = slot = 0
         packet = self._tx
         # MQTT 5.0 §3.2.2.3.4, §3.2.2.3.5
@@ -395,7 +392,6 @@ class MQTTClient(simple.MQTTClient):
 
     def ping(self):
         """Send PINGREQ; the answer is awaited by poll."""
-        self._adopt()
         self._begin()
         self._finish(0xC0)
         if self._pinged is None:
@@ -418,6 +414,10 @@ class MQTTClient(simple.MQTTClient):
         self._send(self._tx, _frame(self._tx, first))
 
     def _send(self, packet, start):
+        # here and not where a packet is begun: on_ack may have closed it while there was no room in the window
+        sock = self.sock
+        if sock is not self._seen or sock is None:
+            self._adopt()
         try:
             self._io.send(packet, start, len(packet) - start)
         except OSError:

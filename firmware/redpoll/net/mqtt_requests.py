@@ -44,7 +44,6 @@ def ask(client, first, topic, options, properties):
     """
     if not topic:
         raise ValueError("no filter")
-    client._adopt()
     pid = client.pid % 65535 + 1
     while pid in client._ids or pid in client._replies:
         pid = pid % 65535 + 1

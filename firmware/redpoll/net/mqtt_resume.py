@@ -22,6 +22,7 @@ def send_again(client, started, limit):
             client._turn(client._slice_ms)
             client._late(started, limit)
         if ids[i]:  # not acknowledged meanwhile
+            client._adopt()  # on_ack may have closed it
             io = client._io
             patience = io.write_timeout_ms
             io.write_timeout_ms = max(0, min(patience, limit - ticks_diff(ticks_ms(), started)))
