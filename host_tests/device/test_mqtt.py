@@ -328,6 +328,25 @@ def test_a_write_without_progress_ends_at_the_deadline():
     assert client.in_flight == 0
 
 
+def test_what_ends_a_write_half_way_closes_the_connection():
+    for error in (MemoryError(), KeyboardInterrupt()):
+        client, wire, _ = session()
+        wire.short = 10
+        taken = wire.write
+
+        def write(data, wire=wire, taken=taken, error=error):
+            done = taken(data)
+            wire.write_faults.append(error)
+            return done
+
+        wire.write = write
+        try:
+            client.publish("t", bytes(50))
+            raise AssertionError("published")
+        except (MemoryError, KeyboardInterrupt):
+            assert client.sock is None and wire.closed
+
+
 def test_end_of_stream_is_an_error_everywhere():
     for call in ("poll", "check_msg", "wait_msg", "subscribe", "flush"):
         client, wire, server = session()

@@ -420,7 +420,8 @@ class MQTTClient(simple.MQTTClient):
             self._adopt()
         try:
             self._io.send(packet, start, len(packet) - start)
-        except OSError:
+        except BaseException:
+            # no memory, Ctrl-C: what would be sent next would be taken for the rest of this packet
             self.close()
             raise
         self._tx_at = ticks_ms()
