@@ -328,6 +328,15 @@ def test_disconnect_may_have_a_reason_and_properties():
     assert bytes(wire.sent) == b"\xe0\x07\x04\x05\x11\0\0\0\x0a"
 
 
+def test_a_server_that_says_goodbye_first_is_no_error_of_disconnect():
+    client, wire, server = session(5)
+    server.silent = (3,)
+    client.publish("t", "m", qos=1)
+    wire.inbound.extend(b"\xe0\x01\x8e")
+    client.disconnect()
+    assert client.sock is None and wire.closed and client.in_flight == 1
+
+
 def test_a_session_that_is_not_clean_is_kept_by_the_server():
     for clean, expiry, expected in ((True, None, None), (False, None, 0xFFFFFFFF), (False, 60, 60), (True, 60, 60)):
         client, wire, server = session(5, connect=False, session_expiry=expiry)

@@ -265,7 +265,7 @@ class MQTTClient(simple.MQTTClient):
         try:
             self.flush()
             self._bye(reason, properties)
-        except OSError:
+        except (OSError, MQTTException):
             pass  # closed is what was wanted
         self.close()
 
