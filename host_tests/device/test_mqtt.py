@@ -1063,6 +1063,15 @@ def test_messages_while_somebody_waits_are_bounded():
     assert len(client.got) + client.dropped == 50
 
 
+def test_as_many_messages_as_the_server_may_have_under_way_wait_whatever_their_size():
+    for size in (8, 100, 121):
+        client, wire, _ = session(max_packet=128, receive_maximum=5)
+        wire.inbound.extend(publish(b"t", bytes(120)) + b"".join(publish(b"t", bytes(size), 1, 1 + n) for n in range(5)))
+        client.subscribe("x")
+        poll_until(client, lambda client=client: len(client.got) == 6)
+        assert client.dropped == 0
+
+
 # -- keep alive
 
 

@@ -739,7 +739,8 @@ class MQTTClient(simple.MQTTClient):
     def _defer(self, size, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
         size += self._pending_size + 64
-        if self._queue and size > len(self._rx) * (self._receive_max if qos else 1):
+        # what comes at QoS 0 has the room of one message, beside all that the server may have under way
+        if size > (len(self._rx) + 64) * (self._receive_max + 1 if qos else 1):
             if qos:
                 self._violation(0x97, "too many")
             self.dropped += 1
