@@ -847,6 +847,23 @@ def test_a_buffer_full_of_messages_without_room_for_their_acknowledgements_costs
     assert sum(turns) == 3000 and len(turns) < 10
 
 
+def test_a_slow_oversize_packet_does_not_count_against_the_answers_behind_it():
+    client, wire, server = session(keepalive=60, max_packet=64)
+    server.silent = (3,)
+    data = publish(b"t", bytes(6000))
+    wire.inbound.extend(data[:100])
+    client.poll(0)
+    client.publish("t", "1", qos=1)
+    wire.peer = None
+    for at in range(100, len(data), 200):
+        wire.inbound.extend(data[at : at + 200])
+        poll_for(client, 1000)
+    assert client.in_flight == 1
+    wire.inbound.extend(b"\x40\x02\0\x01")
+    poll_for(client, 400)
+    assert client.acks == [(1, 0)]
+
+
 def test_wait_msg_returns_after_a_message_whose_callback_took_the_acknowledgements():
     client, wire, server = session()
     server.silent = (3,)

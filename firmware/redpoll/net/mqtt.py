@@ -576,6 +576,7 @@ class MQTTClient(simple.MQTTClient):
                     at = now
                 if self._pinged is not None and ticks_diff(at, self._pinged) > 0:
                     self._pinged = at
+                self._sent = [at] * len(self._ids)
                 self._begun = at if self._skip else None
                 if self._skip:
                     break
