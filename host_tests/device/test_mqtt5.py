@@ -2,7 +2,7 @@
 from fakes import Server, Wire, publish
 from redpoll.net import mqtt, mqtt5
 from support import raises
-from test_mqtt import attach, del_sent, raised, session
+from test_mqtt import attach, del_sent, poll_until, raised, session
 
 HEAP = "1M"
 
@@ -214,6 +214,20 @@ def test_a_refused_subscription_says_its_code():
     server.suback = lambda kind, body: b"\x90\x05" + body[:2] + b"\0\0\x87"
     assert raised(client.subscribe, ["a", "b"]).code == 0x87
     assert client.sock is not None
+
+
+def test_a_message_that_the_server_has_taken_and_forgotten_is_not_refused():
+    client, wire, server = session(5, clean=False)
+    server.silent = (6,)
+    client.publish("t", "m", qos=2)
+    poll_until(client, lambda: 6 in server.kinds())
+    client.close()
+    again = Wire(Server(5, session=True, silent=(6,)))
+    attach(client, again)
+    client.connect(False)
+    again.inbound.extend(b"\x70\x03\0\x01\x92")
+    client.poll()
+    assert client.acks == [(1, 0)] and client.in_flight == 0
 
 
 def test_properties_of_an_acknowledgement_are_there_in_on_ack():

@@ -44,4 +44,5 @@ def on_packet(client, kind, pid, code):
         if i is not None:
             client._sent[i] = client._tx_at
     else:
-        client._acknowledged(kind, pid, code)
+        # with PUBREC the server has taken it: that it knows nothing of it any more is no refusal (MQTT 5.0 §4.13.2)
+        client._acknowledged(kind, pid, 0 if kind == _PUBCOMP else code)
