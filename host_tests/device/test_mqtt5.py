@@ -370,6 +370,16 @@ def test_an_empty_topic_needs_its_alias_each_time():
     assert server.kinds() == [1, 3, 3]
 
 
+def test_an_alias_makes_no_packet_larger_than_the_server_takes():
+    client, wire, server = session(5, connect=False, topic_aliases=8)
+    server.connack = mqtt5.encode(((34, 5), (39, 40)))[1:]
+    client.connect()
+    for topic, size, sent in (("topic", 30, 40), ("topic", 27, 40), ("topic", 30, 38), ("t", 34, 40), ("t", 30, 39), ("t", 34, 40)):
+        del_sent(wire)
+        client.publish(topic, bytes(size))
+        assert len(wire.sent) == sent
+
+
 def test_aliases_replace_topics_and_are_forgotten_with_the_connection():
     client, wire, server = session(5, connect=False, topic_aliases=8)
     server.connack = b"\x22\0\x01"

@@ -21,22 +21,24 @@ class Aliases:
         """
         numbers = self._numbers
         end = 7 + (packet[5] << 8 | packet[6])
-        topic = bytes(packet[7:end])
-        number = numbers.get(topic)
-        if number is None:
-            if len(numbers) >= self._most:
-                client._send(packet, start)
+        topic = name = bytes(packet[7:end])
+        number = numbers.get(topic, len(numbers) + 1)
+        if number <= len(numbers):
+            name = b""
+        if number <= self._most:
+            block = end + (2 if packet[start] & 6 else 0)
+            size, after = varint(packet, block, len(packet))
+            short = bytearray(5)
+            put(short, "b", name)
+            short.extend(packet[end:block])
+            put(short, "v", size + 3)
+            short.append(_TOPIC_ALIAS)
+            put(short, "2", number)
+            short.extend(packet[after:])
+            at = _frame(short, packet[start])
+            # an alias is longer than no alias, and than a short topic
+            if not 0 < client.maximum_packet_size < len(short) - at:
+                numbers[topic] = number
+                client._send(short, at)
                 return
-            number = numbers[topic] = len(numbers) + 1
-        else:
-            topic = b""
-        block = end + (2 if packet[start] & 6 else 0)
-        size, after = varint(packet, block, len(packet))
-        short = bytearray(5)
-        put(short, "b", topic)
-        short.extend(packet[end:block])
-        put(short, "v", size + 3)
-        short.append(_TOPIC_ALIAS)
-        put(short, "2", number)
-        short.extend(packet[after:])
-        client._send(short, _frame(short, packet[start]))
+        client._send(packet, start)
