@@ -296,6 +296,20 @@ def test_the_callback_says_what_its_acknowledgement_says():
         assert server.packets[-1] == (first, b"\0\x05") and got == [b"bad", b"good", b"better"]
 
 
+def test_why_a_server_has_ended_a_session_is_told_also_by_a_write_that_fails():
+    for before, code in ((b"", 0x97), (publish(b"t", b"m", 1, 5, 0, b"\0") + b"\xd0\0", 0x97), (b"\xd0", None), (b"\x30\x80", None)):
+        client, wire, _ = session(5)
+        wire.inbound.extend(before + (b"\xe0\x08\x97\x06\x1f\0\x03why" if code else b""))
+        wire.ended = True
+        wire.budget = 0
+        error = raised(client.publish, "t", "m")
+        if code:
+            assert error.args == (code, "why") and error.properties == [(mqtt5.REASON_STRING, "why")]
+        else:
+            assert isinstance(error, OSError)
+        assert client.sock is None and wire.closed and client.got == []
+
+
 def test_why_a_server_ends_a_session_comes_with_all_its_properties():
     block = b"\x0b" + b"\x1c\0\x01s" + b"\x26\0\x01k\0\x01v"
     said = [(mqtt5.SERVER_REFERENCE, "s"), (mqtt5.USER_PROPERTY, ("k", "v"))]

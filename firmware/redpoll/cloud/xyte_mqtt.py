@@ -298,7 +298,7 @@ class Adapter:
     def _remember(self, kind, key):
         # where this message wants its answer (MQTT 5.0 §4.10); only a topic of this device, because the answer carries the key
         properties = self._client.properties
-        topic = properties and mqtt5.get(properties, _RESPONSE_TOPIC)
+        topic = mqtt5.get(properties, _RESPONSE_TOPIC)
         if isinstance(key, str) and key.isdigit() and kind == "config":
             key = int(key)
         if not isinstance(key, (str, int)) or isinstance(key, str) and len(key) > 64:

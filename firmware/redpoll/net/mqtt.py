@@ -366,9 +366,8 @@ class MQTTClient(simple.MQTTClient):
     def _await_window(self, most):
         started = ticks_ms()
         while self.in_flight > most:
+            self._late(started, self._ack_ms)
             self._turn(self._slice_ms)
-            if self.in_flight > most:
-                self._late(started, self._ack_ms)
 
     def subscribe(self, topic, qos=0, properties=None):
         """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
@@ -421,8 +420,12 @@ class MQTTClient(simple.MQTTClient):
         try:
             self._io.send(packet, start, len(packet) - start)
         except BaseException:
-            # no memory, Ctrl-C: what would be sent next would be taken for the rest of this packet
-            self.close()
+            # also for want of memory or Ctrl-C: what would be sent next would be taken for the rest of this packet
+            try:
+                if self._mqtt5:
+                    self._mqtt5.last_words(self)
+            finally:
+                self.close()
             raise
         self._tx_at = ticks_ms()
 

@@ -2,8 +2,9 @@
 from micropython import const
 
 from .mqtt import MQTTException
-from .mqtt5 import get, take
+from .mqtt5 import get, take, varint
 
+_DISCONNECT = const(0xE0)
 _REASON_STRING = const(31)
 _USER_PROPERTY = const(38)
 
@@ -39,3 +40,20 @@ def closed(client, code, found):
     error = MQTTException(code, get(found, _REASON_STRING) or "refused by the server")
     error.properties = found
     client._dead(error)
+
+
+def last_words(client):
+    """What is sent fails: raise why, when the server has closed the connection with a DISCONNECT that nobody has read yet."""
+    if client._skip:
+        return
+    rx = client._rx
+    try:
+        client._read(client._io)
+        at = client._r
+        while True:
+            size, after = varint(rx, at + 1, client._w)
+            if rx[at] == _DISCONNECT and after + size <= client._w:
+                on_disconnect(client, after, after + size)
+            at = after + size
+    except (OSError, ValueError):
+        pass  # that was all
