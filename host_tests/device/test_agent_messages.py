@@ -4,6 +4,7 @@ import os
 import scratch
 from cloud_fakes import MQTT
 from mqtt_bench import Bench
+from redpoll.net.mqtt import MQTTException
 
 # the cloud played here shares the heap with the agent
 HEAP = "256K"
@@ -93,6 +94,14 @@ def test_a_reboot_comes_also_where_there_is_no_memory_for_what_is_before_it():
     client.deliver("commands", {"id": "c1", "name": "reboot"})
     bench.turn()
     assert scratch.text_of(SystemExit, bench.turn, 1000) == "reset"
+
+
+def test_a_broker_that_takes_no_packet_as_large_as_the_subscriptions_costs_no_readings():
+    bench = Bench()
+    MQTT.refuse_subscription = MQTTException(0x95, "too large")
+    client = bench.turn()
+    assert not client.open and not client.published
+    assert len(bench.agent.spool) == 1 and "too large" in bench.agent.link.trouble
 
 
 def test_an_update_that_comes_again_after_its_end_holds_back_no_command_when_the_ledger_is_lost():

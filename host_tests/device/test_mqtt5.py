@@ -153,6 +153,24 @@ def test_connack_limits_are_noted_and_obeyed():
     assert client.clock.now - clock <= 45000
 
 
+def test_no_request_is_larger_than_the_server_takes():
+    client, wire, server = session(5, connect=False)
+    server.connack = mqtt5.encode([(mqtt5.MAXIMUM_PACKET_SIZE, 64)])[1:]
+    client.connect()
+    del_sent(wire)
+    for call in (client.subscribe, client.unsubscribe):
+        error = raised(call, ["%d" % number * 30 for number in range(3)])
+        assert isinstance(error, mqtt.MQTTException) and error.code == 0x95
+    assert client.sock is not None and not wire.sent
+    assert client.subscribe("t", 1) == 1
+    # what the server said holds for its own connection
+    client.close()
+    attach(client, Wire(Server(5)))
+    client.set_last_will("t", bytes(100))
+    client.connect()
+    assert client.maximum_packet_size == 0
+
+
 def test_what_waits_to_be_sent_again_has_no_deadline_yet():
     client, _, server = session(5, clean=False, window=4)
     server.silent = (3,)

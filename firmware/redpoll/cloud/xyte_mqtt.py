@@ -203,7 +203,7 @@ class Adapter:
         try:
             self._client.subscribe(filters)
         except MQTTException as error:
-            if self._client.sock is None:
+            if self._client.sock is None or error.code == _TOO_LARGE:
                 raise
             # one that the broker does not allow takes nothing from the others
             log.warning("not all subscriptions are granted: %s", error)
@@ -213,7 +213,7 @@ class Adapter:
         try:
             packet = self._client.publish(topic, body, False, 1, properties)
         except MQTTException as error:
-            if error.args[0] != _TOO_LARGE or self._client.sock is None:
+            if error.code != _TOO_LARGE or self._client.sock is None:
                 raise
             log.warning("%d bytes for %s are more than the broker takes", len(body), topic)
             return False

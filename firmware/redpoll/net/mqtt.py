@@ -260,8 +260,6 @@ class MQTTClient(simple.MQTTClient):
 
     def disconnect(self, reason=0, properties=None):
         """Wait for what is in flight (at most ack_timeout_ms), tell the server, close. A link that fails meanwhile is no error."""
-        if self.sock is None:
-            return
         try:
             self.flush()
             self._bye(reason, properties)
@@ -331,8 +329,6 @@ class MQTTClient(simple.MQTTClient):
                 self._put_properties(packet, properties)
         extend(packet, msg)
         start = _frame(packet, 0x30 | qos << 1 | (1 if retain else 0))
-        if 0 < self.maximum_packet_size < len(packet) - start:
-            raise MQTTException(0x95, _TOO_LARGE)
         if self._aliases is None:
             self._send(packet, start)
         else:
@@ -417,8 +413,12 @@ class MQTTClient(simple.MQTTClient):
         sock = self.sock
         if sock is not self._seen or sock is None:
             self._adopt()
+        n = len(packet) - start
+        # CONNECT goes out before the server says it
+        if 0 < self.maximum_packet_size < n and self._state == _OPEN:
+            raise MQTTException(0x95, _TOO_LARGE)
         try:
-            self._io.send(packet, start, len(packet) - start)
+            self._io.send(packet, start, n)
         except BaseException:
             # also for want of memory or Ctrl-C: what would be sent next would be taken for the rest of this packet
             try:
