@@ -13,6 +13,7 @@ APPLICATIONS = Path(__file__).with_name("umqtt_applications.py")
 NAMES = (
     "whole",
     "not_waiting",
+    "with_a_timeout",
     "without_close",
     "password_alone",
     "attributes",

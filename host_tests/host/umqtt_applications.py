@@ -2,6 +2,7 @@
 # Arguments: the class ("umqtt" as installed, "redpoll" in its place), port of a broker, name of the application.
 import select
 import sys
+from errno import ETIMEDOUT
 
 from umqtt import simple
 
@@ -112,6 +113,28 @@ def not_waiting():
     for _ in range(2):
         client.sock.setblocking(False)
         print(client.wait_msg())
+    client.disconnect()
+
+
+def with_a_timeout():
+    got = []
+    client = made(got)
+    client.connect()
+    client.subscribe(NAME)
+    client.sock.settimeout(0.2)
+    for _ in range(2):
+        try:
+            client.wait_msg()
+        except OSError as error:
+            print(error.args[0] == ETIMEDOUT, got)
+    client.publish(NAME, b"m")
+    client.wait_msg()
+    client.sock.settimeout(None)
+    client.publish(NAME, b"n")
+    client.wait_msg()
+    print(got)
+    client.sock.settimeout(0)
+    print(client.wait_msg())
     client.disconnect()
 
 

@@ -4,10 +4,11 @@ from errno import ECONNRESET, ETIMEDOUT
 
 from micropython import const
 
-from ..port import sleep_ms
+from ..port import sleep_ms, ticks_diff, ticks_ms
 from .stream import Stream
 
 _PAUSE_MS = const(10)
+_LOOK_MS = const(1000)
 # MP_STREAM_POLL
 _POLL = const(3)
 
@@ -25,13 +26,28 @@ def adopt(client):
 
 
 def setblocking(stream, flag):
-    """Whether read() waits."""
+    """Whether read() waits. As on a board that is the end of a timeout."""
     stream._blocking = flag
+    stream._patience = None
 
 
 def settimeout(stream, seconds):
-    """Whether read() waits; how long is write_timeout_ms."""
+    """How long read() and wait_msg() wait. None: read() for write_timeout_ms, wait_msg() for ever."""
     stream._blocking = seconds is None or seconds > 0
+    stream._patience = max(1, int(seconds * 1000)) if seconds else None
+
+
+def patience(stream, since):
+    """How many ms wait_msg() of umqtt.simple, which waits since then, looks next. OSError(ETIMEDOUT) when its time is over."""
+    if not stream._blocking:
+        stream._blocking = True  # that holds for one wait_msg()
+        return 0
+    left = _LOOK_MS
+    if stream._patience:
+        left = min(left, stream._patience - ticks_diff(ticks_ms(), since))
+        if left <= 0:
+            raise OSError(ETIMEDOUT)
+    return left
 
 
 def read(stream, n):
@@ -45,7 +61,7 @@ def read(stream, n):
             if not got:
                 if not stream._blocking:
                     return bytes(data[:done]) if done else None
-                if not stream._poller.poll(stream.write_timeout_ms):
+                if not stream._poller.poll(stream._patience or stream.write_timeout_ms):
                     raise OSError(ETIMEDOUT)
     except OSError as error:
         if error.args[0] != ECONNRESET:

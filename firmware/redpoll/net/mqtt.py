@@ -465,12 +465,13 @@ class MQTTClient(simple.MQTTClient):
     def wait_msg(self):
         """Wait until something arrives that acknowledges no message, and handle it -> as check_msg.
 
-        After client.sock.setblocking(False) it handles what has arrived.
+        After client.sock.setblocking(False) it handles what has arrived, after settimeout(seconds) it waits that long: OSError(ETIMEDOUT).
         """
-        self._adopt()
         self._handled = None
-        ms = self._io.patience(_WAIT_MS)
+        started = ticks_ms()
         while True:
+            self._adopt()
+            ms = self._io.patience(started)
             waiting = self.in_flight
             if self.poll(ms) > waiting - self.in_flight or self._handled or not ms:
                 return self._handled

@@ -20,8 +20,9 @@ class Stream(_port.Pollable):
     cannot be limited. OSError(ETIMEDOUT) when it takes longer, OSError for everything else that fails.
     """
 
-    # does read() wait?
+    # does read() wait? For how many ms, None: write_timeout_ms
     _blocking = True
+    _patience = None
 
     def __init__(self, host, port, tls=None, timeout_ms=8000, write_timeout_ms=8000, server_hostname=None):
         self.write_timeout_ms = write_timeout_ms
@@ -146,18 +147,12 @@ class Stream(_port.Pollable):
 
     def __getattr__(self, name):
         # for code that reads umqtt's client.sock itself
-        if name not in ("read", "setblocking", "settimeout", "ioctl"):
+        if name not in ("read", "setblocking", "settimeout", "ioctl", "patience"):
             raise AttributeError(name)
         from . import adopted
 
         function = getattr(adopted, name)
         return lambda *args: function(self, *args)
-
-    def patience(self, ms):
-        """`ms`, or 0 after setblocking(False), which holds for one wait_msg() of umqtt.simple."""
-        waits = self._blocking
-        self._blocking = True
-        return ms if waits else 0
 
     def close(self):
         """Close it; harmless when it is closed."""
