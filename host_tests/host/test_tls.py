@@ -102,6 +102,31 @@ def test_a_wrong_authority_name_or_date_is_kept_out(folder: Path, interpreter: s
         kept_out(attempt(interpreter, folder, port, ca), interpreter, reasons)
 
 
+SELECTING = """
+import select, sys
+from redpoll.net.tls import context as tls_context
+from redpoll.net.mqtt import MQTTClient
+got = []
+client = MQTTClient("id", "localhost", int(sys.argv[1]), ssl=tls_context(sys.argv[2]))
+client.set_callback(lambda topic, msg: got.append(msg))
+client.connect()
+poller = select.poll()
+poller.register(client.sock, select.POLLIN)
+while len(got) < 12 and poller.poll(2000):
+    client.check_msg()
+print(len(got), len(poller.poll(0)))
+"""
+
+
+def test_select_tells_of_messages_that_tls_holds_back(folder: Path, tmp_path: Path) -> None:
+    program = tmp_path / "selecting.py"
+    program.write_text(SELECTING)
+    # one record of TLS, more than the client takes at once
+    message = b"\x30" + bytes([0x80 | 1003 & 127, 1003 >> 7]) + b"\0\x01t" + bytes(1000)
+    with echo(folder, "server", answer=b"\x20\x02\0\0" + message * 12) as port:
+        assert run("micropython", str(program), str(port), str(folder / "ca.pem")) == "12 0\n"
+
+
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_client_certificates(folder: Path, interpreter: str) -> None:
     with echo(folder, "server", ask=True) as port:

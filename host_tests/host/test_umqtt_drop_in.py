@@ -48,6 +48,13 @@ def test_an_application_of_umqtt_simple_runs_unchanged(mosquitto: dict[int, int]
     assert printed(interpreter, "redpoll", mosquitto[4], name) == expected
 
 
+def test_select_tells_also_of_what_has_come_behind_an_answer(mosquitto: dict[int, int]) -> None:
+    # only on MicroPython does select ask the object, on CPython it asks the kernel
+    expected = printed("micropython", "umqtt", mosquitto[4], "poller_retained")
+    assert "queued" in expected and "retained" in expected
+    assert printed("micropython", "redpoll", mosquitto[4], "poller_retained") == expected
+
+
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_an_application_of_umqtt_simple_1_8_runs_unchanged(mosquitto: dict[int, int], interpreter: str) -> None:
     assert printed(interpreter, "redpoll", mosquitto[4], "newer") == NEWER

@@ -220,6 +220,32 @@ def poller():
     client.disconnect()
 
 
+def poller_retained():
+    got = []
+    client = made(got)
+    client.connect(False)
+    client.subscribe(NAME + b"/q", 1)
+    client.publish(NAME + b"/r", b"retained", True)
+    client.disconnect()
+    other = MQTTClient(NAME + b"2", HOST, PORT)
+    other.connect()
+    other.publish(NAME + b"/q", b"queued", False, 1)
+    other.disconnect()
+    client.connect(False)
+    poll = select.poll()
+    poll.register(client.sock, select.POLLIN)
+    while not got and poll.poll(1000):
+        client.check_msg()
+    client.subscribe(NAME + b"/r")
+    while len(got) < 2 and poll.poll(1000):
+        client.check_msg()
+    print(got, len(poll.poll(0)))
+    client.publish(NAME + b"/r", b"", True)
+    client.disconnect()
+    print(int(client.connect(True)))
+    client.disconnect()
+
+
 def reconnecting():
     # a subclass in the manner of umqtt.robust
     class Robust(MQTTClient):

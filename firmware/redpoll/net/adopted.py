@@ -74,7 +74,20 @@ def ioctl(stream, request, argument):
     if request != _POLL or stream.sock is None:
         return -1 if request != _POLL else select.POLLHUP
     events = stream._poller.poll(0)
-    return (argument & select.POLLOUT) | (events[0][1] if events else 0)
+    ready = (argument & select.POLLOUT) | (events[0][1] if events else 0)
+    return ready | argument & select.POLLIN if _holds(stream) else ready
+
+
+def _holds(stream):
+    # is there something to handle that the socket knows nothing of? It came behind an answer, or in a large record of TLS
+    client = getattr(stream, "client", None)
+    if client and (client._queue or client._w > client._r and client._begun is None):
+        return True
+    if stream.sock is stream._raw:
+        return False
+    poller = select.poll()
+    poller.register(stream.sock, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 class Adopted(Stream):

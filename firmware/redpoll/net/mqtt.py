@@ -214,6 +214,7 @@ class MQTTClient(simple.MQTTClient):
             tls = umqtt_context(self.ssl_params)
         io = Stream(self.server, self.port, tls, limit, self._pong_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
+        io.client = self
         self._forget_link()
         self._state = _CONNECTING
         try:
