@@ -9,6 +9,7 @@ _SEND_PUBREC = const(0x50)
 _SEND_PUBREL = const(0x62)
 _SEND_PUBCOMP = const(0x70)
 _NOT_FOUND = const(0x92)
+_DUP = const(8)
 # messages that a server may have begun and not released
 _RECEIVED_MAX = const(256)
 
@@ -44,5 +45,6 @@ def on_packet(client, kind, pid, code):
         if i is not None:
             client._sent[i] = client._tx_at
     else:
-        # with PUBREC the server has taken it: that it knows nothing of it any more is no refusal (MQTT 5.0 §4.13.2)
-        client._acknowledged(kind, pid, 0 if kind == _PUBCOMP else code)
+        if kind == _PUBCOMP and i is not None and client._packets[i][client._starts[i]] & _DUP:
+            code = 0  # it was taken on an earlier connection; that the server has forgotten it since is no error (MQTT 5.0 §3.7.2.1)
+        client._acknowledged(kind, pid, code)

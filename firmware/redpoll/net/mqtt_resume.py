@@ -33,6 +33,7 @@ def send_again(client, started, limit):
 def _send_slot(client, i):
     packet = client._packets[i]
     start = client._starts[i]
+    packet[start] |= 8
     if client._wants[i] == _PUBCOMP:
         if not client.session_present:
             client._acknowledged(_PUBCOMP, client._ids[i], 0)  # the server had taken it before it lost the session
@@ -42,6 +43,5 @@ def _send_slot(client, i):
         client._acknowledged(client._wants[i], client._ids[i], 0x95)
         return
     else:
-        packet[start] |= 8
         client._send(packet, start)
     client._sent[i] = client._tx_at
