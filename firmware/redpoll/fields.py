@@ -23,7 +23,7 @@ def _is_field(field):
     return (
         field[0] in (int, float, str)
         and len(bounds) == 2
-        and all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds)
+        and all([isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds])
         and bounds[0] <= bounds[1]
     )
 

@@ -24,7 +24,7 @@ class Settings:
         self._file = rules.read(path)
         values, problems = rules.check(self._file)
         if problems:
-            raise SettingsError("\n".join("%s: %s" % (path, problem) for problem in problems))
+            raise SettingsError("\n".join(["%s: %s" % (path, problem) for problem in problems]))
         self._use(values, rules)
         rules.look_for_files(self, path)
         port.unload("settings_rules")

@@ -306,12 +306,9 @@ class Adapter:
         self._replies.pop((kind, key), None)
         if not topic:
             return
-        if not topic.startswith(self._prefix) or len(topic) > 128 or "+" in topic or "#" in topic:
-            log.warning("%s: response topic of another device; not used", kind)
-            return
         correlation = mqtt5.get(properties, _CORRELATION_DATA)
-        if correlation and len(correlation) > 128:
-            log.warning("%s: correlation data above 128 bytes; not used", kind)
+        if not topic.startswith(self._prefix) or "+" in topic or "#" in topic or max(len(topic), len(correlation or "")) > 128:
+            log.warning("%s: not answered where it asks: another device's topic, or more than 128 bytes", kind)
             return
         if len(self._replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work
