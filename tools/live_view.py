@@ -81,9 +81,11 @@ class View:
         if self._brief and event == "upstreamMessage" and kind in _STEP_MESSAGES:
             return
         words = [kind] if kind else []
+        report = [data.pop(key) for key in ("command", "status") if key in data] if kind == "command" else []
+        words += [" ".join(report)] if report else []
         device_id, gateway_id = activity.get("deviceId"), activity.get("gatewayId")
         if event == "upstreamMessage" and "refused" not in data and device_id is not None and _is_fresh(activity["time"]):
-            words += self._readings(device_id) if kind == "telemetry" else self._outcome(device_id) if kind == "command" else []
+            words += self._readings(device_id) if kind == "telemetry" else self._said(device_id, report) if report else []
         words += [f"{size} bytes"] if size else []
         words += [update_step(data, self._room())] if event == "firmwareStateChange" else [f"{key}={value}" for key, value in data.items()]
         if device_id is not None and gateway_id is not None:
@@ -113,14 +115,14 @@ class View:
         readings = newest[0]["telemetries"].items()
         return said + [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in readings if value != ""]
 
-    def _outcome(self, device_id: str) -> list[str]:
-        # the command that was told of last, and what its device said
+    def _said(self, device_id: str, report: list[str]) -> list[str]:
+        # what the device said of the command, unless it has said more of it since
         try:
             told = [command for command in self._operator.commands(device_id, limit=10) if command["status"] != "pending"]
         except (HubError, httpx.TransportError):
             return []
         last = max(told, key=lambda command: str(command["updated_at"]), default=None)
-        return [] if last is None else [" ".join(filter(None, (last["name"], last["status"], last["message"])))]
+        return [last["message"]] if last and [last["name"], last["status"]] == report and last["message"] else []
 
     def _name(self, device_id: str | None) -> str:
         if device_id is None:

@@ -334,6 +334,14 @@ def test_commands_come_one_at_a_time_and_end_done_or_failed(hub: HubProcess, boa
     assert listed[1]["updated_at"] >= listed[1]["created_at"]
 
 
+def test_each_report_on_a_command_is_told_with_the_status_that_it_has(hub: HubProcess, board: Board) -> None:
+    command = hub.operator.command(board.id, "blink")
+    for status in ("in_progress", "error"):
+        board.post("/command", {"id": command["id"], "status": status})
+    told = [item["data"] for item in board.activities("upstreamMessage") if item["data"]["kind"] == "command"]
+    assert [(data["command"], data["status"]) for data in told] == [("blink", "in_progress"), ("blink", "failed")]
+
+
 def test_an_empty_queue_is_404_with_json(board: Board) -> None:
     answer = board.get("/command")
     assert answer.status_code == 404

@@ -370,14 +370,17 @@ def test_on_a_narrow_terminal_what_happened_goes_on_below_and_nothing_of_it_is_l
     ]
 
 
-def test_a_report_on_a_command_is_shown_with_what_the_device_said() -> None:
+def test_a_report_on_a_command_is_shown_as_it_was_with_what_the_device_said() -> None:
     now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    message = {"event": "upstreamMessage", "deviceId": "d-1", "data": {"kind": "command", "bytes": "128"}}
+    data = {"kind": "command", "command": "blink", "status": "failed", "bytes": "128"}
+    message = {"event": "upstreamMessage", "deviceId": "d-1", "data": data}
     assert shown({**message, "time": now})[0].endswith("command blink failed times: at most 20 128 bytes")
-    assert shown(message)[0].endswith("command 128 bytes")
+    assert shown(message)[0].endswith("command blink failed 128 bytes")
+    begun = {**message, "time": now, "data": {**data, "status": "in_progress"}}
+    assert shown(begun)[0].endswith("command blink in_progress 128 bytes")
     refused = {**message, "time": now, "data": {"kind": "command", "refused": "no"}}
     assert shown(refused)[0].endswith("command refused=no")
-    assert "blink" not in shown({**message, "time": now}, there=False)[0]
+    assert "times" not in shown({**message, "time": now}, there=False)[0]
 
 
 def test_a_reading_is_shown_while_it_is_the_newest_and_not_when_it_is_told_again_later() -> None:

@@ -11,6 +11,7 @@ upstreamMessage        bytes, transport (http or mqtt), kind (telemetry, config,
                        `refused` with the reason when the hub did not take it. A refused MQTT message is an upstreamMessage too, because
                        that is what it is: a message that came from a device's side. It has a deviceId when the topic names a known device.
                        `duplicate` with the message's number when the hub had it already and has only answered it.
+                       Of a report on a command also command (its name) and status, as that message says it.
 downstreamMessage      bytes, transport, kind (config, command, license, space_info, firmware, ota)
 clientConnected        transport, id (how the device said who it is: access_key, or client_id when it gave no more than its name; parent
                        when its gateway spoke for it, link when it fetched a file by the link that it was given)

@@ -86,6 +86,7 @@ def report(unit: Unit, device: Device, body: dict[str, Any]) -> Command:
         message = json.dumps(message)
     assert command_id is not None
     command = get(unit.db, device.id, command_id)
+    unit.marks |= {"command": command.name, "status": status}
     if command.status in _FINISHED:
         if status == command.status:
             return command  # the same report once more: its answer was lost
