@@ -168,6 +168,13 @@ def test_a_port_in_use_is_named(tmp_path: Path, run_hub: RunHub) -> None:
         assert_refused(run_hub("--port", "0", "--broker", f"embedded:{port}", "--data", str(tmp_path)), port, "in use", "embedded:0")
 
 
+@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
+def test_a_host_that_is_not_this_machines_is_told_so_and_not_that_its_port_is_taken(tmp_path: Path, run_hub: RunHub, host: str) -> None:
+    result = run_hub("--host", host, "--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(result, f"--host {host}", "0.0.0.0", "--host-name")
+    assert "stop what uses it" not in result.error
+
+
 @pytest.mark.parametrize(
     "broker", ["http://x", "mqtt://", "embedded:x", "embedded:70000", "nonsense", "mqtt://h:99999", "mqtt://h/path", "mqtt://[::1"]
 )

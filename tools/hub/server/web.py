@@ -60,11 +60,20 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         server = _open_listener(host, port)
     except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
-        what = f"--port {port}: port {port} is in use on {host}" if in_use else f"--host {host} --port {port}: {error.strerror}"
-        raise StartError(f"{what}; stop what uses it, or take another (--port 0 finds a free one)") from error
+        raise StartError(_what_to_do(host, port, error)) from error
     with server:
         yield server
+
+
+def _what_to_do(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"--port {port}: port {port} is in use on {host}; stop what uses it, or take another (--port 0 finds a free one)"
+    if error.errno == errno.EACCES:
+        return f"--port {port}: {error.strerror}; take one from 1024 on, such as 8480"
+    return (
+        f"--host {host}: {error.strerror or error}; it is an address of this machine, or 0.0.0.0 for all of them. What boards call it "
+        "beside that is --host-name"
+    )
 
 
 def _open_listener(host: str, port: int) -> socket.socket:
