@@ -434,10 +434,12 @@ def test_licences_are_bounded_and_removed_ones_are_forgotten_in_the_end(tmp_path
 def test_the_key_is_made_once_private_and_shown_by_the_command_and_the_route(tmp_path: Path, run_hub: RunHub) -> None:
     data = tmp_path / "new" / "data"
     before = run_hub("license-key", "--data", str(data))
-    assert (before.status, before.error) == (0, "")
+    assert before.status == 0
+    assert f"{data} is new" in before.error, "a --data that was mistyped is to be seen"
     with HubProcess(data) as hub:
         shown = hub.operator.license_key()
         while_running = run_hub("license-key", "--data", str(data))
+        assert while_running.error == ""
         answer = httpx.get(f"{hub.url}/xyte/operator/license-key", headers={"Authorization": hub.operator_key}).json()
         with Board.registered(hub) as board:
             license = add(board)

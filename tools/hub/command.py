@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("uvicorn.error").addFilter(is_fit_for_the_log)
     try:
         if args.what != "run":
+            if not args.data.exists():
+                print(f"redpoll hub: {args.data} is new: only a hub with this --data has what is made there now", file=sys.stderr)
             make_folder(args.data)
             _hand_out(authority_of(args.data).pem().decode() if args.what == "ca" else signer_of(args).public_pem(), args.out)
             return 0
