@@ -114,6 +114,7 @@ def test_who_has_read_enough_of_a_console_hears_no_complaint():
     "words",
     [
         ("up", "one", "--heap", "much"),
+        ("up", "one", "--heap", "192"),
         ("button", "one", "--seconds", "nan"),
         ("power-cut", "one", "--at-write", "-1"),
         ("network", "one", "--delay", "1e300"),

@@ -35,6 +35,7 @@ _OPTIONS = {
 }
 
 # how MicroPython prints an exception
+_SMALLEST_HEAP = 8192  # bytes; with less the VM only prints its usage
 _TRACEBACK = "Traceback (most recent call last):"
 _PLACE = re.compile(r'  File ".*", line \d')
 _OF_CTRL_C = "KeyboardInterrupt:"
@@ -116,7 +117,7 @@ def _add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _heap(text: str) -> str:
     try:
-        if heap_bytes(text) > 0:
+        if heap_bytes(text) >= _SMALLEST_HEAP:
             return text
     except ValueError:
         pass
