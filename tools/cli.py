@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tools.failures import nobody_reads
+
 # name: (module with add_arguments(parser) and run(args) -> exit status, one line for --help)
 COMMANDS = {
     "run": ("tools.run", "a hub, one board and a live view of both"),
@@ -27,9 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         args = parser_of(words).parse_args(words)
-        return int(args.run(args))
+        status = int(args.run(args))
     except KeyboardInterrupt:
         return 130
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads()
+    return status
 
 
 def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ import random
 import stat
 import struct
 import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from tools.board.profile import Profile
 from tools.bundle import archive, contents, plan
 from tools.bundle.archive import BundleError
 from tools.cli import main as redpoll
+from tools.paths import ROOT
 from tools.vm import find_vm
 
 Shown = pytest.CaptureFixture[str]
@@ -421,6 +423,18 @@ def test_a_board_fetches_only_what_differs(product: Path, key_file: Path, tmp_pa
     assert redpoll(["bundle", "show", str(old), "--from", str(product)]) == 0
     assert "fetches 2 of" in capsys.readouterr().out
     assert contents.collect(product, Profile.load("unix")).keys() == {entry.name for entry in manifest.files}
+
+
+def test_what_is_shown_to_nobody_any_more_is_no_failure(packed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "app.zip").write_bytes(packed)
+    nobody, end = os.pipe()
+    os.close(nobody)
+    command = [sys.executable, "-m", "tools.cli", "bundle", "show", str(tmp_path / "app.zip")]
+    for buffered in ("", "1"):  # found out at the end, or with the first line
+        environment = os.environ | {"PYTHONUNBUFFERED": buffered}
+        ended = subprocess.run(command, stdout=end, stderr=subprocess.PIPE, env=environment, cwd=ROOT, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+    os.close(end)
 
 
 def test_verify_says_yes_to_the_key_that_signed_and_no_to_another(packed: bytes, key_file: Path, tmp_path: Path, capsys: Shown) -> None:

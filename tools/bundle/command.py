@@ -9,7 +9,7 @@ from tools.board.profile import Profile, ProfileError
 from tools.bundle import archive, contents, plan
 from tools.bundle.archive import Bundle, BundleError, Entry
 from tools.bundle.build import MICROPYTHON, build
-from tools.failures import told
+from tools.failures import nobody_reads, told
 from tools.mpy import CompileError
 from tools.paths import FIRMWARE
 
@@ -74,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
     except BundleError as error:
         print(error, file=sys.stderr)
         return _REFUSED
+    except BrokenPipeError:
+        nobody_reads()
+        return 0
     except (OSError, ValueError, ProfileError, CompileError) as error:
         print(told(error), file=sys.stderr)
         return _UNUSABLE
