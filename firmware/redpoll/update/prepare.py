@@ -80,7 +80,7 @@ def _make_room(checked, folder, block):
     free = room.free(folder[: folder.rfind("/slot_") + 1], anew=True) // block + _blocks(folder, block)
     needed = checked.blocks + _OWN + _SPARE
     if free < needed:
-        raise Failed("IOError", "too little flash: it needs %d KB, %d KB are free" % (needed * block // 1024, free * block // 1024))
+        raise Failed("IOError", "too little flash: it needs %d KB, %d KB are free" % (needed * block // 1024, max(free, 0) * block // 1024))
 
 
 def _names(folder):
