@@ -370,6 +370,14 @@ def test_the_command_prints_the_console_and_ends_with_the_program(redpoll_board,
         assert bad.returncode == 1
 
 
+def test_the_command_brings_the_files_that_its_settings_name(redpoll_board, tmp_path):
+    (tmp_path / "main.py").write_text("print(open('ca.pem').read(), 'key' in __import__('os').listdir())")
+    (tmp_path / "ca.pem").write_text("a certificate")
+    (tmp_path / "settings.json").write_text('{"sn": "77", "ca": "ca.pem", "update_key": "-----BEGIN\\n", "license_key": "key"}')
+    board = redpoll_board("--main", str(tmp_path / "main.py"), "--settings", str(tmp_path / "settings.json"))
+    assert board.communicate(timeout=30)[0] == "a certificate False\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_cleanly(redpoll_board, tmp_path, number):
     (tmp_path / "main.py").write_text(

@@ -16,6 +16,7 @@ from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError, heap_bytes
 from tools.board.wiring import PARTS
+from tools.deploy.provision import FILES
 from tools.failures import nobody_reads, told
 from tools.frozen.build import NoFrozenVM
 from tools.mpy import CompileError
@@ -38,6 +39,7 @@ _OPTIONS = {
 _SMALLEST_HEAP = 8192  # bytes; with less the VM only prints its usage
 _TRACEBACK = "Traceback (most recent call last):"
 _PLACE = re.compile(r'  File ".*", line \d')
+_FILE_NAME = re.compile(r"[\w-][\w.-]{0,63}")
 _OF_CTRL_C = "KeyboardInterrupt:"
 
 _FROZEN = "its MicroPython has the agent frozen in, as with boards/<name>/manifest.py; built from source if need be"
@@ -49,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flash", type=Path, metavar="FILE", default=BUILD / "board" / "flash.img", help="image file of its flash, made when missing"
     )
     parser.add_argument("--fresh", action="store_true", help="erase the flash first")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="becomes settings.json on the flash; else what is there stays")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="becomes settings.json on the flash, with the files beside it that it names, such as a CA; else what is there stays",
+    )
     parser.add_argument(
         "--main", type=Path, metavar="FILE|FOLDER", help="the product, instead of firmware/main.py: its main.py or its folder"
     )
@@ -181,6 +188,7 @@ def run(args: argparse.Namespace) -> int:
             settings,
             heap=args.heap,
             main=args.main,
+            files=_files_beside(args.settings, settings),
             board=args.board,
             flash=args.flash,
             on_line=shown.add,
@@ -261,3 +269,14 @@ def _read_settings(path: Path | None) -> dict[str, Any] | None:
     if not isinstance(settings, dict):
         raise BoardError(f"{path}: must be a JSON object")
     return settings
+
+
+def _files_beside(path: Path | None, settings: dict[str, Any] | None) -> dict[str, bytes]:
+    """What the settings name as they do on a board, a path from their own folder, as far as it is there."""
+    found = {}
+    for key in FILES:
+        name = (settings or {}).get(key)
+        # a key may also stand there itself, as PEM or a JWK
+        if path is not None and isinstance(name, str) and _FILE_NAME.fullmatch(name) and (path.parent / name).is_file():
+            found[name] = (path.parent / name).read_bytes()
+    return found
