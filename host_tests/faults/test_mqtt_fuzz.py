@@ -192,7 +192,7 @@ def weight(thing: Any, seen: set[int]) -> int:
 
 def weight_of(client: Any) -> int:
     held = {name: value for name, value in vars(client).items() if name not in ("sock", "_io", "_seen", "_mqtt5", "cb")}
-    return weight(held, set())
+    return weight(held, {id(client)})
 
 
 def explore(test: Callable[..., None], examples: int, enough: Callable[[], bool] = lambda: True) -> None:

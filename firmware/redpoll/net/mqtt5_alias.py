@@ -21,15 +21,13 @@ class Aliases:
         """
         numbers = self._numbers
         end = 7 + (packet[5] << 8 | packet[6])
-        topic = name = bytes(packet[7:end])
+        topic = bytes(packet[7:end])
         number = numbers.get(topic, len(numbers) + 1)
-        if number <= len(numbers):
-            name = b""
         if number <= self._most:
             block = end + (2 if packet[start] & 6 else 0)
             size, after = varint(packet, block, len(packet))
             short = bytearray(5)
-            put(short, "b", name)
+            put(short, "b", b"" if topic in numbers else topic)
             short.extend(packet[end:block])
             put(short, "v", size + 3)
             short.append(_TOPIC_ALIAS)
@@ -39,6 +37,6 @@ class Aliases:
             # an alias is longer than no alias, and than a short topic
             if not 0 < client.maximum_packet_size < len(short) - at:
                 numbers[topic] = number
-                client._send(short, at)
-                return
+                packet = short
+                start = at
         client._send(packet, start)

@@ -35,16 +35,14 @@ def on_packet(client, kind, pid, code):
         client._send_ack(_SEND_PUBCOMP, pid, 0 if known else _NOT_FOUND)
         return
     i = pid % len(client._ids)
-    if not pid or client._ids[i] != pid:
-        i = None
-    wants = None if i is None else client._wants[i]
+    wants = client._wants[i] if pid and client._ids[i] == pid else None
     if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
-        if i is not None:
+        if wants:
             client._wants[i] = _PUBCOMP
-        client._send_ack(_SEND_PUBREL, pid, _NOT_FOUND if i is None else 0)
-        if i is not None:
+        client._send_ack(_SEND_PUBREL, pid, 0 if wants else _NOT_FOUND)
+        if wants:
             client._sent[i] = client._tx_at
     else:
-        if kind == _PUBCOMP and i is not None and client._packets[i][client._starts[i]] & _DUP:
+        if kind == _PUBCOMP and wants and client._packets[i][client._starts[i]] & _DUP:
             code = 0  # it was taken on an earlier connection; that the server has forgotten it since is no error (MQTT 5.0 §3.7.2.1)
         client._acknowledged(kind, pid, code)
