@@ -328,6 +328,27 @@ def test_why_a_server_has_ended_a_session_is_told_also_by_a_write_that_fails():
         assert client.sock is None and wire.closed and client.got == []
 
 
+def test_why_a_server_has_ended_a_session_is_told_also_where_its_last_message_is_answered():
+    client, wire, _ = session(5)
+    client.set_callback(lambda topic, msg: client.publish("answer", msg))
+    wire.inbound.extend(publish(b"t", b"m", 0, 0, 0, b"\0") + b"\xe0\x08\x97\x06\x1f\0\x03why")
+    wire.budget = 0
+    with raises(mqtt.MQTTException) as caught:
+        for _ in range(4):
+            client.poll(0)
+    assert caught.value.args == (0x97, "why") and client.sock is None and wire.closed
+
+
+def test_last_words_that_are_malformed_are_not_answered_by_one_write_after_the_other():
+    client, wire, _ = session(5)
+    client._io._write_some = lambda buf, off, n: 0  # nobody reads
+    wire.inbound.extend(b"\xe0\x03\x97\x01\x63")
+    before = client.clock.now
+    with raises(mqtt.MQTTException):
+        client.publish("t", "m")
+    assert client.clock.now - before <= 10020 and client.sock is None and wire.closed
+
+
 def test_why_a_server_ends_a_session_comes_with_all_its_properties():
     block = b"\x0b" + b"\x1c\0\x01s" + b"\x26\0\x01k\0\x01v"
     said = [(mqtt5.SERVER_REFERENCE, "s"), (mqtt5.USER_PROPERTY, ("k", "v"))]

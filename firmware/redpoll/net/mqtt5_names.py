@@ -46,14 +46,23 @@ def last_words(client):
     """What is sent fails: raise why, when the server has closed the connection with a DISCONNECT that nobody has read yet."""
     if client._skip:
         return
+    # a malformed one is not answered: that write would fail too
+    client._state = 0
     rx = client._rx
+    at = client._r
+    end = client._w
+    if at == end:
+        at = end = 0
     try:
-        client._read(client._io)
-        at = client._r
+        # client._read() would forget what is there when no more comes
+        end += client._io.readinto(memoryview(rx)[end:])
+    except (OSError, IndexError):
+        pass  # or has no room
+    try:
         while True:
-            size, after = varint(rx, at + 1, client._w)
-            if rx[at] == _DISCONNECT and after + size <= client._w:
+            size, after = varint(rx, at + 1, end)
+            if rx[at] == _DISCONNECT and after + size <= end:
                 on_disconnect(client, after, after + size)
             at = after + size
-    except (OSError, ValueError):
+    except ValueError:
         pass  # that was all
