@@ -23,7 +23,7 @@ _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 _WATCHDOG_MS = const(8388)  # the RP2040 has no more
 _GOOD_MS = const(60000)  # after which a start has gone well
 _RESERVE = const(128)  # for the end of a program that has filled the heap
-_OVERRIDE = const(b', "override":true')  # as Telemetry writes it
+_OVERRIDE = const(b', "override": true}')  # as Telemetry writes it, now and when it was a key like any other
 
 
 class Agent:
@@ -283,40 +283,44 @@ class Agent:
         return min(ms, self.telemetry.wait_ms())
 
     def _sense(self):
-        message = self.telemetry.read(self.feed)
+        telemetry = self.telemetry
+        message = telemetry.read(self.feed)
         if message is None:
             return
         try:
             self.spool.append(self.clock.ms(), message)
-            self.telemetry.kept(True)
+            telemetry.kept(True)
         except ValueError as error:
             log.warning("telemetry: %s", error)
             self.spool.dropped += 1
-            self.telemetry.kept(False)
+            telemetry.kept(False)
 
     def _replay(self):
         # hand messages to the link while it takes them: new ones at once, beside them what waited on flash at a bounded rate;
         # returns ms until there may be more to do
         ms = _LONGEST_MS
+        spool = self.spool
         adapter = self.link.adapter
         while adapter and adapter.ready():
-            message = self.spool.latest()
+            message = spool.latest()
             if message is None:
                 wait = self._next_replay - self.clock.ms()
-                message = self.spool.peek() if wait <= 0 else None
+                if wait > 0:
+                    return min(ms, wait)
+                message = spool.peek()
                 if message is None:
-                    return min(ms, wait) if wait > 0 else ms
-                self._next_replay = self.clock.ms() + _REPLAY_MS
+                    return ms
+                self._next_replay += _REPLAY_MS - wait
             number, unix_ms, body = message
             if number >= self._newest:
                 self._newest = number
-            elif _OVERRIDE in body:
+            elif body.endswith(_OVERRIDE):
                 # the cloud has newer readings by now: the next ones override in its place
-                body = body.replace(_OVERRIDE, b"")
+                body = body[:-19] + b"}"
                 self.telemetry.whole()
             # first marked, so that a link that fails in it takes the mark back
-            self.spool.sent(number)
-            self.tell("send_telemetry", number, unix_ms, body, number < self.spool.first)
+            spool.sent(number)
+            self.tell("send_telemetry", number, unix_ms, body, number < spool.first)
             ms = 0
             adapter = self.link.adapter
         return ms

@@ -134,8 +134,8 @@ class Telemetry:
         if failures:
             message["message"] = log.redact("; ".join(failures))[:_TEXT]
         body = json.dumps(message).encode()
-        # written as json.dumps() never does: a reading of that name is none
-        return body[:-1] + b', "override":true}' if self._whole else body
+        # at the end, where no reading of that name can be: there is a second brace behind those
+        return body[:-1] + b', "override": true}' if self._whole else body
 
 
 def _next(now, period):

@@ -224,3 +224,24 @@ def test_a_reading_that_is_called_override_is_a_reading_after_an_outage_too():
     valves = [message["telemetries"] for message in client.sent("telemetry") if "z" in message["telemetries"]]
     assert len(valves) > 40 and all(["override" in told for told in valves])
     assert not [message for message in client.sent("telemetry") if message.get("override")]
+
+
+def test_what_another_version_of_the_agent_left_overrides_nothing_newer():
+    bench = Bench()
+    spool = bench.agent.spool
+    # as the agent had it whose override was a key like any other, which its dictionary put last
+    spool.append(1, b'{"telemetries": {"old": 1}, "status": "online", "override": true}')
+    spool.append(2, b'{"telemetries": {"old": 2, "override": true}, "status": "online"}')
+    spool.append(3, b'{"status": "online", "telemetries": {"old": 3, "override": true}}')
+    spool.flush()
+    # and that one looks for these bytes in what this one has left, after a version on trial was rolled back
+    assert b', "override": true' in bench.agent.telemetry.read()
+    bench.start()
+    MQTT.refuse = None
+    client = bench.turn()
+    for _ in range(20):
+        bench.turn(1000)
+    old = [message for message in client.sent("telemetry") if "old" in message["telemetries"]]
+    assert sorted([message["telemetries"]["old"] for message in old]) == [1, 2, 3]
+    assert not [message for message in old if message.get("override")]
+    assert [message["telemetries"].get("override") for message in old if message["telemetries"]["old"] > 1] == [True, True]
