@@ -42,9 +42,10 @@ def info(form, *values):
 
 def once(form, *values):
     """The same as info, unless it was said already since the start: what every new connection would say again."""
-    said = (form, values)
+    # a reason that stands last may be another one each time, as a value that grows is
+    said = (form, values[:2])
     if said not in _once:
-        if len(_once) >= 8:
+        if len(_once) >= 32:
             _once.pop(0)
         _once.append(said)
         info(form, *values)
@@ -83,7 +84,7 @@ def seconds():
 
 def lines():
     """The last 60 lines."""
-    return list(_lines)
+    return _lines[:]
 
 
 def _now():

@@ -255,3 +255,15 @@ def test_a_reading_that_is_left_out_each_time_is_said_once_and_counted():
         ticks.ms += 10000
     assert telemetry.refused == 5
     assert len([line for line in log.lines() if "'level' is left out" in line]) == 1
+
+
+def test_readings_that_grow_and_many_of_them_are_said_once_each_too():
+    values = {"key%d" % number: float("nan") for number in range(12)}
+    values["bytes"] = 1 << 31
+    ticks, telemetry = made((lambda: values, 10))
+    before = len(log.lines())
+    for _ in range(3):
+        message(telemetry)
+        values["bytes"] += 1000
+        ticks.ms += 10000
+    assert telemetry.refused == 39 and len(log.lines()) - before == 13
