@@ -529,6 +529,7 @@ def test_numbers_that_have_come_far_begin_anew_when_nothing_waits_and_no_outage_
     # each start of an outage sets 1,000 aside
     texts = ["%02d" % start for start in range(12)]
     given = [append(board.boot(), text)[0] for text in texts]
-    assert given == list(range(given[0], given[0] + 12000, 1000))
+    # a range of MicroPython has small integers, which end there on a board
+    assert given == [given[0] + 1000 * start for start in range(12)]
     assert bodies(board.boot(), acknowledge=True) == texts
     assert append(board.boot(), "anew")[0] < 0x10000000
