@@ -339,6 +339,39 @@ def test_why_a_server_has_ended_a_session_is_told_also_where_its_last_message_is
     assert caught.value.args == (0x97, "why") and client.sock is None and wire.closed
 
 
+class Slow(Server):
+    """Acknowledges one message every 3 s, and has one that is too large behind the first acknowledgement."""
+
+    def answer(self, first, body):
+        answer = Server.answer(self, first, body)
+        if first >> 4 != 3:
+            return answer
+        self.due = self.clock.now + 3000
+        self.owed = answer + (publish(b"big", b"x" * 300, 0, 0, 0, b"\0") if body[4:] == b"\x01\x000" else b"")
+        return b""
+
+
+def test_a_message_that_is_too_large_does_not_hurry_those_that_are_not_sent_again_yet():
+    client, _, server = session(5, False, window=8, max_packet=64)
+    server.silent = (3,)
+    for number in range(8):
+        client.publish("t", "%d" % number, qos=1)
+    slow = Slow(5, True, b"\x21\0\x01")
+    slow.clock = client.clock
+    slow.owed = b""
+
+    class Late(Wire):
+        def read(self, n):
+            if slow.owed and client.clock.now >= slow.due:
+                self.inbound.extend(slow.owed)
+                slow.owed = b""
+            return Wire.read(self, n)
+
+    attach(client, Late(slow))
+    client.connect(False, timeout=60)
+    assert client.dropped == 1 and client.in_flight == 1 and [pid for pid, _ in client.acks] == list(range(1, 8))
+
+
 def test_last_words_that_are_malformed_are_not_answered_by_one_write_after_the_other():
     client, wire, _ = session(5)
     client._io._write_some = lambda buf, off, n: 0  # nobody reads

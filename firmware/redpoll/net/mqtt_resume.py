@@ -14,11 +14,11 @@ def send_again(client, started, limit):
     """
     ids = client._ids
     waiting = sorted([(ids[i] - client.pid - 1 & 0xFFFF, i) for i in range(len(ids)) if ids[i]])
-    for _, i in waiting:
-        client._sent[i] = None  # no deadline before it is sent
     total = client.in_flight
     for sent, (_, i) in enumerate(waiting):
         while client.in_flight > total - sent + client._limit - 1:
+            for _, later in waiting[sent:]:
+                client._sent[later] = None  # no deadline before it is sent
             client._turn(client._slice_ms)
             client._late(started, limit)
         if ids[i]:  # not acknowledged meanwhile
