@@ -24,6 +24,7 @@ class Incoming:
     end: str  # what follows in the topic
     payload: bytes
     properties: tuple[tuple[str, str], ...]
+    qos: int = 1  # that it came at
 
     def values(self, name: str) -> set[str]:
         """What the user properties of this name say."""

@@ -19,6 +19,7 @@ from tools.hub.broker.logins import LoginKeeper
 from tools.hub.data_folder import READY_FILE
 from tools.hub.facets.astarte.mqtt import AstarteMqtt
 from tools.hub.facets.kapua.kura_mqtt import KuraMqtt
+from tools.hub.facets.mqtt_intake import Intake
 from tools.hub.facets.xyte.mqtt import XyteMqtt
 from tools.hub.hub import Hub, Settings
 from tools.hub.security.certificates import Certificates
@@ -65,7 +66,7 @@ class Serving:
             mqtt = XyteMqtt(hub, broker.address, session(self._settings.data, self._settings.share_group))
             mqtt_task = self._begin(mqtt.run())
             await self._wait_for_broker(mqtt, mqtt_task, broker.address)
-            kura = await self._connect_beside(hub, mqtt, broker)
+            beside = await self._connect_beside(hub, mqtt, broker)
             http = Server(config(hub, self._certificates))
             http_task = asyncio.create_task(http.serve([self._listener]))
             sweep_task = self._begin(_sweep(hub))
@@ -83,7 +84,8 @@ class Serving:
             http.should_exit = True
             await http_task
             await mqtt.drain()
-            await kura.intake.drain()
+            for intake in beside:
+                await intake.drain()
             mqtt_task.cancel()
 
     def _heed_signals(self, until_stdin_closes: bool) -> None:
@@ -114,8 +116,8 @@ class Serving:
             why = mqtt.problem or "it does not answer"
             raise StartError(f"--broker: no MQTT 5 connection to {address.url} ({why}); start that broker, or use --broker embedded:0")
 
-    async def _connect_beside(self, hub: Hub, mqtt: XyteMqtt, broker: RunningBroker) -> KuraMqtt:
-        """The hub's other connections to its broker. They go on trying by themselves."""
+    async def _connect_beside(self, hub: Hub, mqtt: XyteMqtt, broker: RunningBroker) -> list[Intake]:
+        """The hub's other connections to its broker. They go on trying by themselves. Returns what stores their messages."""
         kura = KuraMqtt(hub, lambda intake: mqtt.connection(intake, "-kura"), dollar=not broker.tells)
         self._begin(kura.run())
         await _at_most(_BESIDE_SECONDS, kura.ready)
@@ -126,7 +128,7 @@ class Serving:
         astarte = AstarteMqtt(hub, lambda: mqtt.beside("astarte"))
         self._begin(astarte.run())
         await _at_most(_BESIDE_SECONDS, astarte.ready)
-        return kura
+        return [kura.intake, astarte.intake]
 
     def _look_after(self, hub: Hub, mqtt: XyteMqtt, broker: RunningBroker) -> None:
         if not broker.tells:

@@ -31,12 +31,14 @@ from paho.mqtt.properties import Properties
 from tools.hub import times
 from tools.hub.astarte_ids import device_id, hub_id
 from tools.hub.broker.client import Client
+from tools.hub.broker.publish import Published
 from tools.hub.domain import updates
-from tools.hub.domain.model import Device, change_device
+from tools.hub.domain.model import Device, change_device, prepare_devices
 from tools.hub.errors import Invalid, Malformed
 from tools.hub.facets import mqtt_sender
 from tools.hub.facets.astarte import bson
 from tools.hub.facets.astarte.interfaces import INTERFACES, OTA_EVENT, OTA_REQUEST
+from tools.hub.facets.mqtt_intake import Intake
 from tools.hub.facets.mqtt_sender import Incoming
 from tools.hub.facets.xyte import shapes as xyte_shapes
 from tools.hub.hub import Hub
@@ -69,6 +71,9 @@ class AstarteMqtt:
         self._connect = connect
         self._realm = hub.settings.astarte_realm
         self._requests: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
+        self._begun: Push | None = None  # that was on its way when the connection was lost
+        # what is at QoS 2 has been acknowledged when it comes: an outage of the database is waited out, or it would be lost
+        self.intake = Intake(hub.store, _read, self._work, lambda incoming: ((prepare_devices, incoming.device_id),))
         self.ready = asyncio.Event()  # connected and subscribed
         hub.on_push(self._queue, "ota")
 
@@ -81,7 +86,7 @@ class AstarteMqtt:
                     group.create_task(self._subscribe(client))
                     group.create_task(self._send(client))
                     async for message in client.messages:
-                        await self._take(message)
+                        self.take(message)
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 log.debug("no connection to the broker: %s", errors.exceptions)
             await asyncio.sleep(_RETRY_SECONDS)
@@ -90,21 +95,13 @@ class AstarteMqtt:
         await client.subscribe([(subscription(self._realm, self._hub.settings.share_group), OTA_EVENT.qos)])
         self.ready.set()
 
-    async def _take(self, message: aiomqtt.Message) -> None:
-        topic = str(message.topic)
-        _, device, *rest = topic.split("/", 2)
-        end = rest[0] if rest else ""
-        if message.retain or end.startswith(_OURS):  # a retained one comes again with every subscription: it is old
-            return
+    def take(self, message: aiomqtt.Message) -> None:
+        """This one came."""
         payload = message.payload if isinstance(message.payload, bytes) else b""
         user = tuple(getattr(message.properties, "UserProperty", ()))
-        incoming = Incoming(hub_id(device) or device, end, payload, user)
-        try:
-            await self._hub.do(lambda unit: self._work(unit, incoming, message.qos))
-        except Exception:  # noqa: BLE001 - one message must not end the hub's client
-            log.exception("a message to %s could not be stored", end[:64])
+        self.intake.take([Published(str(message.topic), payload, message.qos, message.retain, 0, user)])
 
-    def _work(self, unit: Unit, incoming: Incoming, qos: int) -> None:
+    def _work(self, incoming: Incoming, unit: Unit) -> None:
         end = incoming.end
         kind = _KINDS.get(end.split("/")[0], _DATA)
 
@@ -116,7 +113,7 @@ class AstarteMqtt:
             elif kind == "control":
                 _control(end)
             else:
-                _data(unit, device, end, qos, incoming.payload)
+                _data(unit, device, end, incoming.qos, incoming.payload)
 
         mqtt_sender.take(self._hub, unit, incoming, kind, handle)
 
@@ -129,13 +126,28 @@ class AstarteMqtt:
             log.warning("a request for device %s is dropped, the broker does not keep up; its next session has it", item.device_id)
 
     async def _send(self, client: Client) -> None:
+        again, self._begun = self._begun, None  # twice at most: one that a broker ends the connection for must not end each
+        if again is not None:
+            await self._publish(client, again)
         while True:
-            item = await self._requests.get()
-            topic, payload = outgoing(self._hub, item)
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = _EXPIRY
-            await client.publish(topic, payload, qos=OTA_REQUEST.qos, retain=False, properties=properties)
-            self._hub.tell_sent(item, len(payload))
+            self._begun = await self._requests.get()
+            await self._publish(client, self._begun)
+            self._begun = None
+
+    async def _publish(self, client: Client, item: Push) -> None:
+        topic, payload = outgoing(self._hub, item)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = _EXPIRY
+        await client.publish(topic, payload, qos=OTA_REQUEST.qos, retain=False, properties=properties)
+        self._hub.tell_sent(item, len(payload))
+
+
+def _read(message: Published) -> Incoming | None:
+    _, device, *rest = message.topic.split("/", 2)
+    end = rest[0] if rest else ""
+    if message.retain or end.startswith(_OURS):  # a retained one comes again with every subscription: it is old
+        return None
+    return Incoming(hub_id(device) or device, end, message.payload, message.user, message.qos)
 
 
 def outgoing(hub: Hub, item: Push) -> tuple[str, bytes]:

@@ -76,7 +76,8 @@ class XyteMqtt:
         self._session = session
         self._address = address
         self._pushes: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
-        self._pushing = asyncio.Semaphore(_PUSHING)
+        self._begun: dict[int, Push] = {}  # those on their way, in the order they were asked for
+        self._number = 0
         self._intake = Intake(hub.store, _read, self._work, _needs)
         self.ready = asyncio.Event()  # connected and subscribed
         self.problem = ""  # why it is not
@@ -169,19 +170,27 @@ class XyteMqtt:
             log.warning("a %s for device %s is dropped, the broker does not keep up; its next snapshot has it", item.kind, item.device_id)
 
     async def _send(self, client: Client) -> None:
+        room = asyncio.Semaphore(_PUSHING)
         async with asyncio.TaskGroup() as group:
+            for number in list(self._begun):  # the connection was lost: the broker may not have them
+                await room.acquire()
+                group.create_task(self._publish(client, room, number, again=True))
             while True:
                 item = await self._pushes.get()
-                await self._pushing.acquire()
-                group.create_task(self._publish(client, item))
+                self._number += 1
+                self._begun[self._number] = item
+                await room.acquire()
+                group.create_task(self._publish(client, room, self._number))
 
-    async def _publish(self, client: Client, item: Push) -> None:
-        now = self._hub.now()
+    async def _publish(self, client: Client, room: asyncio.Semaphore, number: int, *, again: bool = False) -> None:
+        """Send what was begun with this number, twice at most: one that a broker ends the connection for must not end each."""
+        item, now = self._begun[number], self._hub.now()
+        if again:
+            del self._begun[number]
         topic, payload, properties = outgoing(item, now, shapes.pushed_link(self._hub, item, now))
-        try:
-            await client.publish(topic, payload, qos=1, retain=False, properties=properties)
-        finally:
-            self._pushing.release()
+        await client.publish(topic, payload, qos=1, retain=False, properties=properties)
+        room.release()
+        self._begun.pop(number, None)
         self._hub.tell_sent(item, len(payload))
 
 

@@ -1,0 +1,152 @@
+"""What the hub has under way with a broker or a database that goes away for a while: nothing of it is lost."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import aiomqtt
+import bson
+import pytest
+from astarte_board import ota_event
+from databases import sqlite_only
+from xyte_bench import Bench, Device
+
+from tools.hub.astarte_ids import device_id
+from tools.hub.broker.address import BrokerAddress
+from tools.hub.facets.astarte.interfaces import OTA_EVENT
+from tools.hub.facets.astarte.mqtt import AstarteMqtt
+from tools.hub.facets.xyte import mqtt as xyte_mqtt
+from tools.hub.facets.xyte.mqtt import XyteMqtt
+from tools.hub.store import database
+from tools.hub.store.unit import Push
+
+DEADLINE = 20.0
+
+
+class Connection:
+    """In an aiomqtt client's place: one connection, which `lose` ends. `deaf`: the broker gets what is published, and does not say so."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.deaf = deaf
+        self.published: list[str] = []  # topics
+        self._lost = asyncio.Event()
+        self._coming: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def lose(self) -> None:
+        self._lost.set()
+
+    def come(self, topic: str, payload: bytes, user: list[tuple[str, str]]) -> None:
+        properties = SimpleNamespace(UserProperty=user)
+        self._coming.put_nowait(SimpleNamespace(topic=topic, payload=payload, qos=2, retain=False, properties=properties))
+
+    async def subscribe(self, _topics: Any) -> None:
+        pass
+
+    async def publish(self, topic: str, _payload: bytes, **_: Any) -> None:
+        self.published.append(topic)
+        if self.deaf:
+            await self._lost.wait()
+            raise aiomqtt.MqttError("the connection was lost")
+
+    async def until_lost(self) -> None:
+        await self._lost.wait()
+        raise aiomqtt.MqttError("the connection was lost")
+
+    @property
+    async def messages(self) -> AsyncIterator[Any]:
+        while True:
+            yield await self._coming.get()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Any:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+async def until(condition: Callable[[], Any], what: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def told(device: Device, event: str) -> list[dict[str, str]]:
+    return device.bench.activities(device.id, event)
+
+
+def test_what_is_on_its_way_to_a_device_when_the_broker_goes_is_sent_by_the_next_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device may be connected all the time, and has no reason to ask anew."""
+    monkeypatch.setattr(xyte_mqtt, "_RETRY_SECONDS", 0.01)
+    device = bench.device()
+    topic = f"v1/device/{device.id}/commands"
+
+    async def scenario() -> None:
+        connections = [Connection(deaf=True), Connection(deaf=True), Connection()]
+        waiting = list(connections)
+        mqtt = XyteMqtt(bench.hub, BrokerAddress("nowhere", 1))
+        monkeypatch.setattr(mqtt, "connection", lambda _intake: waiting.pop(0))
+        running = asyncio.create_task(mqtt.run())
+        try:
+            push = Push(device.id, "c", "commands", {"id": "1", "status": "pending", "parameters": {}})
+            for _ in range(2):
+                mqtt._queue(push)
+            await until(lambda: connections[0].published == [topic] * 2, "the first connection")
+            connections[0].lose()
+            await until(lambda: connections[1].published == [topic] * 2, "the second connection")
+            mqtt._queue(push)
+            await until(lambda: connections[1].published == [topic] * 3, "the third push")
+            connections[1].lose()  # what was tried twice is given up: it may be what the broker ends connections for
+            await until(lambda: connections[2].published == [topic], "the third connection")
+            await until(lambda: len(told(device, "downstreamMessage")) == 1, "the activity")
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    bench._loop.run_until_complete(scenario())
+
+
+@sqlite_only
+def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has it acknowledged, and the device forgotten it: nobody sends it again."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    bench = Bench(tmp_path)
+    device = bench.device()
+    topic = f"redpoll/{device_id(device.id)}/{OTA_EVENT.name}/event"
+    user = [("device_id", device.id), ("access_key", device.key)]
+
+    async def scenario() -> None:
+        connection = Connection()
+        astarte = AstarteMqtt(bench.hub, lambda: connection)  # type: ignore[arg-type, return-value]
+        running = asyncio.create_task(astarte.run())
+        other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            event = ota_event("Downloading")
+            for status in ("Downloading", "Success"):
+                connection.come(topic, bson.dumps({"v": {**event, "status": status}}), user)
+            await asyncio.sleep(0.3)  # longer than the hub waits for the lock
+            assert told(device, "firmwareStateChange") == []
+            other.execute("ROLLBACK")
+            await until(lambda: len(told(device, "firmwareStateChange")) == 2, "both events")
+            assert [data["status"] for data in told(device, "firmwareStateChange")] == ["Downloading", "Success"]
+        finally:
+            other.close()
+            running.cancel()
+            await asyncio.wait({running})
+
+    bench._loop.run_until_complete(scenario())
+    bench.close()
