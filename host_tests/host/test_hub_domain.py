@@ -245,6 +245,10 @@ def test_a_client_id_that_plays_tricks_is_nobodys(line: str) -> None:
     [
         ("$SYS/broker/log/N", "1795237366: New client connected from 127.0.0.1:54825 as dev-1 (p5, c1, k60, u'dev').", ("dev-1", None)),
         ("$SYS/broker/log/N", "1795237366: Client dev-1 closed its connection.", ("dev-1", "connection lost")),
+        ("$SYS/broker/log/N", "1: Client dev-1 disconnected due to malformed packet.", ("dev-1", "the broker ended it: malformed packet")),
+        ("$SYS/broker/log/N", "1: Client dev-1 disconnected, not authorised.", ("dev-1", "the broker ended it: not authorised")),
+        ("$SYS/broker/log/N", "1: Client dev-1 disconnected: Broken pipe.", ("dev-1", "the broker ended it: Broken pipe")),
+        ("$SYS/broker/log/N", "1: Client dev-1 disconnected due to oversize packet. closed its connection.", None),
         ("$SYS/broker/log/N", "1795237366: Client dev-1 disconnected.", ("dev-1", "disconnected")),
         ("$SYS/broker/log/N", "1795237366: Client dev-1 has exceeded timeout, disconnecting.", ("dev-1", "connection lost")),
         ("$SYS/broker/log/N", "1795237366: New connection from 127.0.0.1:54825 on port 18860.", None),

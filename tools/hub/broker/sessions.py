@@ -18,6 +18,12 @@ log = logging.getLogger("redpoll.hub.sessions")
 _TOPICS = ("$SYS/broker/log/N", "$SYS/brokers/+/clients/+/+")
 _UP = re.compile(r"\d+: New client connected from \S+ as (\S{1,128}) \(p\d.*")
 _DOWN = re.compile(r"\d+: Client (\S{1,128}) (disconnected|closed its connection|has exceeded timeout, disconnecting)\.?")
+# what the broker ends by itself, or the system for both; whole, for a client's id may hold what looks like the end of a line
+_ENDED = re.compile(
+    r"\d+: Client (\S{1,128}) (?:disconnected(?: due to |, |: )|been disconnected by )(malformed packet|protocol error|oversize packet|"
+    r"oversize payload|out of memory|QoS too high or retain not supported|not authorised|administrative action|Connection reset by peer|"
+    r"Connection timed out|Broken pipe|No route to host|Host is unreachable|Network is unreachable)\."
+)
 _LOSSES = 3
 _RETRY_SECONDS = 5.0
 
@@ -31,6 +37,8 @@ def read(topic: str, payload: str) -> tuple[str, str | None] | None:
         return match[1], None
     if match := _DOWN.fullmatch(payload):
         return match[1], "disconnected" if match[2] == "disconnected" else "connection lost"
+    if match := _ENDED.fullmatch(payload):
+        return match[1], f"the broker ended it: {match[2]}"
     return None
 
 
