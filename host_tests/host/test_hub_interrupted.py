@@ -1,6 +1,7 @@
 """What the hub has under way with a broker or a database that goes away for a while: nothing of it is lost."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -149,4 +150,25 @@ def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it
             await asyncio.wait({running})
 
     bench._loop.run_until_complete(scenario())
+    bench.close()
+
+
+@sqlite_only
+def test_a_session_that_begins_or_ends_while_the_database_is_away_leaves_one_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    bench = Bench(tmp_path)
+    device = bench.device()
+
+    async def scenario() -> None:
+        other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        bench.hub.on_session(device.id, None)
+        await until(lambda: not bench.hub._tasks, "the outage")
+        other.close()
+
+    bench._loop.run_until_complete(scenario())
+    gc.collect()
+    assert [record.exc_info for record in caplog.records if record.levelname == "ERROR"] == [None]
     bench.close()

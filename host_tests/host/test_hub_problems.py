@@ -1,5 +1,6 @@
 """What an operator sees of a device that does not do well: problems, how far a configuration has come, whether it is there."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,6 +147,41 @@ def test_silence_is_a_problem_until_the_next_sign_of_life(bench: Bench, device: 
     assert problems(device) == {"connection": "silent for 180 s"}
     device.get("/config")
     assert problems(device) == {}
+
+
+def test_a_clock_that_is_set_forward_makes_nobody_silent(bench: Bench, device: Device) -> None:
+    """A hub that gets its time from the network some time after its start; a machine that slept."""
+    device.post("/telemetry", {})
+    bench.set_clock(86_400)
+    bench.sweep()
+    bench.now += 170
+    bench.sweep()
+    assert problems(device) == {} and shown(device)["online"]
+    bench.now += 20
+    bench.sweep()
+    assert problems(device) == {"connection": "silent for 180 s"}
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_online_who_is_gone(bench: Bench, device: Device) -> None:
+    device.post("/telemetry", {})
+    bench.set_clock(-86_400)
+    for _ in range(15):
+        bench.sweep()
+        bench.now += 30
+    assert not shown(device)["online"]
+
+
+def test_a_clock_that_is_set_back_refuses_nobody_for_what_he_did_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, rate_limit=20)
+    device = bench.device()
+    for n in range(10):
+        assert device.call("PUT", body={"name": f"name {n}"}).status_code == 200
+    assert device.call("PUT", body={"name": "once more"}).status_code == 429
+    for _ in range(20):
+        device.get()
+    bench.set_clock(-86_400)
+    assert device.call("PUT", body={"name": "after that"}).status_code == 200
+    bench.close()
 
 
 def test_a_session_that_ends_as_it_should_is_none(bench: Bench, device: Device) -> None:

@@ -29,10 +29,12 @@ class Bench:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.now = NOON
+        self.set_by = 0.0  # seconds that somebody has set the clock forward by
         url = url_in(folder)
         signer = Signer.kept(folder / "license.key")
         self.hub = Hub(Settings(data=folder, operator_key=KEY, database_url=url, signer=signer, **settings))
         self.hub.store = Store(url, self.hub._committed, clock=lambda: self.now)
+        self.hub.elapsed = lambda: self.now - self.set_by  # type: ignore[method-assign]
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self.hub.open())
         self.app = make_app(self.hub)
@@ -42,6 +44,11 @@ class Bench:
         self._loop.run_until_complete(self._http.aclose())
         self._loop.run_until_complete(self.hub.close())
         self._loop.close()
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets it forward, or back."""
+        self.now += seconds
+        self.set_by += seconds
 
     def call(self, method: str, url: str, key: str | None = KEY, body: Any = None, **more: Any) -> httpx.Response:
         """`body` goes as JSON, or as it is when it is bytes; `key` None sends none."""

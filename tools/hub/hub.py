@@ -3,11 +3,14 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from tools.hub.activity import ActivityFeed
 from tools.hub.broker.logins import LoginKeeper
@@ -20,6 +23,7 @@ from tools.hub.security.links import Links
 from tools.hub.security.rates import Rates
 from tools.hub.security.signer import Signer
 from tools.hub.security.tokens import Tokens
+from tools.hub.store.outage import is_outage
 from tools.hub.store.store import Store
 from tools.hub.store.unit import Push, Unit
 
@@ -29,6 +33,7 @@ T = TypeVar("T")
 
 _LATE_SECONDS = 5.0
 _PRUNE_PAUSE = 0.02  # seconds
+_STEP_SECONDS = 5.0  # that the clock may go otherwise than time does between two sweeps
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Hub:
         self._pushes: dict[str | None, Callable[[Push], None]] = {}  # by kind; None is every other
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
+        self._swept = (0.0, 0.0)  # when it was last, by the clock and by the time that nobody sets
+        self._set_at: float | None = None  # when the clock was seen to be set, by that time
         self._operator_key_hash = settings.operator_key_hash
         self.tokens = Tokens(settings.operator_key)
         self.links = Links(settings.operator_key)
@@ -77,6 +84,7 @@ class Hub:
     async def open(self) -> None:
         self.store.open()
         self.home = await self.store.write(lambda unit: spaces.home(unit.db))
+        self._swept = self.now(), self.elapsed()
 
     async def close(self) -> None:
         self.activities.close()
@@ -96,6 +104,10 @@ class Hub:
         """The broker's address for a board that reached the hub at this host: a broker that listens everywhere is there too."""
         shown = f"[{host}]" if ":" in host else host
         return self.mqtt_url.replace("//0.0.0.0:", f"//{shown}:").replace("//[::]:", f"//{shown}:")
+
+    def elapsed(self) -> float:
+        """Seconds that nobody sets; a machine that sleeps does not count them."""
+        return time.monotonic()
 
     def now(self) -> float:
         """Seconds since 1970, by the clock of what is stored."""
@@ -119,8 +131,14 @@ class Hub:
         return value
 
     async def sweep(self) -> None:
-        """Take devices offline that have been silent too long."""
-        await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
+        """Take devices offline that have been silent too long. After the clock was set nobody knows since when, so that counts anew."""
+        now, passed = self.now(), self.elapsed()
+        (then, passed_then), self._swept = self._swept, (now, passed)
+        if abs(now - then - (passed - passed_then)) > _STEP_SECONDS:
+            log.warning("the clock was set, or the machine slept: how long devices have been silent counts from now on")
+            self._set_at = passed
+        if self._set_at is None or passed - self._set_at > self.settings.offline_after:
+            await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
@@ -133,18 +151,20 @@ class Hub:
             return
         self._gone.pop(client, None)
         if gone is None:
-            task = asyncio.create_task(self.store.write(lambda unit: presence.session_up(unit, client), (prepare_devices, client)))
+            told = self.store.write(lambda unit: presence.session_up(unit, client), (prepare_devices, client))
         else:
             self._gone[client] = self.now()
             if len(self._gone) > 10_000:
                 self._gone.pop(next(iter(self._gone)))
-            task = asyncio.create_task(self.store.write(lambda unit: presence.session_down(unit, client, gone), (prepare_devices, client)))
+            told = self.store.write(lambda unit: presence.session_down(unit, client, gone), (prepare_devices, client))
+        task = asyncio.create_task(_waited_out(told))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def has_just_gone(self, device_id: str) -> bool:
         """Whether the device's session ended moments ago, so that a message of it which is still on its way is no sign of life."""
-        return self._gone.get(device_id, 0.0) > self.now() - _LATE_SECONDS
+        gone = self._gone.get(device_id)
+        return gone is not None and 0 <= self.now() - gone < _LATE_SECONDS
 
     def tell_sent(self, push: Push, size: int) -> None:
         """A push of so many bytes is on its way to its device over MQTT."""
@@ -172,3 +192,13 @@ class Hub:
             send = self._pushes.get(push.kind, self._pushes.get(None))
             if send is not None:
                 send(push)
+
+
+async def _waited_out(work: Coroutine[Any, Any, None]) -> None:
+    """What an outage of the database takes away here, messages and silence make good."""
+    try:
+        await work
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            raise
+        log.error("a session is not noted: the database cannot be used")

@@ -172,7 +172,7 @@ def update_device(unit: Unit, device: Device, body: dict[str, Any], *, limited: 
             raise Malformed(f"Unknown key {key[:64]!r}: Update Device takes {', '.join(_UPDATE_KEYS)}")
     changes: dict[str, Any] = {}
     if limited:
-        recent = [at for at in device.update_times if at > unit.now - 3600]
+        recent = [at for at in device.update_times if unit.now - 3600 < at <= unit.now]  # none of before the clock was set back
         if len(recent) >= UPDATES_PER_HOUR:
             raise TooMany(f"Update Device is limited to {UPDATES_PER_HOUR} calls an hour")
         changes["update_times"] = [*recent, unit.now]

@@ -6,7 +6,7 @@ session is up; offline when the broker says that its session is down, or when it
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tools.hub.domain import gateways, problems
 from tools.hub.domain.model import Device, change_device, find_device, tell, to_device
@@ -57,7 +57,10 @@ def session_down(unit: Unit, device_id: str, reason: str) -> None:
 
 def sweep(unit: Unit, silent_for: float) -> None:
     """Take every device offline that has not been heard of for so many seconds."""
-    late = tables.devices.c.seen_at < unit.now - silent_for
+    seen_at = tables.devices.c.seen_at
+    # who was heard of in a time to come, before the clock was set back, would stay online until then
+    unit.db.execute(update(tables.devices).where(tables.devices.c.online, seen_at > unit.now + silent_for).values(seen_at=unit.now))
+    late = seen_at < unit.now - silent_for
     rows = unit.db.execute(select(tables.devices).where(tables.devices.c.online, late)).all()
     for device in map(to_device, rows):
         _gone(unit, device, f"silent for {silent_for:g} s")

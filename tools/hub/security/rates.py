@@ -28,7 +28,7 @@ class Rates:
         self._times.move_to_end(key)
         if len(self._times) > _KEYS_MAX:
             self._times.popitem(last=False)
-        full = len(times) == self._limit and now - times[0] < WINDOW_SECONDS
+        full = len(times) == self._limit and 0 <= now - times[0] < WINDOW_SECONDS
         times.append(now)  # with it the oldest goes
         if full:
             raise TooMany(f"Too many requests: {self._limit} within {WINDOW_SECONDS:g} s are allowed; pause some seconds")
