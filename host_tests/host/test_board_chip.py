@@ -145,6 +145,32 @@ def test_a_timer_calls_during_sleeps(make):
         assert int(run("k = len(n)\ntime.sleep_ms(60)\nassert len(n) == k\nprint(k)")) > 3
 
 
+def test_a_callback_that_raises_is_told_and_ends_nothing_and_none_interrupts_another(make):
+    with Session(make().port) as run:
+        run("import machine, time\nn = []\none, two = machine.Timer(0), machine.Timer(1)")
+        run("def raises(timer):\n n.append(0)\n raise ValueError('from a timer')\ndef sleeps(timer):\n n.append(1)\n time.sleep_ms(30)")
+        run("one.init(mode=one.ONE_SHOT, period=20, callback=raises)\ntwo.init(period=10, callback=sleeps)")
+        said = run("time.sleep_ms(200)\nprint('went on')\ntwo.deinit()")
+        assert "ValueError: from a timer" in said and said.endswith("went on\n")
+        assert run("print(n.count(0), n.count(1) > 2)") == "1 True\n"
+
+
+def test_a_pin_that_becomes_an_input_no_longer_reads_what_it_put_out(make):
+    with Session(make().port) as run:
+        run("from machine import Pin\nout = Pin(4, Pin.OUT, value=1)")
+        assert run("print(out.value(), Pin(4).value())") == "1 1\n"
+        assert run("other = Pin(4, Pin.IN)\nprint(other.value(), out.value(), Pin(4, Pin.IN, Pin.PULL_UP).value())") == "0 0 1\n"
+        assert run("other.init(Pin.OUT)\nprint(out.value())") == "1\n"
+
+
+def test_what_programs_for_an_esp32_have_always_written_is_understood(make):
+    with Session(make().port) as run:
+        run("import machine, network\nradio = network.WLAN(network.AP_IF)\nradio.active(False)\nassert radio.active() is False")
+        assert "station only" in run("try:\n radio.active(True)\nexcept ValueError as error:\n print(error)")
+        run("adc = machine.ADC(machine.Pin(34))\nadc.atten(adc.ATTN_11DB)\nadc.width(adc.WIDTH_12BIT)\nassert adc.read() == 0")
+        assert run("rtc = machine.RTC()\nrtc.memory('text')\nprint(rtc.memory())") == "b'text'\n"
+
+
 @pytest.mark.parametrize(("name", "year", "kept"), [("esp32", 2000, True), ("rpi_pico_w", 2021, False)])
 def test_the_clock_starts_at_its_first_day_and_keeps_what_it_was_set_to(make, name, year, kept):
     board = make(name)

@@ -150,7 +150,7 @@ class RTC:
                 return unhexlify(ask(b"memory"))
             if len(data) > 2048:
                 raise ValueError("buffer too long")
-            tell(b"keep " + bytes(data).hex().encode())
+            tell(b"keep " + hexlify(data))
             return None
 
 
@@ -166,6 +166,7 @@ class Pin(PinBase):  # noqa: F405
     IRQ_FALLING = 2
 
     _levels = {}  # of outputs
+    _modes = {}  # by id: what the chip has, whichever object said so
 
     def __init__(self, id, mode=-1, pull=-1, value=None, *, drive=0, alt=-1):
         if isinstance(id, Pin):
@@ -173,14 +174,13 @@ class Pin(PinBase):  # noqa: F405
         if _PORT != "unix" and id != state["led"] and not (isinstance(id, int) and 0 <= id < state["pin_count"]):
             raise ValueError("invalid pin")
         self._id = id
-        self._mode = mode
         self._pull = pull
         self._handler = None
         self.init(mode, pull, value=value)
 
     def init(self, mode=-1, pull=-1, value=None, *, drive=0, alt=-1):
         if mode != -1:
-            self._mode = mode
+            Pin._modes[self._id] = mode
         if pull != -1:
             self._pull = pull
         if value is not None:
@@ -195,7 +195,7 @@ class Pin(PinBase):  # noqa: F405
 
     def value(self, new=None):
         if new is None:
-            if self._mode in (Pin.OUT, Pin.OPEN_DRAIN) or self._id in Pin._levels:
+            if Pin._modes.get(self._id, Pin.IN) != Pin.IN or not isinstance(self._id, int):
                 return Pin._levels.get(self._id, 0)
             level = self._driven()
             return (1 if self._pull == Pin.PULL_UP else 0) if level is None else level
@@ -295,6 +295,10 @@ def _acknowledged(data):
     return data
 
 
+# ESP32: the reference of 1.1 V behind so much attenuation; RP2: its supply
+_SCALES = (1100000, 1466000, 2193000, 3903000) if _PORT == "esp32" else (3300000,)
+
+
 class ADC:
     """What the host applies to a pin, in volts; nothing is 0."""
 
@@ -303,11 +307,15 @@ class ADC:
         ATTN_2_5DB = 1
         ATTN_6DB = 2
         ATTN_11DB = 3
+        WIDTH_9BIT = 9
+        WIDTH_10BIT = 10
+        WIDTH_11BIT = 11
+        WIDTH_12BIT = 12
+        _bits = 12
 
     def __init__(self, id, *, sample_ns=0, atten=0):
         self._pin = id._id if isinstance(id, Pin) else id
-        # ESP32: the reference of 1.1 V behind so much attenuation; RP2: its supply
-        self._scale = (1100000, 1466000, 2193000, 3903000)[atten] if _PORT == "esp32" else 3300000
+        self._scale = _SCALES[atten]
 
     def _uv(self):
         return min(max(int(ask(b"microvolts %s" % str(self._pin).encode())), 0), self._scale)
@@ -319,6 +327,15 @@ class ADC:
 
         def read_uv(self):
             return self._uv()
+
+        def atten(self, atten):
+            self._scale = _SCALES[atten]
+
+        def width(self, bits):
+            self._bits = bits
+
+        def read(self):
+            return self.read_u16() >> 16 - self._bits
 
 
 if _PORT != "unix":

@@ -89,6 +89,13 @@ def _waits_for_address():
     return _air() == _NO_DHCP and _started is not None and time.ticks_diff(time.ticks_ms(), _started) >= _TAKES
 
 
+def _access_point(is_active=None):
+    # its active(): off, for there is a station only
+    if is_active:
+        raise ValueError("the virtual board's Wi-Fi is a station only")
+    return False if is_active is None else None
+
+
 class WLAN:
     """The Wi-Fi interface. There is one; all instances are the same."""
 
@@ -105,8 +112,11 @@ class WLAN:
     _options = {"txpower": 20, "reconnects": -1, "pm": PM_PERFORMANCE, "channel": 6, "hidden": False, "security": 3}
 
     def __init__(self, interface_id=STA_IF):
-        if interface_id != STA_IF:
-            raise ValueError("the virtual board's Wi-Fi is a station only")
+        if interface_id == AP_IF:  # what a program switches off before it connects
+            self.active = _access_point
+            self.isconnected = _access_point
+        elif interface_id != STA_IF:
+            raise ValueError("invalid interface")
 
     def active(self, is_active=None):
         global _started, _joined

@@ -1,4 +1,5 @@
 # A chip's clock: it begins at the chip's own first day when the power comes, RTC.datetime sets it, and it counts from the port's epoch.
+import sys
 import time as _time
 
 from vm_control import state, tell
@@ -8,6 +9,7 @@ STEP = 10  # ms after which a sleep looks at the pins
 _shift = state["clock_ms"]  # ms between this machine's clock and the chip's
 _began = _time.ticks_add(_time.ticks_ms(), -state["uptime_ms"])
 _TICKS = _time.ticks_add(0, -1)  # the largest
+_calling = False  # is one of them being called?
 watched = []  # Pin.irq and Timer: functions that are called during a sleep
 
 
@@ -63,9 +65,19 @@ def _days(year, month, day):
 
 
 def look():
-    """Call what waits for a level or for a time."""
-    for one in watched:
-        one()
+    """Call what waits for a level or for a time. As on a chip one that raises is told and ends nothing, and none interrupts another."""
+    global _calling
+    if _calling:
+        return
+    _calling = True
+    try:
+        for one in watched:
+            try:
+                one()
+            except Exception as error:  # noqa: BLE001
+                sys.print_exception(error)
+    finally:
+        _calling = False
 
 
 def sleep_ms(ms):
