@@ -174,12 +174,16 @@ def test_a_killed_mosquitto_is_started_again_and_everyone_is_back(tmp_path: Path
         port, pid = hub.mqtt_url, pid_of(hub)
         with MqttBoard(board) as mqtt:
             os.kill(pid, signal.SIGKILL)
+            made_meanwhile = Board.registered(hub)  # Mosquitto will have it from its file, and is told of it too
             wait_for(lambda: [item for item in board.activities("clientDisconnected") if "broker" in item["data"]["reason"]], "the loss")
             wait_for(lambda: mqtt.client.is_connected() and pid_of(hub) != pid, "the board's return", 20)
         assert hub.mqtt_url == port and pid_of(hub) != pid
         sends(board, 2)
-        with Board.registered(hub) as later:  # the way to the plugin is back too
+        with made_meanwhile, Board.registered(hub) as later:  # the way to the plugin is back too
+            sends(made_meanwhile, 3)
             sends(later, 3)
+        errors = [line for line in hub.output().splitlines() if " ERROR " in line]
+        assert len(errors) == 1 and "Mosquitto ended with status 137; starting it again" in errors[0] and "Python" not in errors[0], errors
 
 
 def test_what_mosquitto_has_taken_while_the_hub_was_away_waits_for_it(tmp_path: Path) -> None:

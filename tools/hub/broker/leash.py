@@ -1,9 +1,10 @@
 """A program that goes when its starter goes: `python -m tools.hub.broker.leash PROGRAM ARGUMENTS...`.
 
 Standard input is held by the starter; when it closes, whatever happened to the starter, the program is asked to end (SIGTERM, so that it
-can save what it has) and after some seconds made to. Ends with the program's exit status.
+can save what it has) and after some seconds made to. Ends with the program's exit status, 128 and the signal's number where one ended it.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ def main() -> int:
     program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not sys.stdin: an interpreter that ends while a thread is in there says so and aborts
+            pass
         program.terminate()
         try:
             program.wait(_SECONDS)
@@ -28,7 +30,8 @@ def main() -> int:
             program.kill()
 
     threading.Thread(target=end, daemon=True).start()
-    return program.wait()
+    status = program.wait()
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":

@@ -63,8 +63,9 @@ class LoginKeeper:
         again: list[dict[str, Any]] = []
         commands = [command for login in last.values() for command in _commands(login)]
         for login, problem in await self._ask(client, commands):
-            if login in last and last[login].access_key is not None and _THERE in problem:
-                again += [*dynsec.dismiss(login), *_commands(last.pop(login))]
+            if _THERE in problem:  # its client, its role or both: a broker that was started again has it from its file
+                known = last.pop(login, None)
+                again += [] if known is None else [*dynsec.dismiss(login), *_commands(known)]
             elif _NOT_THERE not in problem:
                 log.error("the broker's plugin refuses a login: %s", problem)
         if again:
