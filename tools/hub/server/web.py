@@ -1,23 +1,34 @@
 """The hub's HTTP server: its listener, and uvicorn as the hub needs it."""
 
+import asyncio
 import contextlib
 import errno
 import logging
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tools.hub.app import make_app
 from tools.hub.hub import Hub
 from tools.hub.security.certificates import Certificates
 from tools.hub.server.folder import StartError
 
+log = logging.getLogger("redpoll.hub.http")
+
+_HEAD_SECONDS = 75.0  # within which the head of a request must be there
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_TELL_SECONDS = 60.0
+
 
 def config(hub: Hub, certificates: Certificates | None) -> uvicorn.Config:
     """For the hub's application, with TLS where there are certificates."""
     return uvicorn.Config(
         make_app(hub),
+        http=Connection,
         ssl_context_factory=None if certificates is None else lambda _config, _default: certificates.context,
         log_config=None,
         access_log=False,
@@ -38,12 +49,74 @@ def is_fit_for_the_log(record: logging.LogRecord) -> bool:
     return "WebSocket" not in message and not message.startswith("ASGI callable returned without completing handshake")
 
 
+class Connection(H11Protocol):
+    """uvicorn's, closed where no request comes: a board whose power went, or who opens connections to no end, would keep each for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(_HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if not idle or self.transport.get_protocol() is not self:  # a request, or a web socket from now on
+            self._in_time()
+        elif self._late is None:  # the head of another
+            self._late = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def on_response_complete(self) -> None:
+        self._in_time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+class Listener(socket.socket):
+    """One that says once a minute that no more connections can be taken. asyncio would log that some ten thousand times a second."""
+
+    _failed = _told = float("-inf")
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                raise
+            now = time.monotonic()
+            if now - self._told > _TELL_SECONDS:
+                self._told = now
+                log.error("no more connections can be taken: %s (how many files the hub may open: ulimit -n)", error.strerror)
+            if now - self._failed < 0.5:
+                raise BlockingIOError from None  # asyncio knows it already, and waits a second
+            self._failed = now
+            raise
+
+
 class Server(uvicorn.Server):
     """uvicorn without its own signal handling: the hub stops its parts in its own order."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_told_by_the_listener)
+        await super().serve(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _told_by_the_listener(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if "socket" not in context or not isinstance(error, OSError) or error.errno not in _SCARCE:
+        loop.default_exception_handler(context)
 
 
 def url_of(host: str, server: socket.socket, *, tls: bool) -> str:
@@ -78,7 +151,7 @@ def _what_to_do(host: str, port: int, error: OSError) -> str:
 
 def _open_listener(host: str, port: int) -> socket.socket:
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it, each answer would wait 40 ms
-    server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((host, port))
