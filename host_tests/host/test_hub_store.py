@@ -199,6 +199,31 @@ def test_a_lost_connection_to_postgresql_is_made_again(postgres: PostgresProcess
     bench.run(scenario)
 
 
+def test_a_connection_that_is_lost_within_a_transaction_is_made_again_too(
+    postgres: PostgresProcess, new_postgres_database: Callable[[], str]
+) -> None:
+    """A server that restarts ends the sessions that are at work; a message that was in one of them is not lost."""
+    bench = Bench(new_postgres_database())
+    own, kill = text("SELECT pg_backend_pid()"), text("SELECT pg_terminate_backend(:pid, 5000)")
+
+    async def scenario() -> None:
+        device_id, tries = await bench.device(), []
+        loop = asyncio.get_running_loop()
+
+        def work(unit: Unit) -> None:
+            tries.append(unit.db.execute(own).scalar_one())
+            if len(tries) == 1:
+                reading = bench.store.read(lambda db: db.execute(kill, {"pid": tries[0]}).all())
+                asyncio.run_coroutine_threadsafe(reading, loop).result(DEADLINE)
+            take(device_id, {"telemetries": {"a": 1}}, 1)(unit)
+
+        await bench.store.write(work)
+        assert len(tries) == 2
+        assert (await bench.store.read(lambda db: get_device(db, device_id))).state == {"a": 1}
+
+    bench.run(scenario)
+
+
 def test_two_hubs_that_want_each_others_rows_both_get_them(new_postgres_database: Callable[[], str]) -> None:
     """PostgreSQL ends one of two transactions that wait for each other; that one is tried again."""
     url = new_postgres_database()

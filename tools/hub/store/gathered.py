@@ -73,11 +73,12 @@ def gathered_of(db: Connection) -> Gathered | None:
 @contextlib.contextmanager
 def gathering(db: Connection) -> Iterator[Gathered]:
     """Gather in this transaction. The caller writes what waits before the commit."""
-    db.info[_KEY] = made = Gathered(db)
+    info = db.info  # asked for again after the connection was lost, it raises in place of what was raised
+    info[_KEY] = made = Gathered(db)
     try:
         yield made
     finally:
-        db.info.pop(_KEY, None)
+        info.pop(_KEY, None)
 
 
 def watch(engine: Engine) -> None:
