@@ -28,13 +28,13 @@ def adopt(client):
 def setblocking(stream, flag):
     """Whether read() waits. As on a board that is the end of a timeout."""
     stream._blocking = flag
-    stream._patience = None
+    stream._limit = None
 
 
 def settimeout(stream, seconds):
     """How long read() and wait_msg() wait. None: read() for write_timeout_ms, wait_msg() for ever."""
     stream._blocking = seconds is None or seconds > 0
-    stream._patience = max(1, int(seconds * 1000)) if seconds else None
+    stream._limit = max(1, int(seconds * 1000)) if seconds else None
 
 
 def patience(stream, since):
@@ -43,8 +43,8 @@ def patience(stream, since):
         stream._blocking = True  # that holds for one wait_msg()
         return 0
     left = _LOOK_MS
-    if stream._patience:
-        left = min(left, stream._patience - ticks_diff(ticks_ms(), since))
+    if stream._limit:
+        left = min(left, stream._limit - ticks_diff(ticks_ms(), since))
         if left <= 0:
             raise OSError(ETIMEDOUT)
     return left
@@ -61,7 +61,7 @@ def read(stream, n):
             if not got:
                 if not stream._blocking:
                     return bytes(data[:done]) if done else None
-                if not stream._poller.poll(stream._patience or stream.write_timeout_ms):
+                if not stream._poller.poll(stream._limit or stream.write_timeout_ms):
                     raise OSError(ETIMEDOUT)
     except OSError as error:
         if error.args[0] != ECONNRESET:

@@ -424,7 +424,7 @@ class MQTTClient(simple.MQTTClient):
             # also for want of memory or Ctrl-C: what would be sent next would be taken for the rest of this packet
             try:
                 if self._mqtt5:
-                    self._mqtt5.last_words(self)
+                    self._mqtt5.explain(self)
             finally:
                 self.close()
             raise

@@ -42,7 +42,7 @@ def closed(client, code, found):
     client._dead(error)
 
 
-def last_words(client):
+def explain(client):
     """What is sent fails: raise why, when the server has closed the connection with a DISCONNECT that nobody has read yet."""
     if client._skip:
         return

@@ -22,7 +22,7 @@ class Stream(_port.Pollable):
 
     # does read() wait? For how many ms, None: write_timeout_ms
     _blocking = True
-    _patience = None
+    _limit = None
 
     def __init__(self, host, port, tls=None, timeout_ms=8000, write_timeout_ms=8000, server_hostname=None):
         self.write_timeout_ms = write_timeout_ms
