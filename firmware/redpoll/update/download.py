@@ -87,22 +87,23 @@ class Download:
             self._base = base
         self._http.request("GET", path, None, {"Range": "bytes=%d-%d" % (self.at, self._end - 1)}, self._sink)
 
-    def _begin(self, byte):
+    def _begin(self, first):
         # the response is known, and the first byte of its body: where in the file is that?
         response = self._http.response
-        total = response.headers.get("content-length")
+        headers = response.headers
+        total = headers.get("content-length")
         start = 0
         if response.status == 206:
-            start, total = _range(response.headers.get("content-range", ""))
+            start, total = _range(headers.get("content-range", ""))
             if start != self.at:
                 raise OSError("the server sent another range")
-        elif response.headers.get("transfer-encoding"):
+        elif headers.get("transfer-encoding"):
             total = None
-        if not start and byte != 0x50 and "text/html" in response.headers.get("content-type", ""):
+        if not start and first != 0x50 and "text/html" in headers.get("content-type", ""):
             # of a portal or a proxy, which may be gone with the next attempt; a ZIP file, "PK", some servers call text/html too
             raise OSError("the server sent a page, not a file")
         total = int(total) if total and total.isdigit() else None
-        etag = response.headers.get("etag")
+        etag = headers.get("etag")
         if self.total not in (None, total) or self._etag not in (None, etag):
             self.changed = True
             raise OSError("the file has changed meanwhile")
@@ -112,6 +113,7 @@ class Download:
         if total is not None:
             self._end = min(self._end, total)
         self._skip = self.at - start
+        headers.clear()  # room for what the body needs
 
     def _sink(self, data):
         self.received += len(data)
