@@ -316,7 +316,7 @@ class Agent:
                 self._newest = number
             elif body.endswith(_OVERRIDE):
                 # the cloud has newer readings by now: the next ones override in its place
-                body = body[:-19] + b"}"
+                body = body[:-19] + b"}"  # as long as _OVERRIDE, of which the brace stays
                 self.telemetry.whole()
             # first marked, so that a link that fails in it takes the mark back
             spool.sent(number)

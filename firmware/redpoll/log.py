@@ -41,8 +41,10 @@ def info(form, *values):
 
 
 def once(form, *values):
-    """The same as info, unless it was said already since the start: what every new connection would say again."""
-    # a reason that stands last may be another one each time, as a value that grows is
+    """The same as info, unless it was said since the start, of the 32 that were last said so, with these first two values.
+
+    For what every connection or message would say again; a reason that stands third may be another one each time.
+    """
     said = (form, values[:2])
     if said not in _once:
         if len(_once) >= 32:

@@ -58,6 +58,12 @@ def test_no_module_of_the_hub_imports_from_a_layer_above_its_own() -> None:
     assert wrong == []
 
 
+def test_a_virtual_board_knows_nothing_of_deployment() -> None:
+    """Deployment stands on the boards; the other way round neither could be read alone."""
+    found = [path for path in (ROOT / "tools" / "board").rglob("*.py") if "tools.deploy" in path.read_text()]
+    assert found == []
+
+
 def test_no_facet_imports_another_but_the_link_to_a_file_that_xyte_serves() -> None:
     facets, crossing = HUB / "facets", set()
     for folder in (path for path in facets.iterdir() if path.is_dir()):

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.board.errors import BoardError
-from tools.board.firmware import check_main
+from tools.board.firmware import SETTING_FILES, check_main
 from tools.board.named import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.page import RADIO
 from tools.board.process import Board
 from tools.board.profile import Profile, ProfileError, heap_bytes
 from tools.board.wiring import PARTS
-from tools.deploy.provision import FILES
 from tools.failures import nobody_reads, told
 from tools.frozen.build import NoFrozenVM
 from tools.mpy import CompileError
@@ -35,11 +34,12 @@ _OPTIONS = {
     "volts": ("pin", "volts"),
 }
 
-# how MicroPython prints an exception
 _SMALLEST_HEAP = 8192  # bytes; with less the VM only prints its usage
+_FILE_NAME = re.compile(r"[\w-][\w.-]{0,63}")  # that a setting may have beside settings.json
+
+# how MicroPython prints an exception
 _TRACEBACK = "Traceback (most recent call last):"
 _PLACE = re.compile(r'  File ".*", line \d')
-_FILE_NAME = re.compile(r"[\w-][\w.-]{0,63}")
 _OF_CTRL_C = "KeyboardInterrupt:"
 
 _FROZEN = "its MicroPython has the agent frozen in, as with boards/<name>/manifest.py; built from source if need be"
@@ -274,7 +274,7 @@ def _read_settings(path: Path | None) -> dict[str, Any] | None:
 def _files_beside(path: Path | None, settings: dict[str, Any] | None) -> dict[str, bytes]:
     """What the settings name as they do on a board, a path from their own folder, as far as it is there."""
     found = {}
-    for key in FILES:
+    for key in SETTING_FILES:
         name = (settings or {}).get(key)
         # a key may also stand there itself, as PEM or a JWK
         if path is not None and isinstance(name, str) and _FILE_NAME.fullmatch(name) and (path.parent / name).is_file():

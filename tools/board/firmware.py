@@ -12,6 +12,8 @@ from tools.bytecode import compile_firmware, compile_tree
 from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT, is_hidden
 
 AGENT = ("redpoll/", "lib/umqtt/")  # what a MicroPython made with boards/<name>/manifest.py has already
+# settings that name a file on the board, and where provisioning puts it
+SETTING_FILES = {"ca": "/ca.pem", "license_key": "/license.pub", "update_key": "/update.pub"}
 MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.board.firmware import SETTING_FILES
 from tools.deploy.errors import DeployError
 from tools.deploy.remote import RemoteBoard
 from tools.device_code import firmware
 
 SETTINGS = "/settings.json"
-# settings that name a file on the board, and where provisioning puts it
-FILES = {"ca": "/ca.pem", "license_key": "/license.pub", "update_key": "/update.pub"}
 _PEM = "-----BEGIN"
 _SECRET_WORDS = ("password", "passwd", "passphrase", "psk", "secret", "private", "token", "credential", "accesskey", "apikey", "sharedkey")
 _CA_BYTES = 16384
@@ -25,7 +24,7 @@ _CA_BYTES = 16384
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be another: values (secrets too), keys that go, and the content of the files that FILES names."""
+    """What is to be another: values (secrets too), keys that go, and the content of the files that SETTING_FILES names."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
@@ -90,7 +89,7 @@ def read(board: RemoteBoard) -> Settings | None:
 def merged(before: Settings | None, change: Change) -> tuple[dict[str, Any], tuple[str, ...]]:
     """-> (all values that are not kept secrets, names of the secrets that the board keeps)."""
     there = Settings({}, ()) if before is None or change.fresh else before
-    values = {**there.values, **change.values, **{key: FILES[key] for key in change.files}}
+    values = {**there.values, **change.values, **{key: SETTING_FILES[key] for key in change.files}}
     kept = tuple(key for key in there.secrets if key not in values and key not in change.gone)
     for key in change.gone:
         values.pop(key, None)
@@ -105,7 +104,7 @@ def check(values: Mapping[str, Any], files: Mapping[str, bytes], on_board: tuple
     with tempfile.TemporaryDirectory() as name, firmware() as load:
         folder = Path(name)
         tried = dict(values)
-        for key in FILES:
+        for key in SETTING_FILES:
             local = folder / key
             if key in files:
                 if b"PRIVATE KEY-----" in files[key]:
@@ -133,7 +132,7 @@ def check(values: Mapping[str, Any], files: Mapping[str, bytes], on_board: tuple
 def write(board: RemoteBoard, values: Mapping[str, Any], kept: tuple[str, ...], files: Mapping[str, bytes]) -> None:
     """Put files and settings there; a power cut leaves the old settings or the new ones. Raises DeployError."""
     for key, content in files.items():
-        board.replace(FILES[key], content)
+        board.replace(SETTING_FILES[key], content)
     new = f"{SETTINGS}.new"
     code = (
         f"import json\nwith open({new!r})as f:_n=json.load(f)\n"

@@ -12,10 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tools.board.firmware import SETTING_FILES
 from tools.deploy import provision
 from tools.deploy.command import add_port, session
 from tools.deploy.errors import DeployError, Status
-from tools.deploy.provision import FILES, Change, Settings
+from tools.deploy.provision import Change, Settings
 from tools.deploy.remote import RemoteBoard
 
 PASSWORD = "REDPOLL_WIFI_PASSWORD"
@@ -70,7 +71,7 @@ def _provision(board: RemoteBoard, change: Change, args: argparse.Namespace, con
     for key in sorted(set(change.gone) - known):
         console.print(Text(f"warning: --unset {key}: the board has no such setting", style="yellow"))
     values, kept = provision.merged(before, change)
-    there = tuple(key for key in FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
+    there = tuple(key for key in SETTING_FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
     for warning in board.while_fed(lambda: provision.check(values, change.files, there)):
         console.print(Text(f"warning: {warning}", style="yellow"))
     if board.about().platform in ("esp32", "rp2") and not values.get("wifi_ssid"):
@@ -114,7 +115,7 @@ def _change(args: argparse.Namespace) -> Change:
             json.dumps({key: value}, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise DeployError(f"{key!r}: what it is given cannot be written as UTF-8") from None
-    files = {key: _content(path) for key in FILES if (path := getattr(args, key)) is not None}
+    files = {key: _content(path) for key in SETTING_FILES if (path := getattr(args, key)) is not None}
     return Change(values, tuple(args.unset), files, args.fresh)
 
 
