@@ -419,6 +419,17 @@ def test_a_dump_as_a_form_is_the_field_data_byte_for_byte(bench: Bench, device: 
     assert device.call("PUT", f"/dumps/{dump['id']}", b"raw").json()["length"] == len(content) + 6
 
 
+def test_dumps_are_bounded_in_number_so_that_empty_ones_do_not_fill_the_disk(
+    bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dumps, "DUMPS_MAX", 3)
+    made = [device.post(f"/dumps/text%2Ftxt/{number}", b"") for number in range(4)]
+    assert [answer.status_code for answer in made] == [201, 201, 201, 422]
+    assert device.refusals() == ["The dumps of one device are at most 3"]
+    assert len(bench.items(f"{DEVICES}/{device.id}/dumps")) == 3
+    assert device.call("PUT", f"/dumps/{made[0].json()['id']}", b"more").json()["length"] == 4
+
+
 def test_a_clients_own_form_is_taken(bench: Bench, device: Device) -> None:
     answer = device.post("/dumps/text%2Ftxt/agent.log", files={"data": ("agent.log", b"of httpx", "text/plain")})
     assert answer.status_code == 201 and answer.json()["length"] == 8

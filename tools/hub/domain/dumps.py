@@ -15,6 +15,7 @@ from tools.hub.store.unit import Unit
 
 SIZE_MAX = 1024 * 1024  # bytes of one dump
 DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
+DUMPS_MAX = 1000  # of one device: small ones would be without number
 _MIME = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _FILENAME = re.compile(r"[^\0-\x1f/\\\x7f]{1,255}")
 
@@ -38,7 +39,8 @@ def check_name(mime: str, filename: str) -> tuple[str, str]:
 
 def keep(unit: Unit, device: Device, dump: Dump, data: Path, body: bytes) -> None:
     """Store a new dump. Raises Invalid when the device has used up its room."""
-    _check_room(unit.db, device, len(body))
+    if _check_room(unit.db, device, len(body)) >= DUMPS_MAX:
+        raise Invalid(f"The dumps of one device are at most {DUMPS_MAX}")
     folder = data / "dumps"
     folder.mkdir(exist_ok=True)
     (folder / dump.id).write_bytes(body)
@@ -103,7 +105,10 @@ def forget(unit: Unit, device: Device, data: Path) -> None:
     unit.db.execute(delete(tables.dumps).where(tables.dumps.c.device_id == device.id))
 
 
-def _check_room(db: Connection, device: Device, more: int) -> None:
-    used = db.execute(select(func.coalesce(func.sum(tables.dumps.c.length), 0)).where(tables.dumps.c.device_id == device.id)).scalar_one()
+def _check_room(db: Connection, device: Device, more: int) -> int:
+    """How many dumps the device has. Raises Invalid when there is no room for so many more bytes."""
+    rows = tables.dumps.c
+    count, used = db.execute(select(func.count(), func.coalesce(func.sum(rows.length), 0)).where(rows.device_id == device.id)).one()
     if used + more > DEVICE_MAX:
         raise Invalid(f"The dumps of one device are at most {DEVICE_MAX} bytes")
+    return int(count)
