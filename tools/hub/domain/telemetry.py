@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_
 from tools.hub import times
 from tools.hub.domain import commands, firmware, licenses, problems, state
 from tools.hub.domain.model import Device, change_device
-from tools.hub.domain.validation import instant
+from tools.hub.domain.validation import NAME_MAX, instant
 from tools.hub.errors import Invalid
 from tools.hub.store import tables
 from tools.hub.store.gathered import gathered_of
@@ -205,7 +205,7 @@ def _checked(values: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise Invalid("telemetries must be an object")
     for name, value in values.items():
-        problem = _problem(value)
+        problem = _problem(value) if len(name) <= NAME_MAX else f"must have a name of at most {NAME_MAX} characters"
         if problem:
             raise Invalid(f"Common telemetries.{name[:100]} {problem}")
     return dict(values)
