@@ -435,7 +435,7 @@ def test_cloud_settings_take_both_forms(hub: HubProcess, board: Board) -> None:
     assert board.put("/cloud_settings", {"incidents.suspend_creation": True}).status_code == 200
     assert hub.operator.device(board.id)["cloud_settings"] == {"a": 1, "incidents.suspend_creation": True}
     assert [item["data"] for item in board.activities("deviceUpdated")] == [{"by": "device", "changed": "cloud_settings"}] * 2
-    for bad in ({}, {"property": 5, "value": 1}, {"property": "a", "value": []}, {"a": {}}):
+    for bad in ({}, {"property": 5, "value": 1}, {"property": "a", "value": []}, {"a": {}}, {"a": "x" * 4097}, {"a": 10**4096}):
         assert board.put("/cloud_settings", bad).status_code == 422
 
 

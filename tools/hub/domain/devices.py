@@ -15,13 +15,14 @@ from tools.hub.broker import dynsec
 from tools.hub.domain import cellular, dumps, firmware, gateways, operations, spaces, updates
 from tools.hub.domain.model import Device, change_device, find_device, get_device, push, tell, to_device
 from tools.hub.domain.spaces import Space
-from tools.hub.domain.validation import is_uuid, mapping, text, whole
+from tools.hub.domain.validation import NAME_MAX, is_uuid, mapping, text, whole
 from tools.hub.errors import Invalid, Malformed, NotAuthorized, NotFound, Refused, TooMany
 from tools.hub.store import tables
 from tools.hub.store.unit import Login, Unit
 
 UPDATES_PER_HOUR = 10  # reference xyte §2, PUT /
 CHILDREN_MAX = 1000  # of one gateway: our own bound
+SETTING_MAX = 4096  # characters of a cloud setting: our own bound
 _INFO_KEYS = ("firmware_version", "name", "sub_model", "details")  # seed 000, info_version: "of the info tab"
 _UPDATE_KEYS = (*_INFO_KEYS, "space_version", "config_version")
 _CLOUD_ID = re.compile(r"[0-9A-Za-z]{16,64}")  # a partner's short code and 16 to 36 letters and digits (reference xyte §1)
@@ -203,8 +204,10 @@ def set_cloud_setting(unit: Unit, device: Device, body: dict[str, Any]) -> dict[
     if not settings or any(value is not None and not isinstance(value, str | int | float | bool) for value in settings.values()):
         raise Invalid('Invalid cloud settings: send {"property": name, "value": text, number or boolean}')
     merged = {**device.cloud_settings, **settings}
-    if len(merged) > 64 or any(len(name) > 255 for name in merged):
-        raise Invalid("Invalid cloud settings: at most 64, with names of at most 255 characters")
+    if len(merged) > 64 or any(len(name) > NAME_MAX for name in merged):
+        raise Invalid(f"Invalid cloud settings: at most 64, with names of at most {NAME_MAX} characters")
+    if any(len(str(value)) > SETTING_MAX for value in settings.values()):
+        raise Invalid(f"Invalid cloud settings: a value has at most {SETTING_MAX} characters")
     change_device(unit.db, device.id, {"cloud_settings": merged})
     tell(unit, "deviceUpdated", device, by="device", changed="cloud_settings")
     return merged
