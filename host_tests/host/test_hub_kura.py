@@ -210,6 +210,12 @@ def test_what_is_told_of_a_command_is_told_of_its_operation(board: Board, mqtt: 
         assert client.get(f"/_/devices/{board.id}/operations")["size"] == 1
 
 
+def test_a_message_without_measure_is_cut_in_what_is_told_as_in_what_is_kept(board: Board, mqtt: MqttBoard) -> None:
+    tell(board, mqtt, notify(9, status="FAILED", message="x" * 60_000))
+    found = wait_for(lambda: board.activities("firmwareStateChange"), "the activity")
+    assert found[0]["data"]["message"] == "x" * 1024
+
+
 REFUSED_SENDERS = [
     ([], "Not authorized: no user property device_id"),
     ([("device_id", "ID")], "Not authorized: no user property access_key"),

@@ -118,7 +118,7 @@ def _notify(unit: Unit, device: Device, incoming: Incoming) -> None:
         raise Invalid("The timestamp must be milliseconds since 1970")
     told, is_new = operations.report(unit, device, number, _STATUS[str(said)], progress, message, resource, sent_at=sent_at)
     if is_new and resource in (updates.DOWNLOAD, updates.INSTALL):
-        updates.notified(unit, device, told.status, told.progress, message, resource)
+        updates.notified(unit, device, told.status, told.progress, told.message, resource)
 
 
 def _value(metrics: dict[str, Metric], name: str, kind: Type) -> kura_payload.Value | None:
