@@ -405,6 +405,31 @@ def matches(wanted: str, topic: str) -> bool:
 
 @needs_mosquitto
 @pytest.mark.parametrize("hub_of", ["mosquitto"], indirect=True)
+def test_a_device_hears_nothing_of_its_own_and_leaves_nothing_behind_so_that_it_does_not_fill_the_brokers_memory(
+    hub_of: tuple[str, HubProcess],
+) -> None:
+    _, hub = hub_of
+    with Board.registered(hub) as board, MqttBoard(board) as mqtt:
+        own = [f"v1/device/{board.id}", f"redpoll/{astarte_ids.device_id(board.id)}"]
+        for topic in own:
+            mqtt.client.subscribe(f"{topic}/#", 0)
+        user = [("device_id", board.id), ("access_key", board.key)]
+        said = {topic: publish(mqtt, topic, b"{}", user) for topic in topics_of(board.id)}
+        # with the realm that nobody has, as with any other
+        for_it = {f"{own[0]}/{end}" for end in PUSHED if end != "command"}
+        assert {topic for topic, answer in said.items() if answer == "Not authorized" and topic.startswith(own[0])} == for_it
+        assert publish(mqtt, f"{own[1]}/io.edgehog.devicemanager.OTARequest/request", b"", user) == "Not authorized"
+        assert publish(mqtt, f"{own[0]}/of_its_own", b"x", user) != "Not authorized"
+        hub.operator.configure(board.id, {"a": 1})
+        assert mqtt.next().topic == f"{own[0]}/config"  # and nothing before it
+        ended: list[str] = []
+        mqtt.client.on_disconnect = lambda _client, _data, _flags, reason, _properties: ended.append(str(reason))
+        mqtt.client.publish(f"{own[0]}/of_its_own", b"x", qos=1, retain=True)
+        assert wait_for(ended.copy, "the end of the session")[0] == "Retain not supported"
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("hub_of", ["mosquitto"], indirect=True)
 def test_nothing_that_is_meant_for_another_device_is_heard(hub_of: tuple[str, HubProcess], figure: Figure) -> None:
     _, hub = hub_of
     with Board.registered(hub) as board, Board.registered(hub) as victim:

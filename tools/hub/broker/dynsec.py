@@ -7,6 +7,9 @@ client id only, so that no other device can take its session, and reaches what b
     EDC/+/+/DEPLOY-V2/NOTIFY/ID/+, and $EDC/...      Kura's notifications, to send
     +/ASTARTE_ID/#                                  Astarte: any realm; its id is the same in base64url
 
+Below these it hears only what the hub says, and there it says nothing: what a device sent to itself and did not read would wait in
+Mosquitto's memory, without end.
+
 The plugin keeps PBKDF2-HMAC-SHA512 of each password, and so does the hub's database: the plugin's file is written anew from there whenever
 Mosquitto starts.
 """
@@ -22,6 +25,8 @@ from tools.hub import astarte_ids
 TOPIC = "$CONTROL/dynamic-security/v1"
 RESPONSE_TOPIC = f"{TOPIC}/response"
 ADMIN = "redpoll-hub"
+_SAID = ("config", "commands", "license", "space_info", "firmware")  # below v1/device/ID, by the hub
+_ASKED = "io.edgehog.devicemanager.OTARequest/#"  # below REALM/ASTARTE_ID
 _ITERATIONS = 101  # the plugin's own; keys are 128 random bits, which no number of them makes harder to guess
 _SALT_BYTES = 12
 
@@ -35,10 +40,16 @@ def verifier(password: str) -> str:
 
 def device_acls(device_id: str) -> list[dict[str, Any]]:
     """What a device's role allows; all else is refused."""
-    own = [f"v1/device/{device_id}/#", f"+/{astarte_ids.device_id(device_id)}/#"]
+    xyte, astarte = f"v1/device/{device_id}", f"+/{astarte_ids.device_id(device_id)}"
+    own = [f"{xyte}/#", f"{astarte}/#"]
+    hears = [*(f"{xyte}/{end}" for end in _SAID), f"{astarte}/{_ASKED}"]
     notices = [f"{prefix}/+/+/DEPLOY-V2/NOTIFY/{device_id}/+" for prefix in ("EDC", "$EDC")]
-    send = [_acl("publishClientSend", topic) for topic in (*own, *notices)]
-    return send + [_acl(kind, topic) for kind in ("publishClientReceive", "subscribePattern") for topic in own]
+    return [
+        *({**_acl("publishClientSend", topic), "priority": 1, "allow": False} for topic in hears),
+        *(_acl("publishClientSend", topic) for topic in (*own, *notices)),
+        *(_acl("publishClientReceive", topic) for topic in hears),
+        *(_acl("subscribePattern", topic) for topic in own),
+    ]
 
 
 def admit(device_id: str, access_key: str) -> list[dict[str, Any]]:

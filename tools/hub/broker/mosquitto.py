@@ -49,6 +49,7 @@ autosave_interval 10
 max_keepalive 65535
 max_queued_messages 1000000
 max_inflight_messages 500
+retain_available false
 message_size_limit {packet_max}
 log_dest stderr
 log_dest topic
