@@ -22,6 +22,8 @@ _STATUS = 12  # of an update
 _PERCENT = re.compile(r"\b(\d{1,3}) ?%")
 # what tells a step of an update beside firmwareStateChange: Edgehog's and Kura's messages, and a line of the console
 _STEP_MESSAGES = ("ota", "notify")
+# what a device says must not steer the terminal, end a line nor turn it round: controls (C0, C1), line ends and directions of Unicode
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _STEP_LINE = re.compile(r"update: [A-Z]\w+ \d+ %")
 _STYLES = {
     "upstreamMessage": "cyan",
@@ -137,6 +139,7 @@ class View:
     def _print(self, when: str, device: str, event: str, style: str, what: str, line_style: str = "") -> None:
         if self.done:
             return
+        device, what = _STEERING.sub("?", device), _STEERING.sub("?", what)
         columns = Text.assemble((f"{when:<8}  ", "dim"), f"{_short(device):<{_NAME}}  ", (f"{event:<19}  ", style))
         room = self._room(len(columns))
         parts = Text(what).wrap(self._console, room) if room else [Text(what)]

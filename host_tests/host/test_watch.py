@@ -310,7 +310,7 @@ class Names(OperatorClient):
     def device(self, device_id: str) -> dict[str, Any]:
         if not self.there:
             raise httpx.ConnectError("away")
-        return {"name": {"d-1": "pump", "g-1": "hall gateway 2"}[device_id]}
+        return {"name": {"d-1": "pump", "g-1": "hall gateway 2", "x-1": "a\x1b]0;b\x07c"}[device_id]}
 
     def history(self, device_id: str, limit: int = 100, before: int | None = None, offset: int = 0) -> list[dict[str, Any]]:
         if not self.there:
@@ -388,6 +388,11 @@ def test_a_reading_is_shown_while_it_is_the_newest_and_not_when_it_is_told_again
     message = {"event": "upstreamMessage", "deviceId": "d-1", "data": {"kind": "telemetry"}}
     assert shown({**message, "time": now})[0].endswith("telemetry tank low level=1.25 on=True")
     assert shown(message)[0].endswith("telemetry")
+
+
+def test_what_a_device_says_neither_steers_the_terminal_nor_ends_the_line() -> None:
+    named = {"event": "deviceCreated", "deviceId": "x-1", "data": {"name": "a\x1b]52;c;eA==\x07\x9b2J\n20:00 pump\u202e", "model": "é €"}}
+    assert shown(named) == ["20:23:36 a?]0;b?c deviceCreated name=a?]52;c;eA==??2J?20:00 pump? model=é €"]
 
 
 def test_a_hub_that_goes_away_costs_no_line() -> None:
