@@ -150,6 +150,13 @@ def test_the_operator_key_is_made_once_kept_private_and_never_shown(tmp_path: Pa
     assert key.encode() not in output
 
 
+def test_a_new_data_directory_is_its_owners_only_and_an_old_one_stays_as_it_is(tmp_path: Path, run_hub: RunHub) -> None:
+    (tmp_path / "old").mkdir(mode=0o750)
+    for name, mode in (("new", 0o700), ("old", 0o750)):
+        assert run_hub("ca", "--data", str(tmp_path / name)).status == 0
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+
+
 def test_a_public_url_is_what_boards_are_told(tmp_path: Path) -> None:
     with HubProcess(tmp_path, extra=("--public-url", "http://hub.example:8480/", "--host", "0.0.0.0")) as hub:
         body = {"sn": "1", "mac": "aa", "hardware_key": "k", "firmware_version": "1"}

@@ -18,9 +18,9 @@ class StartError(Exception):
 
 
 def make_folder(data: Path) -> None:
-    """Raises StartError when there can be none."""
+    """For its owner only where it is new: configurations, messages and dumps may hold secrets. Raises StartError when there can be none."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(data, error) from error
 
