@@ -209,6 +209,13 @@ def test_a_database_that_is_none_is_refused(tmp_path: Path, run_hub: RunHub) -> 
     assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "database", "--database")
 
 
+@pytest.mark.parametrize("url", ["postgresql://hub:planted-secret", "postgresql://hub:planted-secret/more@127.0.0.1:1x/hub"])
+def test_a_database_url_that_cannot_be_read_is_named_without_its_password(tmp_path: Path, run_hub: RunHub, url: str) -> None:
+    result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path), "--database", url)
+    assert_refused(result, "database", "postgresql://user:password@host")
+    assert "planted-secret" not in result.error + result.out
+
+
 def test_two_hubs_on_one_directory_are_refused(tmp_path: Path, run_hub: RunHub) -> None:
     with HubProcess(tmp_path):
         assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "--data", "another hub")

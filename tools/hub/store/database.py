@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 WAIT_SECONDS = 10.0  # for a lock that another process has
 
@@ -38,8 +39,11 @@ def make_engine(url: str, *, wait: float | None = None, references: bool = True,
 
 
 def driver_of(url: str) -> URL:
-    """The URL with the driver that we have."""
-    parsed = make_url(url)
+    """The URL with the driver that we have. Raises sqlalchemy.exc.ArgumentError."""
+    try:
+        parsed = make_url(url)
+    except ValueError:  # its text has what stands in the port's place: the password, where the host is missing
+        raise ArgumentError("its port is no number; a URL is postgresql://user:password@host:5432/name") from None
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgresql", "postgres") else parsed
 
 
