@@ -216,6 +216,15 @@ def test_a_database_url_that_cannot_be_read_is_named_without_its_password(tmp_pa
     assert "planted-secret" not in result.error + result.out
 
 
+def test_the_database_comes_from_the_environment_where_no_option_names_it(
+    tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDPOLL_DATABASE", "postgresql://hub:planted-secret@127.0.0.1:1/hub")
+    result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(result, "127.0.0.1", "port 1")
+    assert "planted-secret" not in result.error + result.out
+
+
 def test_two_hubs_on_one_directory_are_refused(tmp_path: Path, run_hub: RunHub) -> None:
     with HubProcess(tmp_path):
         assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "--data", "another hub")

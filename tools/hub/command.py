@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"messages kept of each device (default {retention.MESSAGES})",
     )
-    parser.add_argument("--database", help="SQLAlchemy URL (default: SQLite in the data directory)")
+    parser.add_argument("--database", help="SQLAlchemy URL (default: REDPOLL_DATABASE, else SQLite in the data directory)")
 
 
 def run(args: argparse.Namespace) -> int:

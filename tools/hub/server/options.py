@@ -26,7 +26,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         key = args.operator_key or os.environ.get("REDPOLL_OPERATOR_KEY") or kept_key(data / KEY_FILE)
     except OSError as error:
         raise cannot_write(data, error) from error
-    database = args.database or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
+    database = args.database or os.environ.get("REDPOLL_DATABASE") or f"sqlite:///{(data / 'hub.sqlite').resolve()}"
     return Settings(
         keepalive=args.keepalive,
         data=data, operator_key=key, database_url=database, signer=signer_of(args),
