@@ -8,7 +8,6 @@ _BYTES = const(8192)
 # a list of small values takes eight times its text
 _VALUES = const(512)
 _FLOAT = 3.4e38
-_SURROGATES = const((0xD800 << 10) + 0xDC00 - 0x10000)
 
 
 def loads(data, most=_BYTES):
@@ -67,14 +66,17 @@ def _joined(data):
         while before and data[before - 1] == 0x5C:
             before -= 1
         if not (at - before) & 1:
-            high = int(data[at + 2 : at + 6].decode(), 16)
-            if 0xD800 <= high < 0xE000:
+            # with the 1, what is less than four digits shows: int() takes " d80" and "d_80", MicroPython's decoder whatever there is
+            high = int("1" + data[at + 2 : at + 6].decode(), 16)
+            if high < 0x10000:
+                raise ValueError
+            if high >> 11 == 0x3B:
                 char = 0xFFFD
                 end = at + 6
-                if high < 0xDC00 and data[end : end + 2] == b"\\u":
-                    low = int(data[at + 8 : at + 12].decode(), 16)
-                    if 0xDC00 <= low < 0xE000:
-                        char = (high << 10) + low - _SURROGATES
+                if high < 0x1DC00 and data[end : end + 2] == b"\\u":
+                    low = int("1" + data[at + 8 : at + 12].decode(), 16)
+                    if low >> 10 == 0x77:
+                        char = (high - 0x1D7C0 << 10) + low - 0x1DC00
                         end += 6
                 data[at:end] = chr(char).encode()
         at = data.find(b"\\u", at + 1)

@@ -56,6 +56,14 @@ def test_two_escapes_of_one_character_become_that_character():
     assert loads(b'"\\u00e9 \\ud83d"')[0] == "\u00e9"
 
 
+def test_an_escape_has_four_hexadecimal_digits_and_nothing_that_stands_for_one():
+    # MicroPython's decoder makes half a pair, or what is no character, of them
+    for digits in ("d_00", "_d80", "ud80_", "+d80", " d80", "d80 ", "0xd8", "-001", "d8", ""):
+        assert text_of(ValueError, loads, b'["\\u' + digits.encode() + b'"]') == "not JSON", digits
+        assert text_of(ValueError, loads, b'["\\ud83d\\u' + digits.encode() + b'"]') == "not JSON", digits
+    assert loads(b'["\\uD7FF\\ue000\\ud800\\udc00\\udbff\\udfff"]') == ["\ud7ff\ue000\U00010000\U0010ffff"]
+
+
 def test_half_of_such_a_pair_becomes_the_replacement_character():
     for text in (b"\\ud83d", b"\\uDE00", b"\\udfff", b"\\uD800", b"\\udbff"):
         assert loads(b'{"hall %s": ["%s!", "\\\\%s\\u00e9"]}' % (text, text, text)) == {
