@@ -163,6 +163,7 @@ def test_who_does_not_know_the_word_is_not_obeyed(monkeypatch):
     board.up("esp32")
     control = board.folder / "control.json"
     assert control.stat().st_mode & 0o077 == 0
+    assert (board.folder / "flash.img").stat().st_mode & 0o077 == 0  # the Wi-Fi password and the access key lie on it
     right = control.read_text()
     control.write_text(right.replace('"word": "', '"word": "0'))
     with pytest.raises(BoardError, match="the word is wrong"):
