@@ -320,6 +320,7 @@ def test_sources_stay_sources_when_asked_for(product: Path, key_file: Path, tmp_
     ("name", "content", "reason"),
     [
         ("settings.json", b"{}", "a board's own"),
+        ("www/Settings.json", b"{}", "a board's own"),
         ("www/key.pem", b"-----BEGIN RSA PRIVATE KEY-----\n", "a private key"),
         ("grüße.txt", b"", "a relative path"),
         ("LAMP.mpy", b"M\6\0\x1f", "upper and lower case"),

@@ -51,7 +51,7 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
     except ValueError as error:
         raise BundleError(f"{folder}: {error}") from None
     for name, content in contents.items():
-        if name in _OWN:
+        if name.rpartition("/")[2].lower() in _OWN:
             raise BundleError(f"{folder}: {name} is a board's own and not part of a bundle: move it out of the folder")
         if _PRIVATE.search(content):
             raise BundleError(f"{folder}: {name} holds a private key, which has no place in a bundle")
