@@ -15,7 +15,8 @@ from tools.board.firmware import is_foreign_port
 from tools.board.profile import Profile
 from tools.cli import main as redpoll
 from tools.deploy.errors import DeployError, Status
-from tools.flash import command, esp, uf2
+from tools.esp_image import EspImageError, check
+from tools.flash import command, uf2
 from tools.paths import FIRMWARE
 
 Shown = pytest.CaptureFixture[str]
@@ -46,7 +47,7 @@ def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: i
 @pytest.mark.parametrize("name", ["esp32", "esp32s3"])
 def test_a_whole_firmware_for_the_board_is_taken_and_esptool_reads_it_the_same(name: str, tmp_path: Path) -> None:
     data = esp_firmware(name)
-    esp.check(data, Profile.load(name))
+    check(data, Profile.load(name))
     (tmp_path / "app.bin").write_bytes(esp_image(Profile.load(name).firmware["image_chip_id"]))
     ran = subprocess.run(
         [sys.executable, "-m", "esptool", "image-info", str(tmp_path / "app.bin")], capture_output=True, text=True, check=False
@@ -68,8 +69,8 @@ def test_a_whole_firmware_for_the_board_is_taken_and_esptool_reads_it_the_same(n
     ],
 )
 def test_a_file_that_would_not_run_there_is_refused(change: Callable[[bytes], bytes], said: str) -> None:
-    with pytest.raises(DeployError, match=said):
-        esp.check(change(esp_firmware("esp32")), Profile.load("esp32"))
+    with pytest.raises(EspImageError, match=said):
+        check(change(esp_firmware("esp32")), Profile.load("esp32"))
 
 
 @pytest.mark.parametrize("name", ["rpi_pico_w", "rpi_pico2_w"])

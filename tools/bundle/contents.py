@@ -9,8 +9,7 @@ from pathlib import Path
 from tools.board.firmware import AGENT, board_folders, firmware_files, is_foreign_port, product_files
 from tools.board.profile import Profile
 from tools.bundle.archive import IMAGE, BundleError, check_amount, check_names
-from tools.deploy.errors import DeployError
-from tools.flash import esp
+from tools.esp_image import EspImageError, check_app
 from tools.mpy import CompileError, compile_module
 from tools.paths import FIRMWARE, LIB
 
@@ -24,8 +23,7 @@ def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bo
     """Name on the board -> content: all of the folder but boot.py and hidden files; redpoll, umqtt.simple, board.py where it has none.
 
     `.py` files become bytecode, except main.py, and except all with `sources`. `frozen`: without what a firmware with a frozen agent has,
-    redpoll and umqtt.simple. Raises BundleError for what has no place in a bundle,
-    tools.mpy.CompileError, and OSError.
+    redpoll and umqtt.simple. Raises BundleError for what has no place in a bundle, tools.mpy.CompileError, and OSError.
     """
     if not folder.is_dir():
         raise BundleError(f"{folder} is no folder")
@@ -65,8 +63,8 @@ def image(path: Path, profile: Profile) -> dict[str, bytes]:
     """
     data = path.read_bytes()
     try:
-        esp.check_app(data, profile)
-    except DeployError as error:
+        check_app(data, profile)
+    except EspImageError as error:
         raise BundleError(f"{path}: {error}") from None
     return {IMAGE: data}
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.text import Text
 
+from tools import esp_image
 from tools.board.named import board_on
 from tools.board.profile import Profile, ProfileError
 from tools.deploy import ports
@@ -19,7 +20,7 @@ from tools.deploy.command import add_port
 from tools.deploy.connection import connect
 from tools.deploy.errors import DeployError, LinkError, Status
 from tools.failures import told
-from tools.flash import esp, uf2
+from tools.flash import uf2
 
 T = TypeVar("T")
 BAUD = "460800"
@@ -72,7 +73,7 @@ def esptool(profile: Profile, port: str, *words: str) -> list[str]:
 
 
 def _flash_esp(profile: Profile, data: bytes, args: argparse.Namespace, console: Console) -> None:
-    _checked(args.firmware, lambda: esp.check(data, profile))
+    _checked(args.firmware, lambda: esp_image.check(data, profile))
     console.print(f"{args.firmware}: for {profile.chip}, {len(data):,} bytes, whole, with the flash layout of {profile.name}")
     # --port may be a board that is not plugged in yet when nothing is to be done
     port = args.port or "PORT" if args.dry_run else ports.usable(args.port, virtual=False)
@@ -160,5 +161,5 @@ def _to_bootloader(port: str, via: str) -> None:
 def _checked(path: Path, check: Callable[[], T]) -> T:
     try:
         return check()
-    except DeployError as error:
-        raise DeployError(f"{path}: {error}", error.status) from None
+    except (DeployError, esp_image.EspImageError) as error:
+        raise DeployError(f"{path}: {error}") from None

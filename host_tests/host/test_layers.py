@@ -1,12 +1,14 @@
-"""The hub's imports point one way: each module imports from its own layer and from those below."""
+"""Imports point one way: between the parts of the bench, and within the hub."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tools.paths import ROOT
 
-HUB = ROOT / "tools" / "hub"
+TOOLS = ROOT / "tools"
+HUB = TOOLS / "hub"
 # from the bottom; what is named together may not import each other
 LAYERS = (
     {"errors", "times", "base64url", "tasks", "client", "data_folder", "ports"},
@@ -30,12 +32,12 @@ def layer_of(module: str) -> int:
     return next(number for number, names in enumerate(LAYERS) if name in names)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules of the hub that a file imports, packages by the name that is taken from them."""
+def imports(path: Path, package: str = "tools.hub") -> Iterator[str]:
+    """The modules of the package that a file imports, packages by the name that is taken from them."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "tools.hub":
-            yield from (f"tools.hub.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tools.hub."):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            yield from (f"{package}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package}."):
             yield node.module
 
 
@@ -58,10 +60,14 @@ def test_no_module_of_the_hub_imports_from_a_layer_above_its_own() -> None:
     assert wrong == []
 
 
-def test_a_virtual_board_knows_nothing_of_deployment() -> None:
-    """Deployment stands on the boards; the other way round neither could be read alone."""
-    found = [path for path in (ROOT / "tools" / "board").rglob("*.py") if "tools.deploy" in path.read_text()]
-    assert found == []
+def test_no_two_parts_of_the_bench_import_each_other() -> None:
+    """A part is a package or a module of tools/. In a circle none of them could be read, or used, alone."""
+    needs: dict[str, set[str]] = {}
+    for path in sorted(TOOLS.rglob("*.py")):
+        part = module_of(path).split(".")[1]
+        needs.setdefault(part, set()).update({imported.split(".")[1] for imported in imports(path, "tools")} - {part})
+    order = list(TopologicalSorter(needs).static_order())  # raises CycleError with the circle
+    assert order.index("paths") < order.index("board") < order.index("bundle") < order.index("deploy") < order.index("flash")
 
 
 def test_no_facet_imports_another_but_the_link_to_a_file_that_xyte_serves() -> None:

@@ -9,7 +9,6 @@ from functools import reduce
 from operator import xor
 
 from tools.board.profile import Partition, Profile
-from tools.deploy.errors import DeployError
 
 CHIPS = {0: "esp32", 2: "esp32s2", 5: "esp32c3", 9: "esp32s3", 12: "esp32c2", 13: "esp32c6", 16: "esp32h2", 18: "esp32p4"}
 _MAGIC = 0xE9
@@ -25,39 +24,45 @@ _ENTRY_MAGIC = b"\xaa\x50"
 _TYPES = {0: "app", 1: "data"}
 
 
+class EspImageError(ValueError):
+    """The file is not what the board takes; the text says why, and which one it wants."""
+
+
 def check(data: bytes, profile: Profile) -> None:
-    """Raises DeployError unless this is a whole firmware for this board, for the flash layout of its profile."""
+    """Raises EspImageError unless this is a whole firmware for this board, for the flash layout of its profile."""
     offset = int(profile.firmware["offset"])
     if data[:1] != bytes([_MAGIC]):
-        raise DeployError(f"it is no firmware for an ESP32: it does not begin with 0xE9. {_wanted(profile)}")
+        raise EspImageError(f"it is no firmware for an ESP32: it does not begin with 0xE9. {_wanted(profile)}")
     _check_image(data, "its bootloader", profile)
     table = partitions(data[_TABLE - offset : _TABLE - offset + _TABLE_BYTES])
     if not table:
-        raise DeployError(f"it has no partition table: it is a part of a firmware only, such as one for updates. {_wanted(profile)}")
+        raise EspImageError(f"it has no partition table: it is a part of a firmware only, such as one for updates. {_wanted(profile)}")
     if profile.partitions and table != profile.partitions:
-        raise DeployError(f"its flash layout is another one than that of {profile.name}: {_difference(table, profile)}. {_wanted(profile)}")
+        raise EspImageError(
+            f"its flash layout is another one than that of {profile.name}: {_difference(table, profile)}. {_wanted(profile)}"
+        )
     app = next(one for one in table if one.type == 0)
     image = data[app.offset - offset :]
     size = _check_image(image, f"its application (partition {app.name})", profile)
     if size > app.size:
-        raise DeployError(f"its application has {size:,} bytes, the partition {app.name} {app.size:,}")
+        raise EspImageError(f"its application has {size:,} bytes, the partition {app.name} {app.size:,}")
     if offset + len(data) > profile.flash_offset:
-        raise DeployError(f"it has {len(data):,} bytes and would reach into the file system, which begins at {profile.flash_offset:#x}")
+        raise EspImageError(f"it has {len(data):,} bytes and would reach into the file system, which begins at {profile.flash_offset:#x}")
 
 
 def check_app(data: bytes, profile: Profile) -> None:
-    """Raises DeployError unless this is one application image that this board can be updated to over the air."""
+    """Raises EspImageError unless this is one application image that this board can be updated to over the air."""
     slots = [one for one in profile.partitions if one.type == 0 and one.subtype >= _FIRST_OTA]
     if len(slots) < 2:
-        raise DeployError(f"{profile.name} has no second application partition: its firmware cannot be updated over the air")
+        raise EspImageError(f"{profile.name} has no second application partition: its firmware cannot be updated over the air")
     if data[:1] != bytes([_MAGIC]):
-        raise DeployError("it is no image for an ESP32: it does not begin with 0xE9. Take the .app-bin of the build")
+        raise EspImageError("it is no image for an ESP32: it does not begin with 0xE9. Take the .app-bin of the build")
     if data[_ABOUT : _ABOUT + 4] != _ABOUT_MAGIC:
-        raise DeployError("it is no application: a whole firmware begins with its bootloader. Take the .app-bin of the build")
+        raise EspImageError("it is no application: a whole firmware begins with its bootloader. Take the .app-bin of the build")
     _check_image(data, "the application", profile)
     room = min(one.size for one in slots)
     if len(data) > room:
-        raise DeployError(f"it has {len(data):,} bytes, an application partition of {profile.name} {room:,}")
+        raise EspImageError(f"it has {len(data):,} bytes, an application partition of {profile.name} {room:,}")
 
 
 def partitions(data: bytes) -> tuple[Partition, ...]:
@@ -74,26 +79,26 @@ def partitions(data: bytes) -> tuple[Partition, ...]:
 def _check_image(data: bytes, what: str, profile: Profile) -> int:
     """-> its size in bytes, with checksum and digest."""
     if len(data) < _HEADER or data[0] != _MAGIC:
-        raise DeployError(f"{what} is missing, or cut off: download the file again")
+        raise EspImageError(f"{what} is missing, or cut off: download the file again")
     chip = int.from_bytes(data[12:14], "little")
     if chip != profile.firmware["image_chip_id"]:
-        raise DeployError(f"{what} is for the chip {CHIPS.get(chip, chip)}, {profile.name} has {profile.chip}. {_wanted(profile)}")
+        raise EspImageError(f"{what} is for the chip {CHIPS.get(chip, chip)}, {profile.name} has {profile.chip}. {_wanted(profile)}")
     at, checksum = _HEADER, _CHECKSUM_SEED
     for _ in range(data[1]):
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         segment = data[at + 8 : at + 8 + length]
         at += 8 + length
         if at > len(data):
-            raise DeployError(f"{what} is cut off: download the file again")
+            raise EspImageError(f"{what} is cut off: download the file again")
         checksum = reduce(xor, segment, checksum)
     at |= 15  # the checksum is the last byte of a block of 16
     digest_at = at + 1
     if data[at : at + 1] != bytes([checksum]):
-        raise DeployError(f"{what} is damaged: its checksum is wrong. Download the file again")
+        raise EspImageError(f"{what} is damaged: its checksum is wrong. Download the file again")
     if not data[23]:
         return digest_at
     if data[digest_at : digest_at + 32] != hashlib.sha256(data[:digest_at]).digest():
-        raise DeployError(f"{what} is damaged: its SHA-256 is wrong. Download the file again")
+        raise EspImageError(f"{what} is damaged: its SHA-256 is wrong. Download the file again")
     return digest_at + 32
 
 
