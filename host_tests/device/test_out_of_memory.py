@@ -81,7 +81,7 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
 
     pause(0)
     bench.turn()
-    assert bench.agent.spool.unsaved()
+    assert bench.agent.spool._ram
     bench.agent.sensor(every=30)(hoard)
     pause(0)
     # as on a board: what is unloaded is gone
@@ -91,7 +91,7 @@ def test_a_product_that_fills_the_heap_costs_no_readings_and_the_next_start_tell
         end(bench, MemoryError, pause)
     finally:
         port.unload = lambda *names: None
-    assert not bench.agent.spool.unsaved()
+    assert not bench.agent.spool._ram
     hoard.let_go()
     bench.start()
     assert "MemoryError" in bench.agent._health.ended_by
@@ -109,7 +109,7 @@ def test_a_link_that_finds_no_memory_again_and_again_ends_the_program_and_the_ne
     end(bench, RuntimeError, pause)
     # not at once: it may be there again
     assert bench.agent.link.failures >= 7 and bench.ticks.ms < 7200000
-    assert not bench.agent.spool.unsaved()
+    assert not bench.agent.spool._ram
     MQTT.refuse = None
     bench.start()
     assert "RuntimeError: MemoryError: memory allocation failed, allocating 4096 bytes" in bench.agent._health.ended_by
@@ -147,6 +147,6 @@ def test_what_fails_while_the_program_ends_costs_neither_readings_nor_why_it_end
             port.print_exception = real
         # given back before anything else is done
         assert reserve == [None]
-        assert bench.agent.spool.unsaved() == 0
+        assert not bench.agent.spool._ram
         bench.start()
         assert bench.agent._health.ended_by == "KeyError" and len(bench.agent.spool) == kept + 1

@@ -123,7 +123,7 @@ def test_a_message_goes_to_flash_when_it_has_waited_long_enough():
     assert board.files() == []
     board.ticks.ms += 1000
     spool.poll()
-    assert spool.unsaved() == 0
+    assert not spool._ram
     assert bodies(board.boot()) == ["one"]
 
 
@@ -132,7 +132,7 @@ def test_messages_go_to_flash_when_ram_is_full_and_none_is_dropped():
     spool = board.boot(ram=400, hold=60000)
     texts = ["message %d" % n for n in range(50)]
     append(spool, *texts)
-    assert 0 < spool.unsaved() < 10
+    assert 0 < len(spool._ram) < 10
     assert len(spool) == 50
     assert bodies(spool) == texts
     assert spool.dropped == 0
@@ -229,15 +229,15 @@ def test_when_the_flash_refuses_messages_stay_in_ram_and_the_bound_holds():
     board = Board()
     spool = board.boot(ram=200)
     append(spool, *["%d" % n for n in range(10)])
-    assert spool.unsaved() == len(spool) == 6
+    assert len(spool._ram) == len(spool) == 6
     assert spool.dropped == 4
     os.remove("spool")
     os.mkdir("spool")
     append(spool, "a")
-    assert spool.unsaved() == 6  # not tried again at once
+    assert len(spool._ram) == 6  # not tried again at once
     board.ticks.ms += 60000
     append(spool, "b")
-    assert spool.unsaved() == 0
+    assert not spool._ram
     assert bodies(spool) == ["5", "6", "7", "8", "9", "a", "b"]
     assert spool.dropped == 5
 
@@ -474,18 +474,18 @@ def test_where_little_flash_is_left_a_new_segment_takes_the_place_of_the_oldest(
     try:
         numbers += [spool.append(0, b"x" * 1000) for _ in range(12)]
         assert len(board.files()) == len(segments) and board.files() != segments
-        assert spool.dropped == 12 and spool.unsaved() == 0
+        assert spool.dropped == 12 and not spool._ram
         for number in numbers[12:]:
             assert spool.peek()[0] == number
             spool.sent(number)
             spool.acknowledge(number)
         # with nothing to give up it waits in RAM, and the flash is tried again later
         waiting = spool.append(0, b"y" * 500)
-        assert spool.unsaved() == 1 and not board.files()
+        assert len(spool._ram) == 1 and not board.files()
     finally:
         room.free = real
     board.ticks.ms += 60000
-    assert spool.flush() and spool.unsaved() == 0 and spool.peek()[0] == waiting
+    assert spool.flush() and not spool._ram and spool.peek()[0] == waiting
 
 
 def test_the_heap_stays_where_it_is():

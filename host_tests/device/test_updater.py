@@ -714,7 +714,7 @@ def test_what_redpoll_deploy_puts_on_trial_during_an_update_is_confirmed_and_end
         bench.updater.request(EDGEHOG, UUID, URL)
         for _ in range(6):
             bench.updater.poll()
-        bench.updater.close()
+        bench.updater._stop()
         bench.slots.unseal("a")
         bench.slots.seal("a", b"")
         bench.slots.switch("a")

@@ -26,7 +26,7 @@ def run():
     spool = Spool(2000, "spool", 1 << 20, 0, clock)
     numbers = [spool.append(0, b"%03d" % n + b"x" * 200) for n in range(400)]
     # 52 blocks cannot hold a budget of 1 MiB: the oldest went, the newest are safe
-    assert 0 < spool.dropped < 120 and spool.unsaved() == 0, (spool.dropped, spool.unsaved())
+    assert 0 < spool.dropped < 120 and not spool._ram, (spool.dropped, len(spool._ram))
     assert spool.peek()[0] == numbers[spool.dropped]
     assert len(spool) == 400 - spool.dropped
     again = Spool(2000, "spool", 1 << 20, 0, clock)
@@ -52,7 +52,7 @@ def run():
     assert record.load() == "old"
     before = spool.dropped
     last = spool.append(0, b"400" + b"x" * 200)
-    assert spool.unsaved() == 0
+    assert not spool._ram
     kept = []
     while spool.peek():
         kept.append(spool.peek()[0])

@@ -77,9 +77,9 @@ class Scenario:
         return ms + ticks.ms
 
     def _note(self, spool, pending):
-        # all but the last unsaved() messages are durable
+        # all but those that only RAM has, the last ones, are durable
         numbers = sorted(pending)
-        for number in numbers[: len(numbers) - spool.unsaved()]:
+        for number in numbers[: len(numbers) - len(spool._ram)]:
             self.durable[number] = pending.pop(number)
 
     def _replay(self, spool, pending):

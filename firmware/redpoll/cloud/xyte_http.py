@@ -27,7 +27,6 @@ class Adapter:
 
     def __init__(self, settings, clock, handler):
         known = settings.credentials
-        self._settings = settings
         self._clock = clock
         self._handler = handler
         self._base = "/v1/devices/" + known["id"]

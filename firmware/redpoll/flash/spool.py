@@ -56,7 +56,7 @@ class Spool:
         self._limit = flash_bytes
         self._hold = hold_ms
         self._clock = clock
-        # (number, uptime in ms when it was taken, body) of what only RAM has
+        # (number, uptime in ms when it was taken, body) of what only RAM has: the newest messages, which a power cut loses
         self._ram = []
         self._bytes = 0
         self._segments = []
@@ -91,10 +91,6 @@ class Spool:
 
     def __len__(self):
         return len(self._ram) + sum([segment[_COUNT] for segment in self._segments])
-
-    def unsaved(self):
-        """How many messages only RAM has: the newest ones, which a power cut loses."""
-        return len(self._ram)
 
     def append(self, taken_ms, body):
         """Keep one message (bytes) taken at this uptime. Returns its number. ValueError when it alone is larger than the spool."""

@@ -257,10 +257,6 @@ class Updater:
         """True while what runs has to prove itself."""
         return self._trial_end is not None
 
-    def close(self):
-        """Let go of connection and files; the record stays."""
-        self._stop()
-
     # events
 
     def _step(self, status, progress):
