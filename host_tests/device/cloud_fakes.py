@@ -25,7 +25,6 @@ class HTTP:
     requests = []
 
     def __init__(self, base_url, tls=None, headers=None, **settings):
-        self.base_url = base_url
         self.headers = headers
         self.request_made = None
 

@@ -69,7 +69,6 @@ class Board:
         # where modules that nobody has imported yet are found
         self._path = [("/host" + path if path.startswith("/") else path) for path in sys.path if path]
         self.machine = None
-        self._files = None
 
     def mounted(self, call, *values):
         """What `call` returns with the flash as "/"; None when the power is cut in it. Reset is passed on."""

@@ -45,7 +45,6 @@ class Scenario:
         self.values = {}
         self.confirmed = 0
         self.commands = []
-        self.registrations = 0
         # message number -> what the message said
         self.messages = {}
         # the product's side: how often each command ran
@@ -167,7 +166,6 @@ class Scenario:
 
     def _serve(self, method, path, body):
         if path == "/v1/devices":
-            self.registrations += 1
             return Reply(201, CREDENTIALS)
         return Reply(200)
 

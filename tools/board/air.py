@@ -45,7 +45,6 @@ class Air:
         self._ports: dict[tuple[str, int], int] = {}
         self._time_server: tuple[str, int] | None = None
         self._resolving = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def resolve(self, host: str, port: int, answer: Callable[[str], None]) -> None:
         """Call `answer` with the port of this machine that leads to the host, or with "" when there is none of this name; soon, from

@@ -17,7 +17,6 @@ from tools.deploy.remote import RemoteBoard
 from tools.device_code import firmware
 
 SETTINGS = "/settings.json"
-_PEM = "-----BEGIN"
 _SECRET_WORDS = ("password", "passwd", "passphrase", "psk", "secret", "private", "token", "credential", "accesskey", "apikey", "sharedkey")
 _CA_BYTES = 16384
 

@@ -228,7 +228,6 @@ class Bare:
         for name, value in ((b"device_id", KEY.encode()), (b"access_key", KEY.encode())):
             block += b"\x26\0" + bytes([len(name)]) + name + b"\0" + bytes([len(value)]) + value
         assert len(block) < 128
-        self._head = len(TOPIC)
         self._block = bytes([len(block)]) + block
         self._buf = bytearray(5) + TOPIC
         self._buf[3] = 0

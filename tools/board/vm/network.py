@@ -39,7 +39,6 @@ _started = None  # ticks of connect(), None before
 # why an attempt has failed: on a Pico W until the next one, on an ESP32 until one has an address
 _refused = None
 _joined = False
-_station = None  # (active, ssid) of the only station
 
 
 def country(code=None):

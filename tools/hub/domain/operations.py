@@ -106,7 +106,7 @@ def number_of(uuid: str) -> int:
     return int(uuid.replace("-", "")[:16], 16) & _INT63
 
 
-def follow(unit: Unit, device: Device, command: "Command", *, reported: bool, place: "Place | None" = None) -> None:
+def follow(unit: Unit, device: Device, command: "Command", *, reported: bool, place: Place | None = None) -> None:
     """A command was queued, or (`reported`) the device said how it goes: where that is, if it said so."""
     operation = _find_by_number(unit.db, device.id, number_of(command.id))
     if operation is None:
