@@ -1,4 +1,5 @@
-# The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud.
+# The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud, but that an update
+# (update/service.py) asks the cloud for its file.
 import gc
 import os
 

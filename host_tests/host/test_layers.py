@@ -1,12 +1,33 @@
-"""Imports point one way: between the parts of the bench, and within the hub."""
+"""Imports point one way: in the firmware, between the parts of the bench, and within the hub."""
 
 import ast
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from tools.paths import ROOT
+from tools.paths import FIRMWARE, ROOT
 
+REDPOLL = FIRMWARE / "redpoll"
+# from the bottom, by the first name below redpoll
+FIRMWARE_LAYERS = (
+    {"port"},
+    {"backoff", "clock", "fields", "jsonin", "log", "rsa", "sha512", "version"},
+    {"flash", "net"},
+    {"settings", "settings_rules"},
+    {"cloud", "commands", "config", "config_sync", "health", "licenses", "telemetry", "update"},
+    {"battery", "link", "radio"},
+    {"agent"},
+    {"__init__"},
+)
+FEATURES = {"commands", "config", "config_sync", "health", "licenses", "telemetry", "update"}
+# an update fetches its file and tells its events by way of the cloud; timestamps.py knows no cloud
+CROSSING = {
+    ("update.service", "cloud.https"),
+    ("update.service", "cloud.files"),
+    ("update.reports", "cloud.astarte"),
+    ("update.reports", "cloud.kura"),
+    ("licenses", "cloud.timestamps"),
+}
 TOOLS = ROOT / "tools"
 HUB = TOOLS / "hub"
 # from the bottom; what is named together may not import each other
@@ -57,6 +78,50 @@ def test_no_module_of_the_hub_imports_from_a_layer_above_its_own() -> None:
             if not same and layer_of(imported) >= layer_of(module):
                 wrong.append(f"{module} imports {imported}")
     assert count > 200
+    assert wrong == []
+
+
+def firmware_imports() -> Iterator[tuple[str, str]]:
+    """(module, module that it imports), at its top or within a function, by their names below redpoll."""
+    for path in sorted(REDPOLL.rglob("*.py")):
+        *folders, name = path.relative_to(REDPOLL).with_suffix("").parts
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = [*folders[: len(folders) - node.level + 1], *(node.module or "").split(".")]
+                for alias in node.names:
+                    found = [*filter(None, base), alias.name]
+                    is_module = REDPOLL.joinpath(*found).with_suffix(".py").is_file() or REDPOLL.joinpath(*found).is_dir()
+                    yield ".".join([*folders, name]), ".".join(found if is_module else found[:-1])
+
+
+def firmware_layer(module: str) -> int:
+    return next(number for number, names in enumerate(FIRMWARE_LAYERS) if module.partition(".")[0] in names)
+
+
+def test_no_module_of_the_firmware_imports_from_a_layer_above_its_own() -> None:
+    found = list(firmware_imports())
+    assert len(found) > 150
+    assert [pair for pair in found if firmware_layer(pair[1]) > firmware_layer(pair[0])] == []
+
+
+def test_a_feature_imports_no_cloud_but_where_an_update_is_fetched_and_told_and_no_cloud_a_feature() -> None:
+    sides = [(one, other, {one.partition(".")[0], other.partition(".")[0]}) for one, other in firmware_imports()]
+    assert {(one, other) for one, other, parts in sides if "cloud" in parts and parts & FEATURES} == CROSSING
+
+
+def test_only_the_port_asks_which_interpreter_or_chip_it_is_on() -> None:
+    chips = {"esp", "esp32", "machine", "network", "rp2"}
+    wrong = []
+    for path in sorted(REDPOLL.rglob("*.py")):
+        if path.parent.name == "port":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                wrong += [f"{path.name} imports {alias.name}" for alias in node.names if alias.name in chips]
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module in chips:
+                wrong.append(f"{path.name} imports from {node.module}")
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.platform", "sys.implementation"):
+                wrong.append(f"{path.name}: {ast.unparse(node)}")
     assert wrong == []
 
 
