@@ -1,10 +1,12 @@
 """What a virtual board's chip is and does: its profile, flash, partitions, pins, clock, sleep, Wi-Fi, and the network around it."""
 
 import datetime
+import re
 import socket
 import ssl
 import threading
 import time
+import tomllib
 
 import pytest
 from certificates import make_certificates
@@ -15,6 +17,7 @@ from tools.board.errors import BoardError
 from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.hub.security import authority
+from tools.paths import BOARDS, ROOT
 
 CHIPS = [name for name in Profile.names() if Profile.load(name).is_chip]
 
@@ -521,6 +524,18 @@ def test_each_chip_board_has_what_flashing_needs():
         if profile.partitions:
             assert profile.partitions[-1].name == "vfs" and ends == profile.chip_size
             assert (profile.partitions[-1].offset, profile.partitions[-1].size) == (profile.flash_offset, profile.flash_size)
+
+
+def test_every_key_of_a_board_is_one_that_something_reads():
+    def keys(table):
+        for key, value in table.items():
+            yield key
+            for part in value if isinstance(value, list) else [value]:
+                yield from keys(part) if isinstance(part, dict) else ()
+
+    sources = "".join(path.read_text() for path in (ROOT / "tools").rglob("*.py"))
+    for path in BOARDS.glob("*/board.toml"):
+        assert [key for key in keys(tomllib.loads(path.read_text())) if not re.search(f"['\"]{key}['\"]", sources)] == [], path
 
 
 def test_timers_and_interrupts_come_while_the_program_waits_for_its_sockets(make):

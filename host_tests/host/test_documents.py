@@ -202,6 +202,25 @@ def test_the_python_in_documents_imports_and_calls_what_there_is() -> None:
     assert python_blocks() and not wrong, "\n".join(wrong)
 
 
+def test_what_a_product_may_call_of_the_agent_is_told() -> None:
+    within = {"tell", "call", "report", "config_version", "space_version"}  # for the agent's own parts and the adapters
+    tree = ast.parse((FIRMWARE / "redpoll" / "agent.py").read_text())
+    agent = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Agent")
+    public = {node.name for node in agent.body if isinstance(node, ast.FunctionDef) and not node.name.startswith(("_", "on_"))}
+    told = set(re.findall(r"`(?:@?agent\.)?(\w+)|^@agent\.(\w+)|^agent\.(\w+)", (ROOT / "docs" / "product.md").read_text(), re.M))
+    assert public - within - {name for names in told for name in names} == set()
+
+
+def test_the_table_of_an_adapter_has_all_that_is_asked_of_one() -> None:
+    asked: set[str] = set()
+    for name in ("agent.py", "config_sync.py", "link.py", "update/reports.py"):
+        source = (FIRMWARE / "redpoll" / name).read_text()
+        asked |= {*re.findall(r"\badapter\.(\w+)", source), *re.findall(r"\btell\(\"(\w+)\"", source)}
+    text = (ROOT / "docs" / "extending.md").read_text().partition("## A cloud")[2]
+    rows = re.findall(r"^\| (`.*?) \|", text, re.M)
+    assert len(asked) > 12 and asked - {name for row in rows for name in re.findall(r"`(\w+)", row)} == set()
+
+
 def test_the_table_of_settings_has_those_that_the_firmware_knows() -> None:
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "settings.md").read_text(), re.M)
     told = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
