@@ -1,8 +1,12 @@
 """Imports point one way: in the firmware, between the parts of the bench, and within the hub."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 
 from tools.paths import FIRMWARE, ROOT
@@ -144,3 +148,22 @@ def test_no_facet_imports_another_but_the_link_to_a_file_that_xyte_serves() -> N
                 if parts[2] == "facets" and len(parts) > 3 and (facets / parts[3]).is_dir() and parts[3] != folder.name:
                     crossing.add((module_of(path), imported))
     assert crossing == {("tools.hub.facets.astarte.mqtt", "tools.hub.facets.xyte")}
+
+
+def test_what_the_bench_imports_is_a_dependency_of_its_own() -> None:
+    """And not of another package, which may take it in another version, or no longer."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["bench"]]
+    declared = {re.split(r"[=\[]", one)[0] for one in wanted} | {"starlette"}  # FastAPI is made of it, and gives its classes out
+    on_the_vm = [TOOLS / "board" / "vm", TOOLS / "vm_side", TOOLS / "chip" / "setup.py"]
+    known = {*sys.stdlib_module_names, "tools", "_typeshed"}
+    found: dict[str, str] = {}
+    for path in sorted(TOOLS.rglob("*.py")):
+        if not any(path.is_relative_to(place) for place in on_the_vm):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                found |= {name.partition(".")[0]: path.relative_to(ROOT).as_posix() for name in names}
+    brought_by = {name: {re.sub("[-_.]+", "-", one).lower() for one in ones} for name, ones in metadata.packages_distributions().items()}
+    wrong = {name: path for name, path in found.items() if name not in known and declared.isdisjoint(brought_by.get(name, ()))}
+    assert len(found) > 20 and wrong == {}
