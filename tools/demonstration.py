@@ -16,7 +16,7 @@ from tools.paths import FIRMWARE
 INTERVAL = 5  # seconds between readings that the operator configures
 NEEDED_MESSAGES = 3
 OLD, NEW = "1.0.0", "1.1.0"  # versions of the product
-HEAP = "384K"  # for an update: objects of the 64-bit VM take twice what a board's take, and an RP2040 has 192 KB
+HEAP = "384K"  # an update takes more than the board's usual heap, and objects of the 64-bit VM more than a chip's (docs/updates.md)
 SPACE = "demo-hall"
 COMMANDS: list[tuple[str, dict[str, Any]]] = [("blink", {"times": 3}), ("ping", {})]
 
@@ -85,7 +85,7 @@ class Demonstration:
             self.update = self.operator.command(device_id, "update_firmware", file_id=file_id)["id"]
 
     def _verdict_of_update(self, device: dict[str, Any]) -> tuple[str, bool, str]:
-        """The same for the update."""
+        """(what had to happen, whether it did, what was seen) for the update."""
         assert self.product is not None
         runs, seen = device["firmware_version"], "not asked for"
         if self.update is not None and self.transport == "mqtt":

@@ -17,7 +17,7 @@ class CompileError(RuntimeError):
 def compile_module(source: Path, output: Path, name: str, *, asserts: bool = False) -> int:
     """Compile one .py into one .mpy. `name` is what tracebacks on the board show. Returns the bytes written.
 
-    Assert statements are dropped unless `asserts`: firmware may not depend on them (DESIGN section 3), tests do.
+    Assert statements are dropped unless `asserts`: firmware may not depend on them (DESIGN §3), tests do.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     # -O2 keeps line numbers; from -O3 on they are gone

@@ -275,7 +275,7 @@ def sign_encoded(message):
 
 
 def encoded(data):
-    """What a PKCS#1 v1.5 signature with SHA-256 has to hold (RFC 8017 section 9.2)."""
+    """What a PKCS#1 v1.5 signature with SHA-256 has to hold (RFC 8017 §9.2)."""
     info = unhexlify("3031300d060960864801650304020105000420") + hashlib.sha256(data).digest()
     return b"\0\1" + b"\xff" * (253 - len(info)) + b"\0" + info
 

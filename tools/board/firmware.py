@@ -21,8 +21,7 @@ def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: 
     """Path on the board -> file of this machine: bytecode, except main.py, which a board wants as source. boot.py is boot_file().
 
     `main` stands in for firmware/main.py: a file, or the folder of a product with all that it brings. `frozen_agent`: without AGENT.
-    Raises tools.mpy.CompileError, and
-    FileNotFoundError without umqtt.simple in build/lib.
+    Raises tools.mpy.CompileError, and FileNotFoundError without umqtt.simple in build/lib.
     """
     if not (LIB / "umqtt").is_dir():
         raise FileNotFoundError("umqtt.simple is not in build/lib; `make setup` fetches it")

@@ -29,7 +29,9 @@ _DRIVE_SECONDS = 15.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `redpoll flash`."""
-    parser.add_argument("--board", required=True, metavar="NAME", help="see `redpoll boards`, which also tell where its firmware is")
+    parser.add_argument(
+        "--board", required=True, metavar="NAME", help="see `redpoll boards`; `redpoll boards NAME` tells where its firmware is"
+    )
     parser.add_argument("--firmware", type=Path, required=True, metavar="FILE", help="MicroPython for it: .bin for ESP32, .uf2 for RP2")
     add_port(parser)
     parser.add_argument("--drive", type=Path, metavar="FOLDER", help="RP2: where its boot drive is mounted (default: it is looked for)")

@@ -20,6 +20,7 @@ from tools.hub.server.web import is_fit_for_the_log, listening
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `redpoll hub`."""
     parser.add_argument(
         "what", nargs="?", choices=("run", "ca", "license-key"), default="run", help="ca, license-key: print what boards are given, and end"
     )
@@ -41,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("build/hub"), help="where database, dumps and keys are kept (default build/hub)")
     parser.add_argument("--operator-key", help="key of the operator's calls (default: REDPOLL_OPERATOR_KEY, else one made and kept)")
     parser.add_argument("--lenient", action="store_true", help="take MQTT messages without user properties")
-    parser.add_argument("--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline")
+    parser.add_argument(
+        "--offline-after", type=float, default=180.0, metavar="SECONDS", help="silence that makes a device offline (default 180)"
+    )
     parser.add_argument(
         "--rate-limit", type=int, metavar="REQUESTS", help="of one device within 30 s over HTTP; more are answered 429 (default: no limit)"
     )

@@ -1,4 +1,4 @@
-"""Tokens beside the operator key, for clients that cannot or should not hold it (reference span.md: API tokens and JWT).
+"""Tokens beside the operator key, for clients that cannot or should not hold it (reference span: API tokens and JWT).
 
 All of them are made from the operator key, so none is stored, each hub process on that key takes them, and a new key ends them all.
 """

@@ -1,4 +1,4 @@
-"""The Span facet, under /span: the activity web socket of seed 003, and around it what reference span.md has.
+"""The Span facet, under /span: the activity web socket of seed 003, and around it what reference span has.
 
 The web socket is /span/collections/{collectionId}/activity. Each message is one JSON object with the seed's keys and no others. Ours, and
 harmless to the vendor's client, which skips an object without a collectionId:

@@ -1,4 +1,4 @@
-"""The bodies of the Span facet and what the OpenAPI description says of its calls; the examples are those of seed 003 and span.md."""
+"""The bodies of the Span facet and what the OpenAPI description says of its calls; the examples are of seed 003 and reference span."""
 
 from typing import Any, Literal
 
