@@ -70,10 +70,12 @@ class Lines:
         self._begun = False
 
     def show(self, item: dict[str, Any]) -> None:
+        """One activity, or what was missed."""
         self._begin()
         self._view.show(item)
 
     def note(self, text: str) -> None:
+        """What is no activity."""
         self._begin()
         self._view.note(text)
 
@@ -88,9 +90,11 @@ class JsonLines:
     """For a program."""
 
     def show(self, item: dict[str, Any]) -> None:
+        """One activity, or what was missed, as the hub sent it."""
         print(json.dumps(item), flush=True)
 
     def note(self, text: str) -> None:
+        """What is no activity, on standard error."""
         print(text, file=sys.stderr, flush=True)
 
 

@@ -123,9 +123,11 @@ class Case:
 
     @property
     def title(self) -> str:
+        """What it is called in tables and in build/bench.json."""
         return f"{self.devices:,} devices, {self.database}, {self.hubs} {'hub' if self.hubs == 1 else 'hubs'}"
 
     def keep(self, results: Results) -> None:
+        """Add what was found to the results."""
         steady, flood = self.steady, self.flood
         results.add(self.title, "messages stored, at most", "messages/s", flood.rate)
         results.add(self.title, "messages sent while the latency was measured", "messages/s", steady.offered)
@@ -139,6 +141,7 @@ class Case:
         results.add(self.title, "stored twice", "messages", steady.twice + flood.twice)
 
     def line(self) -> str:
+        """What was found, for whoever waits."""
         return (
             f"{self.title}: {self.steady.rate:,.0f}/s at {self.steady.offered:,.0f}/s, "
             f"p50 {self.steady.p50 * 1000:,.0f} ms, p99 {self.steady.p99 * 1000:,.0f} ms; at most {self.flood.rate:,.0f}/s; "
@@ -307,6 +310,7 @@ class Seen:
         self._gaps: dict[int, float] = {}  # numbers that others have passed, and until when they may come
 
     def look(self, db: Connection) -> None:
+        """Read what has been stored since the last look. Numbers that were left out may still come, for some seconds."""
         found = list(db.execute(_NEW, {"last": self._last}))
         if self._gaps:
             found += db.execute(_LATE, {"gaps": list(self._gaps)})
@@ -330,9 +334,11 @@ class Load:
 
     @property
     def pid(self) -> int:
+        """Of the process."""
         return self._process.pid
 
     def say(self, what: dict[str, Any]) -> None:
+        """Order something (hub_load.py); it is not waited for."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(what).encode() + b"\n")
         self._process.stdin.flush()
@@ -359,5 +365,6 @@ class Load:
         return said
 
     def close(self) -> None:
+        """End it."""
         self._process.kill()
         self._process.communicate()

@@ -39,6 +39,7 @@ class Program:
 
     @property
     def pid(self) -> int:
+        """Of the VM's process."""
         return self._process.pid
 
     def told(self, key: str, within: float = 30.0, since: float = 0.0, trouble: bytes | None = None) -> tuple[float, dict[str, Any]]:

@@ -19,10 +19,12 @@ class Console:
         self.count = 0
 
     def lines(self) -> list[str]:
+        """Those that are kept, oldest first."""
         with self._changed:
             return list(self._lines)
 
     def add(self, line: str) -> None:
+        """One more line, without its end."""
         with self._changed:
             self._lines.append(line)
             self.count += 1
@@ -31,10 +33,14 @@ class Console:
             self._on_line(line)
 
     def wake(self) -> None:
+        """Have find() look again whether the board is alive."""
         with self._changed:
             self._changed.notify_all()
 
     def find(self, pattern: re.Pattern[str], since: int, deadline: float, alive: Callable[[], bool]) -> re.Match[str] | None:
+        """The first match in a line from number `since` on; None at the deadline (time.monotonic()), or when the board is not alive
+        and has not said it.
+        """
         with self._changed:
             while True:
                 still_alive = alive()  # before looking: the last lines come before the end

@@ -80,5 +80,6 @@ class Environment:
         self.kept = Kept()
 
     def close(self) -> None:
+        """The board is off: its network and its page go."""
         self.air.close()
         self.page.close()

@@ -46,6 +46,7 @@ class Page:
             self._write()
 
     def close(self) -> None:
+        """The chip has ended: the file is of no use any more."""
         os.close(self._file)
         self.path.unlink(missing_ok=True)
 

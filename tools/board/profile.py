@@ -69,6 +69,7 @@ class Profile:
 
     @property
     def flash_blocks(self) -> int:
+        """Blocks of the file system."""
         return self.flash_size // self.flash_block
 
     @property

@@ -37,22 +37,27 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
+        """Whether it is on and its program has not ended."""
         return not self._ended
 
     @property
     def pid(self) -> int:
+        """Of the process that plays the chip now."""
         return self._chip.process.pid
 
     def join(self, timeout: float | None) -> bool:
+        """Wait until it has ended, at most so many seconds (None: for ever) -> whether it has."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def stop(self) -> None:
+        """Ctrl-C, and when that does not end it within some seconds, kill()."""
         self._signal(signal.SIGINT)
         if self._terminal is not None or not self.join(_STOP_SECONDS):
             self.kill()  # a REPL would not end by itself
 
     def kill(self) -> None:
+        """The power is gone, at once and for good."""
         self._signal(signal.SIGKILL)
         self._thread.join()
 

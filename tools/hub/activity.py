@@ -124,6 +124,7 @@ class Filter:
     collection_id: str | None = None
 
     def takes(self, activity: Activity) -> bool:
+        """Whether it is one of those."""
         return (
             self.device_id in (None, activity.device_id, activity.gateway_id)
             and self.event in (None, activity.event)
@@ -142,6 +143,7 @@ class Subscription:
         self._wake = asyncio.Event()
 
     def offer(self, activity: Activity) -> None:
+        """Queue it when it is wanted; the oldest goes when the queue is full."""
         if self._closed or not self._wanted.takes(activity):
             return
         if len(self._waiting) == self._waiting.maxlen:
@@ -150,6 +152,7 @@ class Subscription:
         self._wake.set()
 
     def close(self) -> None:
+        """Nothing is queued from now on; what waits can still be read."""
         self._closed = True
         self._wake.set()
 
@@ -234,11 +237,13 @@ class ActivityFeed:
         return {"lost": oldest - since - 1} if oldest - since > 1 else None
 
     def subscribe(self, wanted: Filter | None = None, size: int = QUEUE) -> Subscription:
+        """A queue of what happens from now on, of at most `size` activities; end it with unsubscribe()."""
         subscription = Subscription(wanted or Filter(), size)
         self._subscriptions.add(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
+        """Queue nothing more there."""
         self._subscriptions.discard(subscription)
 
     def close(self) -> None:

@@ -41,6 +41,7 @@ class OperatorClient:
         self._http = httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=timeout, verify=trust)
 
     def close(self) -> None:
+        """Close its connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -59,6 +60,7 @@ class OperatorClient:
                 return found
 
     def device(self, device_id: str) -> dict[str, Any]:
+        """One device."""
         return self._object("GET", f"{_ORGANIZATION}/{device_id}")
 
     def claim(
@@ -79,6 +81,7 @@ class OperatorClient:
         return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"configuration": configuration})
 
     def rename(self, device_id: str, name: str) -> dict[str, Any]:
+        """Give the device another name; returns the device."""
         return self._object("PATCH", f"{_ORGANIZATION}/{device_id}", {"name": name})
 
     def move(self, device_id: str, space_id: str | int) -> dict[str, Any]:
@@ -157,6 +160,7 @@ class OperatorClient:
         return self._object("POST", f"{_ORGANIZATION}/{device_id}/incidents", {"title": title, "priority": priority, **more})
 
     def close_incident(self, incident_id: str) -> dict[str, Any]:
+        """Close an incident; returns it."""
         return self._object("DELETE", f"{_INCIDENTS}/{incident_id}")
 
     def events(self, device_id: str, limit: int = 100, before: int | None = None, offset: int = 0) -> list[dict[str, Any]]:
@@ -200,6 +204,7 @@ class OperatorClient:
         return str(self._object("GET", "/xyte/operator/license-key")["pem"])
 
     def dumps(self, device_id: str) -> list[dict[str, Any]]:
+        """The dumps of a device, oldest first, without their content."""
         return self._items(f"{_ORGANIZATION}/{device_id}/dumps")
 
     def dump(self, device_id: str, dump_id: str) -> bytes:
@@ -209,6 +214,7 @@ class OperatorClient:
         return answer.content
 
     def delete_dump(self, device_id: str, dump_id: str) -> None:
+        """Delete a dump with its content."""
         self._object("DELETE", f"{_ORGANIZATION}/{device_id}/dumps/{dump_id}")
 
     def delete(self, device_id: str) -> None:
@@ -224,6 +230,7 @@ class OperatorClient:
         return self._items(_MODELS)
 
     def model(self, hardware_key: str) -> dict[str, Any]:
+        """One model; of one that nobody has said anything of, what holds for all such."""
         return self._object("GET", f"{_MODELS}/{quote(hardware_key)}")
 
     def forget_model(self, hardware_key: str) -> None:
@@ -239,6 +246,7 @@ class OperatorClient:
         return self._items(_SPACES)
 
     def space(self, space_id: str | int) -> dict[str, Any]:
+        """One space, by what the operator calls it."""
         return self._object("GET", f"{_SPACES}/{quote(str(space_id))}")
 
     def delete_space(self, space_id: str | int) -> None:

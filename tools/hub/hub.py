@@ -57,6 +57,7 @@ class Settings:
 
     @property
     def operator_key_hash(self) -> bytes:
+        """SHA-256, so that keys are compared at one length."""
         return sha256(self.operator_key.encode()).digest()
 
 
@@ -82,11 +83,13 @@ class Hub:
         self.rates = Rates(settings.rate_limit)
 
     async def open(self) -> None:
+        """Open the store. Raises as Store.open."""
         self.store.open()
         self.home = await self.store.write(lambda unit: spaces.home(unit.db))
         self._swept = self.now(), self.elapsed()
 
     async def close(self) -> None:
+        """End the activity feed, note the sessions that have just ended, close the store."""
         self.activities.close()
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -59,6 +59,7 @@ class HubProcess:
 
     @property
     def url(self) -> str:
+        """Of its HTTP side, once it was ready."""
         return str(self._ready["url"])
 
     @property
@@ -68,6 +69,7 @@ class HubProcess:
 
     @property
     def mqtt_url(self) -> str:
+        """Of its broker's MQTT 5 listener, once it was ready."""
         return str(self._ready["mqtt_url"])
 
     @property
@@ -77,6 +79,7 @@ class HubProcess:
 
     @property
     def pid(self) -> int | None:
+        """Of the process; None before start() and after stop()."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -86,6 +89,7 @@ class HubProcess:
 
     @property
     def operator(self) -> OperatorClient:
+        """A client with this hub's operator key, made when it is first asked for."""
         if self._operator is None:
             self._operator = OperatorClient(self.url, self.operator_key, ca=self.ca)
         return self._operator

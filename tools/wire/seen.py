@@ -23,6 +23,7 @@ class Seen:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, cloud: str, way: str, head: str, about: dict[str, str], body: Any) -> None:
+        """A message has passed; it is kept when it is the first of its shape."""
         with self._lock:
             if isinstance(body, dict) and isinstance(body.get("access_key"), str):
                 self._keys.add(body["access_key"])
@@ -30,6 +31,7 @@ class Seen:
             self._kept.setdefault((cloud, message.shape()), message)
 
     def messages(self) -> list[Message]:
+        """Those that are kept, in the order that they came."""
         with self._lock:
             return list(self._kept.values())
 

@@ -30,6 +30,7 @@ class BrokerProcess(ABC):
 
     @property
     def url(self) -> str:
+        """Of the port that speaks MQTT 5."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     @property
@@ -39,6 +40,7 @@ class BrokerProcess(ABC):
 
     @property
     def pid(self) -> int | None:
+        """Of the process; None while there is none."""
         return None if self._process is None else self._process.pid
 
     @abstractmethod

@@ -138,6 +138,7 @@ def current(db: Connection, device_id: str) -> Command | None:
 
 
 def unfinished(db: Connection, device_id: str) -> list[Command]:
+    """The device's commands that are pending or in progress, in the order that they were queued."""
     query = _of(device_id).where(tables.commands.c.status.in_(("pending", "in_progress")))
     return [of_row(Command, row) for row in db.execute(query.order_by(tables.commands.c.seq))]
 
@@ -157,6 +158,7 @@ def list_commands(db: Connection, device_id: str, limit: int, offset: int) -> li
 
 
 def get(db: Connection, device_id: str, command_id: str) -> Command:
+    """One command of this device. Raises NotFound."""
     row = db.execute(_of(device_id).where(tables.commands.c.id == command_id)).one_or_none() if is_uuid(device_id, command_id) else None
     if row is None:
         raise NotFound("Command not found")
@@ -164,12 +166,14 @@ def get(db: Connection, device_id: str, command_id: str) -> Command:
 
 
 def push_next(unit: Unit, device: Device) -> None:
+    """Send the device the command that it should work on now, if there is one."""
     command = current(unit.db, device.id)
     if command is not None:
         send(unit, device, command)
 
 
 def send(unit: Unit, device: Device, command: Command) -> None:
+    """Push this command to the device, if it is one to be pushed to."""
     body: dict[str, Any] = {"id": command.id, "status": command.status, "name": command.name, "parameters": command.parameters}
     if command.file_id is not None:
         body.update(file_id=command.file_id, hub_url=device.hub_url)  # of these two the facet makes the file's `url`

@@ -63,6 +63,7 @@ def state_of(device: Device) -> str:
 
 
 def push_current(unit: Unit, device: Device) -> None:
+    """Push the configuration in force to the device, whether it has it or not."""
     body = {"version": device.config_version, "last_updated": device.config_updated, "config": device.config}
     push(unit, device, "config", body)
 

@@ -38,10 +38,12 @@ class Credentials:
 
 
 def is_device_id(value: str) -> bool:
+    """Whether this could be the id of a device: a UUID."""
     return is_uuid(value)
 
 
 def hash_key(access_key: str) -> str:
+    """What the hub keeps of an access key: its SHA-256 in hex."""
     return hashlib.sha256(access_key.encode()).hexdigest()
 
 
@@ -270,6 +272,7 @@ def _move_alone(unit: Unit, device: Device, space: Space) -> Device:
 
 
 def rename(unit: Unit, device: Device, name: object) -> None:
+    """The operator gives the device another name. Raises Invalid."""
     change_device(unit.db, device.id, {"name": text(name, "name", required=True), "info_version": device.info_version + 1})
     tell(unit, "deviceUpdated", device, by="operator", changed="name")
 

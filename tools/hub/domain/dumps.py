@@ -91,6 +91,7 @@ def remove(unit: Unit, device_id: str, dump_id: str) -> None:
 
 
 def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:
+    """The dumps of a device, oldest first, as the operator sees them."""
     rows = db.execute(select(tables.dumps).where(tables.dumps.c.device_id == device_id).order_by(tables.dumps.c.created_at))
     return [
         {"id": row.id, "mime": row.mime, "filename": row.filename, "length": row.length, "created_at": times.iso(row.created_at)}

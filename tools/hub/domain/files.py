@@ -55,6 +55,7 @@ class File:
 
     @property
     def is_firmware(self) -> bool:
+        """Whether a device that fetches it fetches firmware: an image or a bundle."""
         return self.file_type in _FETCHED
 
     def facts(self) -> dict[str, Any]:
@@ -135,6 +136,7 @@ def keep(unit: Unit, file: File, length: int, sha256: str, data: Path) -> File:
 
 
 def find(db: Connection, file_id: str) -> File | None:
+    """The file of this id; None when there is none."""
     row = db.execute(select(tables.files).where(_F.id == file_id)).one_or_none() if is_uuid(file_id) else None
     return None if row is None else of_row(File, row)
 

@@ -25,6 +25,7 @@ class Latest:
 
 
 def latest(db: Connection, hardware_key: str) -> Latest:
+    """The newest firmware of this model."""
     row = db.execute(
         select(tables.models.c.latest_fw_version, tables.models.c.latest_fw_file_id).where(tables.models.c.hardware_key == hardware_key)
     ).one_or_none()

@@ -170,6 +170,7 @@ def any_pending(db: Connection, device_id: str) -> bool:
 
 
 def push_pending(unit: Unit, device: Device) -> None:
+    """Push each licence that the device has still to answer."""
     for license in hand_out(unit, device):
         _send(unit, device, license)
 
@@ -181,6 +182,7 @@ def list_licenses(db: Connection, device_id: str, limit: int, offset: int) -> li
 
 
 def get(db: Connection, device_id: str, license_id: str) -> License:
+    """One licence of this device. Raises NotFound."""
     row = db.execute(_of(device_id).where(tables.licenses.c.id == license_id)).one_or_none() if is_uuid(device_id, license_id) else None
     if row is None:
         raise NotFound("License not found")

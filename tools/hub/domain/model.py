@@ -118,6 +118,7 @@ def prepare_devices(db: Connection, device_ids: list[str]) -> None:
 
 
 def get_device(db: Connection, device_id: str) -> Device:
+    """The device of this id. Raises NotFound."""
     device = find_device(db, device_id)
     if device is None:
         raise NotFound("Device not found")

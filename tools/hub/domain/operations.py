@@ -184,11 +184,13 @@ def find_notification(db: Connection, operation_id: int, notification_id: int) -
 
 
 def list_operations(db: Connection, device_id: str, page: Page) -> Found[Operation]:
+    """One page of the device's operations, in the order of their start unless the page says otherwise."""
     query = select(tables.operations).where(_O.device_id == device_id)
     return _page(db, query, tables.operations, page, "started_at", Operation)
 
 
 def list_notifications(db: Connection, operation_id: int, page: Page) -> Found[Notification]:
+    """One page of an operation's notifications, in the order that they were sent unless the page says otherwise."""
     query = select(tables.notifications).where(_N.operation_id == operation_id)
     return _page(db, query, tables.notifications, page, "sent_at", Notification)
 
@@ -213,6 +215,7 @@ def updates_under_way(db: Connection, collection_id: str, device_id: str | None 
 
 
 def delete_notification(unit: Unit, notification: Notification) -> None:
+    """Forget one notification; its operation stays as it is."""
     unit.db.execute(delete(tables.notifications).where(_N.id == notification.id))
 
 

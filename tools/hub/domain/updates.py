@@ -60,6 +60,7 @@ class Update:
 
     @property
     def is_over(self) -> bool:
+        """Whether it has succeeded or failed."""
         return self.status in (SUCCESS, FAILURE)
 
 

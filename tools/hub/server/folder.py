@@ -26,6 +26,7 @@ def make_folder(data: Path) -> None:
 
 
 def cannot_write(data: Path, error: OSError) -> StartError:
+    """What to say when something in the data directory cannot be read or written."""
     return StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written")
 
 

@@ -19,6 +19,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def is_lost(error: Exception) -> bool:
+    """Whether the connection to the database was lost, and with it the transaction."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 

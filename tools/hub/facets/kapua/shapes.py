@@ -75,6 +75,7 @@ def access_token(made: Access) -> dict[str, Any]:
 
 
 def notification(item: Notification) -> dict[str, Any]:
+    """A notification of an operation."""
     made = {
         "type": NOTIFICATION,
         **_entity(item.id, item.created_at),
@@ -127,6 +128,7 @@ def device(item: Device) -> dict[str, Any]:
 
 
 def list_result(kind: str, found: Found[Any], shape: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """A page of entities of this kind, each in this shape; `totalCount` only where they were counted."""
     made = {
         "type": f"{kind}ListResult",
         "limitExceeded": found.more,
@@ -140,6 +142,7 @@ def list_result(kind: str, found: Found[Any], shape: Callable[[Any], dict[str, A
 
 
 def not_found(entity_type: str, entity_id: str) -> dict[str, Any]:
+    """The body of 404 for an entity."""
     said = f"The entity of type {entity_type} with id/name {entity_id} was not found."
     more = {"entityType": entity_type, "entityId": entity_id}
     return _error("entityNotFoundExceptionInfo", 404, said, "ENTITY_NOT_FOUND", more)
@@ -154,11 +157,13 @@ def illegal_argument(name: str, value: str | None, why: str) -> dict[str, Any]:
 
 
 def subject_unauthorized(permission: str) -> dict[str, Any]:
+    """The body of 403."""
     said = f"User does not have permission to perform this action. Required permission: {permission}."
     return _error("subjectUnauthorizedExceptionInfo", 403, said, "SUBJECT_UNAUTHORIZED", {"permission": permission})
 
 
 def internal(said: str) -> dict[str, Any]:
+    """The body of 500."""
     return _error("exceptionInfo", 500, said, "INTERNAL_ERROR", {})
 
 

@@ -20,9 +20,11 @@ class SpanAccess:
         self._hub = hub
 
     async def reads(self, request: Request) -> None:
+        """A dependency of calls that read. Raises NotAuthorized."""
         self._required(request)
 
     async def writes(self, request: Request) -> None:
+        """A dependency of calls that change something. Raises NotAuthorized, and NotAllowed for a token that only reads."""
         if self._required(request) != "write":
             raise NotAllowed("Not allowed: this token only reads")
 
@@ -63,6 +65,7 @@ class SpanAccess:
         return access
 
     def of_jwt(self, jwt: str) -> Access | None:
+        """What this JWT allows now; None when it is not ours or has expired."""
         return self._hub.tokens.access_of_jwt(jwt, self._hub.now())
 
     def _required(self, connection: HTTPConnection) -> Access:

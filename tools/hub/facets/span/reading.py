@@ -17,10 +17,12 @@ _DAY = 86_400.0
 
 
 def space_of(db: Connection, collection_id: object) -> Space:
+    """The space of this collection id. Raises NotFound."""
     return spaces.of_collection(db, collection_id if isinstance(collection_id, str) and collection_id.isalnum() else "")
 
 
 def device_of(db: Connection, collection_id: str, device_id: str) -> Device:
+    """The device, which must be in this collection. Raises NotFound."""
     found = find_device(db, device_id)
     if found is None or found.collection_id != collection_id:
         raise NotFound("Device not found in this collection")
@@ -28,6 +30,7 @@ def device_of(db: Connection, collection_id: str, device_id: str) -> Device:
 
 
 def check_fields(body: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Raises Invalid for a field that the hub does not keep."""
     unknown = sorted(set(body) - set(known))
     if unknown:
         raise Invalid(f"Unknown field {unknown[0][:64]!r}: the hub keeps {', '.join(known)}")
@@ -65,6 +68,7 @@ def page_of(request: Request, now: float) -> tuple[int, tuple[float, float] | No
 
 
 def whole(text: str, name: str, most: int) -> int:
+    """The whole number from 0 to `most` in this text. Raises Invalid."""
     if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > most:
         raise Invalid(f"{name} must be a whole number from 0 to {most}")
     return int(text)

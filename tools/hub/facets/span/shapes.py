@@ -1,4 +1,4 @@
-"""The JSON of the Span API: what seed 003, reference span.md and the vendor's client have."""
+"""The JSON of the Span API: what seed 003, reference span and the vendor's client have."""
 
 import base64
 import binascii
@@ -57,7 +57,7 @@ def device(item: Device, latest: Latest, step: Notification | None, newest: Rece
 
 
 def firmware(item: Device, latest: Latest, step: Notification | None) -> dict[str, str]:
-    """Reference span.md. The hub knows which file a device runs only when it is the latest; `state` is ours: the field is free.
+    """Reference span. The hub knows which file a device runs only when it is the latest; `state` is ours: the field is free.
 
     While the device updates itself it is the step: each firmwareStateChange says that it has changed (seed 003).
     """
@@ -136,6 +136,7 @@ def read_outbox(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def payload(body: dict[str, Any]) -> str:
+    """A push as Span writes what a message holds: its JSON in base64."""
     return base64.b64encode(wire.encoded(body)).decode()
 
 

@@ -20,6 +20,7 @@ from tools.hub.store.unit import Unit
 
 
 def add_routes(api: APIRouter, hub: Hub) -> None:
+    """What a gateway calls for the devices behind it."""
     facet = ChildrenFacet(hub)
     api.add_api_route("/{device_id}/children", facet.register, methods=["POST"], status_code=201)
     api.add_api_route("/{device_id}/children", facet.get_children, methods=["GET"])

@@ -34,6 +34,7 @@ _BEGUN_MAX = 10_000  # links
 
 
 def add_routes(api: APIRouter, hub: Hub) -> None:
+    """What a device calls for files and dumps."""
     facet = FilesFacet(hub)
     api.add_api_route("/{device_id}/files", facet.get_files, methods=["GET"])
     api.add_api_route("/{device_id}/files/{file_id}", facet.get_file, methods=["GET"])
