@@ -99,7 +99,7 @@ def check(path, damaged):
     assert lost(path) == 0, (path, damaged, log.lines())
 
 
-def test_a_file_that_was_cut_off_zeroed_or_has_flipped_bits():
+def test_a_file_that_was_cut_off_zeroed_or_has_flipped_bits_is_told_of_once_and_costs_itself_only():
     for path in records_of_a_life():
         whole = scratch.read(path)
         for damaged in (
@@ -114,17 +114,17 @@ def test_a_file_that_was_cut_off_zeroed_or_has_flipped_bits():
             check(path, damaged)
 
 
-def test_a_future_format_version():
+def test_a_record_of_a_future_format_is_told_of_once_and_costs_itself_only():
     for path in records_of_a_life():
         check(path, sealed(b'{"what": "ever"}', b"RPR2"))
 
 
-def test_a_length_that_would_take_the_heap():
+def test_a_length_that_would_take_the_heap_is_not_believed():
     for path in records_of_a_life():
         check(path, b"RPR1" + struct.pack("<II", 0x7FFFFFFF, 0) + bytes(100))
 
 
-def test_a_whole_record_with_something_else_in_it():
+def test_a_whole_record_with_something_else_in_it_is_told_of_once_and_costs_itself_only():
     for path in records_of_a_life():
         for value in OTHERS["credentials" if path.startswith("credentials") else path]:
             check(path, sealed(json.dumps(value).encode()))

@@ -58,7 +58,7 @@ def get(made, *args, **more):
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nok"
 
 
-def test_a_request_and_its_response():
+def test_a_request_is_sent_as_given_and_its_response_is_read():
     web = Web(OK)
     made = client(web, headers={"Authorization": "key"})
     made.request("GET", "/x?y=1")
@@ -92,7 +92,7 @@ def test_a_body_is_sent_with_its_length():
     assert web.wire.writes == 3  # one write each, over one connection
 
 
-def test_every_way_a_body_can_end():
+def test_every_way_a_body_can_end_is_understood():
     head = b"HTTP/1.1 200 OK\r\n"
     for answer, body, close in (
         (head + b"Content-Length: 0\r\n\r\n", b"", False),
@@ -146,7 +146,7 @@ def test_a_silent_server_ends_in_a_timeout():
         assert not made.busy
 
 
-def test_answers_that_cannot_be_used():
+def test_answers_that_cannot_be_used_are_errors_and_end_the_connection():
     head = b"HTTP/1.1 200 OK\r\n"
     for answer in (
         b"SSH-2.0-OpenSSH\r\n\r\n",

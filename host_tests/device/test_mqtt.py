@@ -167,14 +167,14 @@ def test_what_no_client_can_do_is_refused_when_it_is_made():
 # -- golden packets, written down from the specification
 
 
-def test_connect_packet_of_3_1_1():
+def test_connect_of_3_1_1_is_the_packet_of_the_standard():
     client, wire, _ = session(user="u", password="p", keepalive=300, connect=False)
     client.set_last_will("w", "gone", True, 1)
     client.connect(False)
     assert bytes(wire.sent) == b"\x10\x1d\0\x04MQTT\x04\xec\x01\x2c\0\x02id\0\x01w\0\x04gone\0\x01u\0\x01p"
 
 
-def test_connect_packet_of_5():
+def test_connect_of_5_is_the_packet_of_the_standard():
     client, wire, _ = session(5, keepalive=60, session_expiry=300, max_packet=1024, connect=False)
     client.set_last_will("w", "gone", qos=2, properties=[(24, 5)])
     client.connect()
@@ -201,7 +201,7 @@ def test_remaining_length_has_as_few_bytes_as_it_may():
         assert len(wire.sent) == len(head) + 3 + size
 
 
-def test_subscribe_and_unsubscribe_packets():
+def test_subscribe_and_unsubscribe_take_one_filter_or_many_and_none_that_is_empty():
     client, wire, _ = session()
     del_sent(wire)
     assert client.subscribe("a", 1) == 1
@@ -217,7 +217,7 @@ def test_subscribe_and_unsubscribe_packets():
     assert bytes(wire.sent) == expected
 
 
-def test_disconnect_and_ping_packets():
+def test_ping_and_disconnect_are_two_bytes_each_and_disconnect_closes():
     client, wire, _ = session()
     del_sent(wire)
     client.ping()
@@ -254,7 +254,7 @@ def test_connack_that_never_comes_ends_at_the_deadline():
     assert 3000 <= client.clock.now - before <= 3100
 
 
-def test_connect_timeout_in_seconds_as_in_umqtt():
+def test_the_timeout_of_connect_is_in_seconds_as_in_umqtt():
     client, _, _ = session(connect=False)
     client_server_silent(client)
     before = client.clock.now
@@ -286,7 +286,7 @@ def test_what_follows_connack_waits_for_the_first_poll():
 # -- awkward sockets
 
 
-def test_one_byte_at_a_time_and_short_writes():
+def test_a_session_works_with_one_byte_at_a_time_both_ways():
     client, wire, server = session()
     wire.dribble = wire.short = 1
     assert client.subscribe("x", 1) == 1
@@ -414,7 +414,7 @@ def test_packet_ids_wrap_and_pass_over_those_in_flight():
     assert client.publish("t", "m", qos=1) == 1
 
 
-def test_more_publishes_than_there_are_identifiers():
+def test_more_publishes_than_there_are_identifiers_go_through():
     client, wire, server = session(window=8)
     server.packets = Forgetful()
     for number in range(70000):
@@ -474,7 +474,7 @@ def test_acknowledgements_that_waited_longer_than_the_deadline_count():
     assert client.in_flight == 0
 
 
-def test_qos_2_outbound():
+def test_an_outbound_qos_2_message_is_released_and_told_of_once():
     client, _, server = session()
     pid = client.publish("t", "m", qos=2)
     client.flush()
@@ -1198,7 +1198,7 @@ def eight_hours(protocol, breaks=False):
     return accepted, came, counts, connects, sizes
 
 
-def test_eight_hours_of_telemetry_on_a_simulated_clock():
+def test_in_eight_hours_of_telemetry_each_message_comes_once_and_the_heap_stays():
     for protocol in (4, 5):
         accepted, came, counts, connects, sizes = eight_hours(protocol)
         assert connects == 1 and sum(accepted) == 480 and min(came) == 1
@@ -1207,7 +1207,7 @@ def test_eight_hours_of_telemetry_on_a_simulated_clock():
         assert max(sizes) - sizes[0] < 1024, sizes
 
 
-def test_eight_hours_of_telemetry_with_a_link_that_breaks_every_seven_minutes():
+def test_in_eight_hours_with_a_link_that_breaks_every_seven_minutes_nothing_accepted_is_lost_and_the_heap_stays():
     for protocol in (4, 5):
         accepted, came, counts, connects, sizes = eight_hours(protocol, breaks=True)
         assert connects == 1 + 480 // 7

@@ -118,7 +118,7 @@ def test_properties_of_a_message_are_there_during_the_callback():
     assert client.properties is None
 
 
-def test_subscription_options_and_properties():
+def test_subscription_options_and_properties_are_sent():
     client, wire, _ = session(5)
     del_sent(wire)
     client.subscribe("a", 1 | mqtt5.NO_LOCAL | mqtt5.RETAIN_AS_PUBLISHED | mqtt5.RETAIN_NEVER, [(11, 7)])

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -278,11 +277,8 @@ def test_waiting_fails_with_the_last_lines_when_time_is_over_or_the_program_ends
         board.wait_for("ready")
         with pytest.raises(BoardError, match=r"(?s)'never' did not come within 0.05 s.*  ready"):
             board.wait_for("never", 0.05)
-    with make("print('short')\n", folder="b") as board:
-        began = time.monotonic()
-        with pytest.raises(BoardError, match=r"(?s)before the board's program ended.*  short"):
-            board.wait_for("never", 30)
-        assert time.monotonic() - began < 15
+    with make("print('short')\n", folder="b") as board, pytest.raises(BoardError, match=r"(?s)before the board's program ended.*  short"):
+        board.wait_for("never", 86400)  # longer than any test may take
 
 
 def test_stop_is_ctrl_c_and_a_program_that_ignores_it_is_ended(make):

@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -380,10 +379,8 @@ def test_a_program_that_ends_is_told_with_what_it_said(flashed: Flashed, tmp_pat
     board = flashed(files={"settings.json": SETTINGS})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "main.py").write_text("import nonesuch\n")
-    began = time.monotonic()
-    status, text = refused(capsys, "--port", board.port, tmp_path / "broken")
+    status, text = refused(capsys, "--port", board.port, "--timeout", "86400", tmp_path / "broken")  # longer than a test may take
     assert status == Status.SILENT and "no module named 'nonesuch'" in text
-    assert time.monotonic() - began < 25  # it did not wait for the 30 s
 
 
 def test_one_that_ends_among_its_declarations_does_not_run_either(flashed: Flashed, tmp_path: Path, capsys: Shown) -> None:

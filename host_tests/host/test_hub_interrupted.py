@@ -120,7 +120,7 @@ def test_what_is_on_its_way_to_a_device_when_the_broker_goes_is_sent_by_the_next
 
 @sqlite_only
 def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The broker has it acknowledged, and the device forgotten it: nobody sends it again."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
@@ -139,7 +139,7 @@ def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it
             event = ota_event("Downloading")
             for status in ("Downloading", "Success"):
                 connection.come(topic, bson.dumps({"v": {**event, "status": status}}), user)
-            await asyncio.sleep(0.3)  # longer than the hub waits for the lock
+            await until(lambda: "messages cannot be stored" in caplog.text, "the outage")
             assert told(device, "firmwareStateChange") == []
             other.execute("ROLLBACK")
             await until(lambda: len(told(device, "firmwareStateChange")) == 2, "both events")

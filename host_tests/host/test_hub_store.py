@@ -353,7 +353,9 @@ def test_a_message_is_acknowledged_once_it_is_committed_and_in_its_order(tmp_pat
     bench.run(scenario)
 
 
-def test_nothing_is_acknowledged_while_the_database_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_acknowledged_while_the_database_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
     monkeypatch.setattr("tools.hub.facets.mqtt_intake._RETRY_SECONDS", 0.05)
     bench, broker, committed = Bench(f"sqlite:///{tmp_path / 'test.sqlite'}"), Broker(), set()
@@ -364,7 +366,7 @@ def test_nothing_is_acknowledged_while_the_database_cannot_be_written(tmp_path: 
         other = sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         intake.take([message(device_id, n, n=n) for n in range(1, 51)])
-        await asyncio.sleep(0.4)
+        await until(lambda: caplog.text.count("messages cannot be stored") == 2, "the second failure")
         assert broker.acknowledged == []
         other.execute("ROLLBACK")
         other.close()

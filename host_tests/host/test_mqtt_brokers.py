@@ -25,7 +25,7 @@ WALKS = ("flows", "oversize", "retained", "will", "resumed", "takeover", "proper
 @pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize("level", [4, 5])
 @pytest.mark.parametrize("walk", WALKS)
-def test_walk(request: pytest.FixtureRequest, broker: str, level: int, walk: str, interpreter: str) -> None:
+def test_a_walk_goes_through_on_each_broker(request: pytest.FixtureRequest, broker: str, level: int, walk: str, interpreter: str) -> None:
     if walk == "properties" and level == 4:
         pytest.skip("3.1.1 has no properties")
     port = request.getfixturevalue(broker)[level]

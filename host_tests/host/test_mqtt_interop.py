@@ -80,14 +80,14 @@ def walked(interpreter: str, port: int, level: int, walk: str, *more: object) ->
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 @pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize(("walk", "level"), [(walk, level) for walk, levels in WALKS.items() for level in levels])
-def test_walk(request: pytest.FixtureRequest, broker: str, level: int, walk: str, interpreter: str) -> None:
+def test_a_walk_goes_through_on_each_broker(request: pytest.FixtureRequest, broker: str, level: int, walk: str, interpreter: str) -> None:
     skip_what_rumqttd_does_not(broker, walk, level)
     walked(interpreter, port_of(request, broker, level), level, walk)
 
 
 @pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize(("walk", "level"), [(walk, level) for walk, levels in WAITING.items() for level in levels])
-def test_walk_at_the_pace_of_the_server(request: pytest.FixtureRequest, broker: str, level: int, walk: str) -> None:
+def test_a_walk_that_waits_for_the_server_goes_through(request: pytest.FixtureRequest, broker: str, level: int, walk: str) -> None:
     skip_what_rumqttd_does_not(broker, walk, level)
     port = port_of(request, broker, level)
     with ThreadPoolExecutor() as both:

@@ -128,7 +128,7 @@ def test_select_tells_of_messages_that_tls_holds_back(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
-def test_client_certificates(folder: Path, interpreter: str) -> None:
+def test_a_server_that_wants_a_client_certificate_lets_in_only_who_has_one(folder: Path, interpreter: str) -> None:
     with echo(folder, "server", ask=True) as port:
         assert attempt(interpreter, folder, port, "ca.pem", "device") == "in b'hello'\n"
     with echo(folder, "server", ask=True) as port:
