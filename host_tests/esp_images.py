@@ -5,6 +5,8 @@ import struct
 from functools import reduce
 from operator import xor
 
+from tools.board.profile import Profile
+
 _APP_MAGIC = 0xABCD5432  # esp_app_desc_t, the beginning of an application's first segment
 
 
@@ -17,3 +19,17 @@ def esp_image(chip_id: int, size: int = 2000, *, app: bool = False) -> bytes:
     data = struct.pack("<BBBBI", 0xE9, 1, 2, 0x20, 0x40080000) + extended + struct.pack("<II", 0x3FFB0000, size) + segment
     data += bytes(15 - len(data) % 16) + bytes([reduce(xor, segment, 0xEF)])
     return data + hashlib.sha256(data).digest()
+
+
+def esp_firmware(name: str, **other: int) -> bytes:
+    """What MicroPython's download for this board looks like; `other`: chip (id), or a partition with another size."""
+    profile = Profile.load(name)
+    chip = other.pop("chip", profile.firmware["image_chip_id"])
+    offset = profile.firmware["offset"]
+    table = b"".join(
+        struct.pack("<2sBBII16sI", b"\xaa\x50", one.type, one.subtype, one.offset, other.get(one.name, one.size), one.name.encode(), 0)
+        for one in profile.partitions
+    )
+    app = next(one for one in profile.partitions if one.type == 0)
+    data = esp_image(chip).ljust(0x8000 - offset, b"\xff") + table
+    return data.ljust(app.offset - offset, b"\xff") + esp_image(chip, 50_000, app=True)

@@ -5,42 +5,13 @@ from errno import EAGAIN, ECONNREFUSED, ECONNRESET, ENOTCONN, ETIMEDOUT
 
 import heap
 from fakes import Clock, Server, Wire, publish
+from mqtt_session import attach, del_sent, poll_until, raised, session
 from redpoll.net import adopted, mqtt, stream
-from support import SkipTest, raises
+from support import SkipTest
 from umqtt import simple
 
 # the doubles keep all that was sent
 HEAP = "2M"
-
-
-def session(protocol=4, clean=True, connect=True, **options):
-    """A client on a Wire with a Server at its end, on a fake clock."""
-    clock = Clock().install(mqtt, stream, adopted)
-    wire = Wire(Server(protocol))
-    client = mqtt.MQTTClient("id", "server", protocol=protocol, **options)
-    client.got = []
-    client.acks = []
-    client.set_callback(lambda topic, msg: client.got.append((topic, msg)))
-    client.on_ack = lambda pid, code: client.acks.append((pid, code))
-    client.clock = clock
-    attach(client, wire)
-    if connect:
-        client.connect(clean)
-    return client, wire, wire.peer
-
-
-def attach(client, wire):
-    class Stream(adopted.Adopted):
-        def __init__(self, host, port, tls, limit, write_ms, name):
-            super().__init__(wire, write_ms)
-
-    mqtt.Stream = Stream
-
-
-def raised(call, *args):
-    with raises(Exception) as caught:
-        call(*args)
-    return caught.value
 
 
 # -- drop-in
@@ -228,11 +199,6 @@ def test_ping_and_disconnect_are_two_bytes_each_and_disconnect_closes():
     client.close()
 
 
-def del_sent(wire):
-    wire.sent = bytearray()
-    wire.writes = 0
-
-
 # -- connecting
 
 
@@ -296,14 +262,6 @@ def test_a_session_works_with_one_byte_at_a_time_both_ways():
     assert client.got == [(b"topic", b"m" * 200)]
     assert client.acks == [(pid, 0)]
     assert server.packets[-1] == (0x40, b"\0\x07")
-
-
-def poll_until(client, done, turns=2000):
-    for _ in range(turns):
-        if done():
-            return
-        client.poll(10)
-    raise AssertionError("it did not happen")
 
 
 def test_none_eagain_and_etimedout_mean_not_now():

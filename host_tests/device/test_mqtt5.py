@@ -1,8 +1,8 @@
 # MQTT 5: properties, and what a server may limit.
 from fakes import Server, Wire, publish
+from mqtt_session import attach, del_sent, poll_until, raised, session
 from redpoll.net import mqtt, mqtt5
 from support import raises
-from test_mqtt import attach, del_sent, poll_until, raised, session
 
 HEAP = "1M"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from esp_images import esp_firmware
 from long_run import LONG
 from serial.tools import list_ports, list_ports_common
-from test_flash_command import esp_firmware
 
 from tools.board.named import VirtualBoard
 from tools.board.process import Board

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from esp_images import esp_image
+from esp_images import esp_firmware, esp_image
 from waiting import wait_for
 
 from tools.board.firmware import is_foreign_port
@@ -20,20 +20,6 @@ from tools.flash import command, uf2
 from tools.paths import FIRMWARE
 
 Shown = pytest.CaptureFixture[str]
-
-
-def esp_firmware(name: str, **other: int) -> bytes:
-    """What MicroPython's download for this board looks like; `other`: chip (id), or a partition with another size."""
-    profile = Profile.load(name)
-    chip = other.pop("chip", profile.firmware["image_chip_id"])
-    offset = profile.firmware["offset"]
-    table = b"".join(
-        struct.pack("<2sBBII16sI", b"\xaa\x50", one.type, one.subtype, one.offset, other.get(one.name, one.size), one.name.encode(), 0)
-        for one in profile.partitions
-    )
-    app = next(one for one in profile.partitions if one.type == 0)
-    data = esp_image(chip).ljust(0x8000 - offset, b"\xff") + table
-    return data.ljust(app.offset - offset, b"\xff") + esp_image(chip, 50_000, app=True)
 
 
 def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: int | None = None) -> bytes:
