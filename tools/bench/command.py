@@ -1,4 +1,4 @@
-"""`redpoll bench NAME`: a thin table of measurements; each lives in its own module and is imported when it is called."""
+"""`redpoll bench NAME`: a thin table of measurements; each lives in its own module."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""A thousand boards in one process: raw MQTT 5 packets at QoS 1, as the seeds write them, on as many sockets as there are devices.
+"""Thousands of boards in one process: raw MQTT 5 packets at QoS 1, as the seeds write them, on as many sockets as there are devices.
 
 `python -m tools.bench.hub_load` reads one line of JSON, {"host", "port", "devices": [[id, access key], ...]}, connects them all and says
 {"connected": n}. Then one line a run: {"rate": messages/s of all together, 0 for as many as go, "seconds", "window"}. With the

@@ -10,7 +10,7 @@ from tools.bench.results import Results
 from tools.paths import FIRMWARE, ROOT
 from tools.vm import find_vm
 
-CYCLES = 100_000  # erase cycles that a block of NOR flash is taken to last (issue 3)
+CYCLES = 100_000  # erase cycles that a block of NOR flash is taken to last
 # name: (blocks of 4096 bytes, program size that the port gives LittleFS)
 BOARDS = {"rp2040": (212, 256), "esp32": (512, 32)}
 SCENARIOS = {
