@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -226,6 +227,18 @@ def test_the_table_of_settings_has_those_that_the_firmware_knows() -> None:
     told = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
     with firmware() as load:
         assert told == set(load("settings_rules")._KNOWN)
+
+
+def test_defaults_and_bounds_in_the_table_of_settings_are_those_of_the_firmware() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = {key: cells for cells in re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.M) for key in re.findall(r"`(\w+)`", cells[0])}
+    with firmware() as load:
+        numbers = load("settings_rules")._NUMBERS
+    for key, (default, low, high) in numbers.items():
+        assert rows[key][2].partition(":")[0] == str(default), key
+        assert set(re.findall(r"\d+ to \d+", rows[key][1])) <= {f"{low} to {high}"}, key
+    ports = {tomllib.loads(board.read_text())["port"] for board in BOARDS.glob("*/board.toml")}
+    assert set(re.findall(r'"redpoll-(\w+)"', rows["hardware_key"][2])) == ports
 
 
 def test_the_exit_statuses_are_those_of_the_tools() -> None:

@@ -1220,5 +1220,5 @@ def test_every_event_of_the_seed_but_one_is_raised_by_what_devices_and_operators
             httpx.post(f"{hub.entry_url}/v1/devices", json=child.asked)
             child.call("DELETE")
         told = hub.operator.activities(since=before[0]["seq"] if before else None)
-    assert {"firmwareStateChange"} == EVENTS - set(names(told)), "it comes with firmware updates: issue 4"
+    assert {"firmwareStateChange"} == EVENTS - set(names(told)), "it comes with firmware updates"
     assert all(isinstance(value, str) for item in told for value in item.get("data", {}).values())

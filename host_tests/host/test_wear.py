@@ -1,4 +1,4 @@
-"""The flash of the smallest board lasts ten years, with every setting (issue 3)."""
+"""The flash of the smallest board lasts ten years, with every setting."""
 
 import argparse
 from collections.abc import Callable

@@ -18,8 +18,8 @@ _MACHINE = ("-machine", "mps2-an385", "-nographic", "-monitor", "null", "-semiho
 class Chip:
     """A Cortex-M3 that runs this firmware; `terminal` is the path of its serial port. ::
 
-        with Chip(firmware()) as chip:
-            subprocess.run(["mpremote", "connect", chip.terminal, "exec", "print(1)"])
+    with Chip(firmware()) as chip:
+        subprocess.run(["mpremote", "connect", chip.terminal, "exec", "print(1)"])
     """
 
     def __init__(self, elf: Path) -> None:
