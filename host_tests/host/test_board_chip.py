@@ -526,6 +526,16 @@ def test_each_chip_board_has_what_flashing_needs():
             assert (profile.partitions[-1].offset, profile.partitions[-1].size) == (profile.flash_offset, profile.flash_size)
 
 
+@pytest.mark.parametrize("timer", [False, True])
+def test_an_asyncio_program_runs_at_its_own_pace(make, timer):
+    with Session(make().port) as run:
+        if timer:  # as boot.py has one: then interrupts are served during each wait
+            run("import machine\nt = machine.Timer(0)\nt.init(mode=machine.Timer.PERIODIC, period=20, callback=lambda t: None)")
+        run("import asyncio, time\nasync def nap():\n await asyncio.sleep_ms(50)\n return time.ticks_ms()")
+        run("async def two():\n return await asyncio.gather(nap(), nap())")
+        assert run("began = time.ticks_ms()\nends = asyncio.run(two())\nprint([t - began >= 49 for t in ends])") == "[True, True]\n"
+
+
 def test_every_key_of_a_board_is_one_that_something_reads():
     def keys(table):
         for key, value in table.items():

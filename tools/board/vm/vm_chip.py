@@ -21,6 +21,7 @@ else:
 
 _native_stdout = sys.stdout
 _native_poll = select.poll
+_native_ticks = time.ticks_ms
 _mark = state["mark"].encode()
 
 
@@ -47,6 +48,10 @@ class _Stdout(io.IOBase):
 class _Poll:
     # a select.poll during whose waits interrupts and timers are served, as during a sleep
     def __init__(self):
+        core = sys.modules.get("asyncio.core")
+        if core:
+            # it makes one when it is imported; its tasks are queued in C by the machine's ticks, not by those since the chip's start
+            core.ticks = _native_ticks
         self._poll = native = _native_poll()
         self.register, self.unregister, self.modify = native.register, native.unregister, native.modify
 
