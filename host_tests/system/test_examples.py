@@ -1,11 +1,13 @@
 """The products in examples/: each on a virtual board with what it is wired to, against a real hub."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from operator_side import Eventually
 
+from tools.board import air
 from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.bundle import contents
@@ -128,3 +130,21 @@ def test_the_asyncio_application_keeps_its_tank_full_while_the_agent_reports(
     eventually(lambda: readings(hub, known, "level_percent")[0] > 90, what="the level")
     newest = hub.operator.history(known)[0]["telemetries"]
     assert newest["pump"] is False and newest["starts"] == 1
+
+
+def test_the_asyncio_application_outlives_a_name_that_takes_longer_to_look_up_than_the_chips_watchdog_waits(
+    start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up, looked_up = air._look_up, []
+
+    async def slow(host: str, port: int) -> str:
+        looked_up.append(host)
+        await asyncio.sleep(11 if len(looked_up) == 1 else 0)
+        return await look_up(host, port)
+
+    monkeypatch.setattr(air, "_look_up", slow)
+    board = start("asyncio_app", {"sn": "slow", "wifi_ssid": "any", "wifi_password": "any password"}, {32: 1.5}, board="esp32s3")
+    eventually(lambda: looked_up, what="the first name")
+    eventually(lambda: len(looked_up) > 1, what="the name that takes long")
+    device("slow")
+    assert not any("watchdog" in line for line in board.lines)
