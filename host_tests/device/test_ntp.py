@@ -152,8 +152,8 @@ def test_what_is_no_answer_to_this_request_is_not_believed():
 
 
 def test_a_server_that_does_not_know_the_time_is_not_believed():
-    # the last one has lost 1024 weeks
-    for about in ({"stratum": 0}, {"stratum": 16}, {"first": 0xE4}, {"unix_ms": NOW - 1024 * 7 * DAY}):
+    # the last ones have lost 1024 weeks, and left the time empty
+    for about in ({"stratum": 0}, {"stratum": 16}, {"first": 0xE4}, {"unix_ms": NOW - 1024 * 7 * DAY}, {"unix_ms": -EPOCH * 1000}):
         bench = Bench()
         bench.server.answer = lambda request: right(request, **about)  # noqa: B023
         assert not bench.run(20000)

@@ -72,8 +72,9 @@ class Ntp:
         if count < 48 or packet[0] & 7 != 4 or packet[24:32] != self._token:
             return False
         seconds = int.from_bytes(packet[40:44], "big")
-        if seconds < _EPOCH:
-            seconds += 1 << 32  # since 2036
+        if 0 < seconds < _EPOCH:
+            # since 2036; 0 says that it does not know (RFC 4330 §5)
+            seconds += 1 << 32
         if packet[0] >> 6 == 3 or not 0 < packet[1] < 16 or seconds < _FIRST:
             return self._fail("it does not know the time itself")
         now = self._clock.ms()
