@@ -263,15 +263,16 @@ class Agent:
             # it may have waited nearly as long as the watchdog does, and so may what follows
             self.feed()
             ms = min(ms, self._replay())
-            waits = self.spool.poll()
-            ms = min(ms, self._work(), ms if waits is None else waits)
+            waits = self.spool.poll() or ms
+            work = self._work()
+            ms = min(ms, waits, work)
             if self._battery:
                 commands = self.commands
                 # one that is only to be told of is on flash, for the next start
                 current = self._update
-                works = current and current.working()
-                busy = not ms or works or commands.restart or commands.pending() or commands.current() or self._config.on_trial()
-                self._battery.poll(busy, current)
+                works = not work or current and current.working()
+                busy = works or commands.restart or commands.pending() or commands.current() or self._config.on_trial()
+                self._battery.poll(busy, current or not ms)
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held

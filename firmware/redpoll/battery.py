@@ -3,7 +3,7 @@ from micropython import const
 
 from . import log, port
 
-# after the last acknowledgement or answer, which takes its way, and for what the cloud has to say
+# after the last acknowledgement or answer, which takes its way also when it comes late, and for what the cloud has to say
 _LISTEN_MS = const(2000)
 # a start in which nobody can be reached ends too
 _AWAKE_MS = const(60000)
@@ -29,9 +29,9 @@ class Battery:
         now = agent.clock.ms()
         if busy:
             self._since = now
-            return
-        if now < _AWAKE_MS and (
-            tell or not adapter or alive is None or len(agent.spool) or now - max(alive, self._since) < _LISTEN_MS or not adapter.ready()
+        if now - self._since < _LISTEN_MS or (
+            now < _AWAKE_MS
+            and (tell or not adapter or alive is None or len(agent.spool) or now - alive < _LISTEN_MS or not adapter.ready())
         ):
             return
         seconds = agent.settings.sleep

@@ -86,6 +86,21 @@ def test_what_a_command_has_answered_has_time_to_leave_the_board():
     assert asked_at + 2000 <= bench.slept_at < asked_at + 3000
 
 
+def test_so_has_what_a_command_answers_that_has_taken_longer_than_a_start_without_one():
+    bench = Once(sleep=300)
+    ended = []
+
+    @bench.agent.command("move")
+    def move():
+        bench.ticks.ms += 70000
+        ended.append(bench.ticks.ms)
+
+    bench.run(1000)
+    MQTT.made[-1].deliver("commands", {"id": "c1", "name": "move"})
+    bench.run(100000)
+    assert ended[0] + 2000 <= bench.slept_at < ended[0] + 3000
+
+
 def test_an_update_under_way_keeps_it_awake():
     job = {"id": "u", "kind": "edgehog", "url": "http://x.example/a.zip", "phase": "fetch", "at": [0, -1], "downgrade": False}
     bench = Once(sleep=300)
