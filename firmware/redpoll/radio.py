@@ -19,7 +19,7 @@ class Radio:
         open_station = getattr(port, "station", None)
         station = open_station and open_station()
         self._wifi = Wifi(station, clock, settings) if station else None
-        # False: the time is not asked for
+        # None: the time is to be asked for; False: it never is
         self._ntp = None
         # ms until the next look for the time
         self.look_ms = 1000
@@ -57,17 +57,20 @@ class Radio:
             self._patience = _DOUBTFUL
         elif link.failures - self._failures >= self._patience:
             self._patience *= 2
+            # with a wrong time no certificate is valid: it is asked for anew
+            self._ntp = None
             return self._wifi.again("no session: " + link.trouble)
         return 0
 
     def _keep_time(self):
         if self._ntp is None:
-            self._ntp = False
+            ntp = False
             if self._settings.ntp != "off":
                 from .net.ntp import Ntp
                 from .port.wlan import set_wall
 
-                self._ntp = Ntp(self._clock, self._settings.ntp or "pool.ntp.org", set_wall)
+                ntp = Ntp(self._clock, self._settings.ntp or "pool.ntp.org", set_wall)
+            self._ntp = ntp
         if self._ntp:
             self.look_ms = self._ntp.poll()
 

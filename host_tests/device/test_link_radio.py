@@ -167,6 +167,33 @@ def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tl
         ntp.Ntp = real
 
 
+def test_a_wrong_time_is_asked_for_anew_when_the_cloud_is_not_reached_with_it():
+    class Asked:
+        trouble = None
+
+        def __init__(self, clock, host, set_wall):
+            asked.append(clock.ms())
+
+        def poll(self):
+            return 86400000
+
+        def asking(self):
+            return False
+
+    asked = []
+    ntp.Ntp, real = Asked, ntp.Ntp
+    try:
+        bench = RadioBench(**WIFI)
+        bench.run(70000)
+        assert len(asked) == 1
+        # as every server's certificate is in a year that is not yet
+        bench.fails = OSError("The certificate validity has expired")
+        bench.run(1200000)
+        assert 2 <= len(asked) <= 4
+    finally:
+        ntp.Ntp = real
+
+
 def test_a_captive_portal_is_told_and_tried_again():
     bench = RadioBench(**WIFI)
     page = Reply(302, b"<html>please sign in</html>")
