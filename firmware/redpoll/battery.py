@@ -3,7 +3,7 @@ from micropython import const
 
 from . import log, port
 
-# after the last acknowledgement or answer, which takes its way also when it comes late, and for what the cloud has to say
+# for what the cloud has to say, and after the last answer, which takes its way also when it comes late
 _LISTEN_MS = const(2000)
 # a start in which nobody can be reached ends too
 _AWAKE_MS = const(60000)
@@ -14,7 +14,9 @@ class Battery:
 
     def __init__(self, agent):
         self._agent = agent
-        # uptime when something was under way last
+        # did the cloud acknowledge something in this session?
+        self._heard = False
+        # uptime when it first did, or something was under way last: a sensor that is read each second does not count
         self._since = 0
 
     def poll(self, busy, tell):
@@ -24,14 +26,14 @@ class Battery:
         """
         agent = self._agent
         link = agent.link
-        alive = link.alive_at
         adapter = link.adapter
+        heard = link.alive_at is not None
         now = agent.clock.ms()
-        if busy:
+        if busy or heard and not self._heard:
             self._since = now
+        self._heard = heard
         if now - self._since < _LISTEN_MS or (
-            now < _AWAKE_MS
-            and (tell or not adapter or alive is None or len(agent.spool) or now - alive < _LISTEN_MS or not adapter.ready())
+            now < _AWAKE_MS and (tell or not adapter or not heard or len(agent.spool) or not adapter.ready())
         ):
             return
         seconds = agent.settings.sleep

@@ -86,6 +86,17 @@ def test_what_a_command_has_answered_has_time_to_leave_the_board():
     assert asked_at + 2000 <= bench.slept_at < asked_at + 3000
 
 
+def test_a_sensor_that_is_read_each_second_does_not_keep_it_awake():
+    bench = Once(sleep=300)
+
+    @bench.agent.sensor(every=1)
+    def level():
+        return {"level": 3}
+
+    bench.run(70000)
+    assert 2000 <= bench.slept_at < 5000
+
+
 def test_so_has_what_a_command_answers_that_has_taken_longer_than_a_start_without_one():
     bench = Once(sleep=300)
     ended = []
