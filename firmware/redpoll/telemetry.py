@@ -53,7 +53,9 @@ class Telemetry:
     def notice(self, text):
         """Tell the cloud's people something with the next message (seed 000, message)."""
         text = log.redact(text)[:_NOTICE]
-        self._notice = text if self._notice is None else (self._notice + "; " + text)[: 2 * _NOTICE]
+        if self._notice:
+            text = self._notice + "; " + text
+        self._notice = text[: 2 * _NOTICE]
 
     def whole(self):
         """The next message carries all that is known and replaces what the cloud holds: another cloud, or an override that came late."""
@@ -71,7 +73,7 @@ class Telemetry:
         """Read the sensor of this name with the next read()."""
         for sensor in self._sensors:
             if sensor[0] == name:
-                sensor[3] = min(sensor[3], self._clock.ms())
+                sensor[3] = 0
 
     def wait_ms(self):
         """Milliseconds until the next sensor is due. There is one: the agent's heartbeat."""
@@ -102,7 +104,8 @@ class Telemetry:
             if not isinstance(readings, dict):
                 raise TypeError("a sensor returns a dict, not %s" % type(readings).__name__)
         except Exception as error:
-            text = "%s: %s" % (name, log.describe(error))
+            # kept until it works again, and a driver's may have all that it has received in it
+            text = "%s: %s" % (name, log.describe(error)[:_TEXT])
             if sensor[4] != text:
                 log.warning("sensor %s", text)
                 log.trace(error)
@@ -111,9 +114,10 @@ class Telemetry:
         if sensor[4]:
             log.info("sensor %s works again", name)
             sensor[4] = None
+        state = self.state
         for key, value in readings.items():
             reason = refusal(key, value)
-            if not reason and key not in self.state and len(self.state) >= _KEYS:
+            if not reason and key not in state and len(state) >= _KEYS:
                 reason = "there are %d keys already" % _KEYS
             if reason:
                 self.refused += 1
@@ -121,9 +125,9 @@ class Telemetry:
                 log.once("sensor %s: %r is left out: %s", name, key, reason)
                 continue
             if value is None:
-                self.state.pop(key, None)
+                state.pop(key, None)
             else:
-                self.state[key] = value
+                state[key] = value
             fresh[key] = value
 
     def _message(self, fresh):

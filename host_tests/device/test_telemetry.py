@@ -134,6 +134,18 @@ def test_a_sensor_that_raises_is_told_and_the_others_go_on():
     assert "broken: OSError" in told["message"]
 
 
+def test_of_what_a_sensor_raises_no_more_is_kept_than_is_told():
+    def broken():
+        raise ValueError("no answer: " + 20000 * "x")
+
+    ticks, telemetry = made((broken, 10), (fan, 10))
+    for _ in range(10):
+        told = message(telemetry)
+        assert told["message"].startswith("broken: ValueError: no answer: xxx") and told["telemetries"]["usbc"] is True
+        assert len(telemetry._sensors[0][4]) < 1100
+        ticks.ms += 10000
+
+
 def test_a_sensor_that_recovers_is_online_again():
     answers = [OSError(5), {"a": 1}]
 
