@@ -21,7 +21,8 @@ _HEALTH_EVERY_S = const(60)
 _FAREWELL_MS = const(1000)  # for what was said last, before a restart
 _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
-_WATCHDOG_MS = const(8388)  # the RP2040 has no more
+# a name that no server resolves takes 14 s, and nothing can be fed meanwhile
+_WATCHDOG_MS = const(30000)
 _GOOD_MS = const(60000)  # after which a start has gone well
 _RESERVE = const(128)  # for the end of a program that has filled the heap
 _OVERRIDE = const(b', "override": true}')  # as Telemetry writes it, now and when it was a key like any other

@@ -52,7 +52,7 @@ def test_the_watchdog_restarts_a_board_that_hangs(hub: HubProcess, make_board: M
     device = registered(hub, eventually)
     eventually(lambda: told(hub, device, "starts") == 1, what="the first heartbeat")
     command = hub.operator.command(device["id"], "hang")
-    eventually(lambda: told(hub, device, "reset_cause") == "watchdog", timeout=30, what="the heartbeat after the restart")
+    eventually(lambda: told(hub, device, "reset_cause") == "watchdog", timeout=60, what="the heartbeat after the restart")
     assert told(hub, device, "starts") == 2
     eventually(lambda: state_of(hub, device, command) == ("failed", "interrupted by a restart"), what="the command's end")
 

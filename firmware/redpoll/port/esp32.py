@@ -1,22 +1,12 @@
 # ESP32 and its family.
 import esp32
-import machine
 import network
-from micropython import const
-
-# a name that no server resolves takes 14 s, and nothing can be fed meanwhile
-_WATCHDOG_MS = const(30000)
 
 try:
     # its driver takes memory from where the Python heap grows to: as long as there is enough
     network.WLAN(network.STA_IF)
 except Exception:  # noqa: S110 - who wants it is told then
     pass
-
-
-def watchdog(timeout_ms):
-    """Something with feed(): the board restarts when it is not called for so long, or for half a minute when that is longer."""
-    return machine.WDT(timeout=max(timeout_ms, _WATCHDOG_MS))
 
 
 def largest_block():

@@ -14,6 +14,7 @@ from .chip import reset_cause as _reset_cause
 _MARK = "/reset.mark"
 _SLICE_MS = const(4000)  # of sleep, well under the longest that its watchdog takes
 _PIECE = const(1024)  # bytes
+_LONGEST_MS = const(8388)  # that its watchdog waits
 _FEED_MS = const(2000)
 _FEEDS = const(10)
 
@@ -58,9 +59,9 @@ def largest_block():
 
 
 class _Watchdog:
-    # the chip gives 8.4 s, but a name that no server resolves takes 14: a timer feeds it for 20 s more
-    def __init__(self, timeout_ms):
-        self._feed = machine.WDT(timeout=timeout_ms).feed
+    # the chip gives 8.4 s of the half minute: a timer feeds it for 20 s more
+    def __init__(self):
+        self._feed = machine.WDT(timeout=_LONGEST_MS).feed
         self._left = _FEEDS
         self._timer = machine.Timer(-1, mode=machine.Timer.PERIODIC, period=_FEED_MS, callback=self._go_on)
 
@@ -79,10 +80,10 @@ class _Watchdog:
 
 
 def watchdog(timeout_ms):
-    """Something with feed(): the board restarts when it is not called for half a minute; for timeout_ms, when Python stands still too."""
+    """Something with feed(): the board restarts when it is not called for half a minute; for 8.4 s, when Python stands still too."""
     global _kept
     if not _kept:
-        _kept = _Watchdog(timeout_ms)
+        _kept = _Watchdog()
     return _kept
 
 
