@@ -265,6 +265,21 @@ def test_a_board_on_a_battery_sleeps_when_all_is_told():
     assert 2000 < bench.ticks.ms < 15000
 
 
+def test_a_radio_that_does_not_go_off_keeps_no_board_awake():
+    bench = RadioBench(sleep=300, **WIFI)
+    active = bench.wlan.active
+
+    def stuck(value=None):
+        if value is False:
+            raise OSError("Wifi Internal State Error")
+        return active(value)
+
+    bench.wlan.active = stuck
+    with raises(Reset):
+        bench.run(30000)
+    assert bench.machine.slept == [300000]
+
+
 def test_it_stays_awake_for_a_command_until_its_result_is_told():
     bench = RadioBench(sleep=300, **WIFI)
     bench.reply["command"] = True
