@@ -41,7 +41,7 @@ async def keep_full():
 
 async def report():
     # agent.run() would start it itself; it bears a name that takes long to look up, which machine.WDT at the RP2040's limit does not
-    watchdog = port.watchdog(8388)
+    watchdog = port.watchdog(30000)
     while True:
         watchdog.feed()
         await asyncio.sleep_ms(min(agent.poll(), LONGEST_NAP))

@@ -44,20 +44,21 @@ class Link:
 
     def poll(self):
         """Do what is due. Returns ms until it wants to be called. Blocks only to open a connection."""
-        if self._settings.wifi_ssid:
-            if not self.radio:
-                from .radio import Radio
-
-                self.radio = Radio(self, self._clock, self._settings)
-            wait = self.radio.poll()
-            if wait:
-                return wait
         wait = self._not_before - self._clock.ms()
-        if wait <= 0:
-            try:
+        try:
+            if self._settings.wifi_ssid and (self.radio or wait <= 0):
+                if not self.radio:
+                    from .radio import Radio
+
+                    self.radio = Radio(self, self._clock, self._settings)
+                wait = self.radio.poll()
+                if wait:
+                    return wait
+                wait = self._not_before - self._clock.ms()
+            if wait <= 0:
                 wait = self._step()
-            except Exception as error:
-                wait = self.broken(error)
+        except Exception as error:
+            wait = self.broken(error)
         return min(wait, self.radio.look_ms) if self.radio else wait
 
     def add_readings(self, told):

@@ -265,6 +265,29 @@ def test_a_board_on_a_battery_sleeps_when_all_is_told():
     assert 2000 < bench.ticks.ms < 15000
 
 
+def test_a_radio_that_cannot_be_had_is_told_waited_for_and_keeps_no_board_awake():
+    for error in (OSError("Wifi Not Initialized"), RuntimeError("Wifi Unknown Error 0x0101")):
+        bench = RadioBench(sleep=300, **WIFI)
+        station = port.station
+        tries = []
+
+        def none():
+            tries.append(bench.ticks.ms)  # noqa: B023
+            raise error  # noqa: B023
+
+        port.station = none
+        with raises(Reset):
+            bench.run(70000)
+        assert 60000 <= bench.ticks.ms < 62000 and 5 < len(tries) < 30
+        assert any(str(error) in line and "link:" in line for line in log.lines())
+        bench.start()
+        bench.run(3000)
+        port.station = station
+        with raises(Reset):
+            bench.run(20000)
+        assert str(error) in bench.told("link_trouble")
+
+
 def test_a_radio_that_does_not_go_off_keeps_no_board_awake():
     bench = RadioBench(sleep=300, **WIFI)
     active = bench.wlan.active
