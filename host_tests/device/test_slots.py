@@ -72,6 +72,38 @@ def test_a_trial_that_another_slot_finds_was_rolled_back():
     assert made().idle() == "a"
 
 
+def test_the_slot_that_is_confirmed_is_not_written_though_another_runs():
+    # as in a start whose boot.py could not read the slot
+    slots = made()
+    fill(slots, "a")
+    slots.switch("a", 0)
+    assert made().idle() == "b"
+    # nor is the one that runs, whatever the record says
+    assert made("b").idle() == "a"
+    Record("boot.state").delete()
+    assert made("a").idle() == "b"
+    made()
+
+
+def test_a_slot_that_the_flash_does_not_let_be_unsealed_is_an_error():
+    slots = made()
+    # it is no file: neither "there is none" nor removed
+    os.mkdir("slot_a")
+    os.mkdir("slot_a/manifest.sig")
+    with raises(OSError):
+        slots.unseal("a")
+    assert slots.sealed("a")
+    with raises(OSError):
+        Slots(os.getcwd() + "/nowhere").unseal("a")
+
+
+def test_without_a_trial_that_failed_there_is_nothing_to_clear():
+    slots = made()
+    scratch.write("manifest.sig", b"of the root")
+    slots.clear()
+    assert os.listdir() == ["manifest.sig"]
+
+
 def test_a_deployed_slot_needs_no_trial():
     slots = made()
     fill(slots, "a")

@@ -58,14 +58,13 @@ class Slots:
     def idle(self):
         """The slot that may be written: neither running nor confirmed. RuntimeError while one is on trial: both are needed then."""
         used = self.running()
-        if self._state.get("trial") == used and used:
+        if self._state.get("trial") == used:
             raise RuntimeError("a slot is on trial")
         return "b" if (used or self._state.get("slot")) == "a" else "a"
 
     def on_trial(self):
         """True when the code that runs is on trial."""
-        running = self.running()
-        return running != "" and self._state.get("trial") == running
+        return self._state.get("trial") == self.running()
 
     def rolled_back(self):
         """The slot whose trial failed, until clear(); "" when there is none."""
