@@ -2,6 +2,7 @@ import json
 
 import scratch
 from redpoll.config import Config
+from redpoll.flash.record import Record
 from support import raises
 
 FIELDS = {"interval": (int, 5, 3600), "label": (str, 0, 8), "gain": (float, 0, 1), "on": (bool,)}
@@ -289,3 +290,72 @@ def test_what_the_flash_did_not_take_is_saved_later():
     config._record.save = save
     config.save_again()
     assert made()[1].version == 1
+
+
+def test_an_earlier_registration_is_remembered_over_a_restart_and_as_the_first():
+    made()[1].belong("a")
+    again = made()[1]
+    again.offer(7, {"interval": 60})
+    again.belong("b")
+    again = made()[1]
+    assert again.version == 0
+    again.belong("a")
+    assert again.version == 7
+
+
+def test_of_many_registrations_the_last_few_are_remembered():
+    product, config = made()
+    for number in range(12):
+        config.belong("device %d" % number)
+        config.offer(number + 1, {"interval": 60 + number})
+    # each is remembered once, with its last version
+    for device in ("device 10", "device 11", "device 10", "device 11"):
+        config.belong(device)
+    assert config.version == 12
+    config.belong("device 9")
+    assert config.version == 10
+    assert len(Record("config").load()["elsewhere"]) <= 4
+    config.belong("device 2")
+    assert config.version == 0
+
+
+def test_what_the_cloud_took_under_an_older_version_changes_nothing():
+    product, config = made()
+    config.offer(5, {"interval": 50})
+    # an answer that was overtaken
+    assert config.taken(4, {"interval": 40}) is False
+    assert (config.version, config.values, config.untold) == (5, {"interval": 50}, False)
+    assert made()[1].version == 5
+
+
+def test_what_the_cloud_took_is_written_once():
+    product, config = made()
+    config.change({"interval": 20})
+    assert config.taken(1, {"interval": 20}) is False
+    config._record.save = None
+    assert config.taken(1, {"interval": 20}) is False
+
+
+def test_what_was_told_long_ago_may_be_set_by_the_cloud_again():
+    product, config = made()
+    config.change({"interval": 20})
+    config.told()
+    config.offer(1, {"interval": 30})
+    config.change({"interval": 40})
+    assert config.offer(2, {"interval": 20}) == ({"interval": 20}, None)
+    assert product.applied[-1] == {"interval": 20}
+    # nor is it taken for a change that the cloud had taken already
+    for interval in (30, 40):
+        config.change({"interval": interval})
+        config.told()
+    assert config.taken(3, {"interval": 30}) is True
+    assert config.offer(4, {"interval": 30}) == ({"interval": 30}, None)
+
+
+def test_a_product_that_changes_its_values_all_the_time_does_not_fill_memory_with_them():
+    product, config = made()
+    for interval in range(10, 40):
+        config.change({"interval": interval})
+        config.told()
+    config.change({"interval": 5})
+    assert len(Record("config").load()["told"]) <= 4

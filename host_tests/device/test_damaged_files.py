@@ -134,6 +134,8 @@ OTHERS = {
     "config": (
         [], 5, "x", None, True, {}, {"version": "3", "values": {}}, {"version": True, "values": {}}, {"version": -1}, {"version": 1.5},
         {"version": 3, "values": []}, {"version": 3, "values": None}, {"version": 3, "values": {}, "before": 5},
+        {"version": 3, "device": 5}, {"version": 3, "elsewhere": 5}, {"version": 3, "elsewhere": [5]}, {"version": 3, "elsewhere": [["a"]]},
+        {"version": 3, "elsewhere": [["a", "b"]]},
     ),
     "commands": (
         {}, 5, "xyz", None, True, [5], ["abc"], [[]], [["c1", "done"]], [["c1", "done", "", ""]], [["c1", "done", None]],
