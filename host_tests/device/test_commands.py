@@ -111,6 +111,49 @@ def test_a_command_that_restarts_the_board_is_done_after_the_restart():
     assert not later.commands.restart
 
 
+def test_one_that_comes_again_before_the_restart_it_asked_for_is_still_in_progress():
+    device = Device()
+    device.commands.add("again", lambda: RESTART)
+    device.commands.offer("1", "again", {})
+    device.commands.run_next()
+    device.commands.offer("1", "again", {})
+    # "restarting" is a word of the ledger; no cloud knows it
+    assert device.reports == [("1", "in_progress", "")] * 2
+
+
+def test_what_goes_on_after_a_restart_is_not_told_to_be_interrupted_and_ends_later():
+    device = Device()
+    for command_id in ("0", "1", "2"):
+        device.commands.add("long" + command_id, lambda: LATER)
+        device.commands.offer(command_id, "long" + command_id, {})
+    device.commands.run_next()
+    device.commands._running = None
+    device.commands.run_next()
+    later = Device()
+    later.commands.resume("1")
+    assert later.commands.current() == "1"
+    later.commands.offer("3", "count", {})
+    assert not later.commands.pending()
+    later.commands.tell_decided()
+    assert later.reports == [("0", "error", "interrupted by a restart")]
+    later.commands.offer("1", "long1", {})
+    assert later.reports[1:] == [("1", "in_progress", "")]
+    later.commands.finish("done", "after all")
+    assert later.reports[2:] == [("1", "done", "after all")]
+    assert later.commands.current() is None and later.commands.pending()
+    # one that is not known is not resumed
+    later.commands.resume("2")
+    assert later.commands.current() is None
+
+
+def test_a_handler_that_returns_nothing_tells_nothing():
+    device = Device()
+    device.commands.add("quiet", lambda: None)
+    device.commands.offer("1", "quiet", {})
+    device.commands.run_next()
+    assert device.reports[-1] == ("1", "done", "")
+
+
 def test_a_command_that_takes_longer_is_finished_later_and_holds_back_the_next():
     device = Device()
     device.commands.add("long", lambda: LATER)
@@ -197,6 +240,20 @@ def test_the_ledger_and_the_queue_do_not_grow():
         device.commands.offer(str(number), "ping", {})
         device.commands.run_next()
     assert len(scratch.read("commands")) < 1000
+
+
+def test_the_last_sixteen_are_answered_from_the_ledger():
+    device = Device()
+    for number in range(20):
+        device.commands.offer(str(number), "count", {})
+        device.commands.run_next()
+    for later in (device, Device()):
+        runs = later.runs
+        for number in range(4, 20):
+            later.commands.offer(str(number), "count", {})
+            assert later.reports[-1] == (str(number), "done", "counted to %d" % (number + 1))
+            assert not later.commands.pending()
+        assert later.runs == runs
 
 
 def test_one_that_expires_while_it_waits_is_not_run():
