@@ -78,6 +78,26 @@ def test_a_value_too_large_for_a_record_is_refused_and_the_old_one_stays():
     assert record.load() == "old"
 
 
+def test_what_can_wait_and_is_too_large_or_fails_is_told_and_not_raised():
+    record = Record("r")
+    assert record.try_save("old") is True
+    before = len(log.lines())
+    assert record.try_save("x" * 40000) is False
+    os.mkdir("r.new")
+    assert record.try_save("new") is False
+    assert len([line for line in log.lines()[before:] if "r is not saved" in line]) == 2
+    assert record.load() == "old"
+
+
+def test_what_another_version_saved_is_told_once_and_does_not_stay():
+    record = Record("r")
+    record.save({"of": "another version"})
+    before = len(log.lines())
+    assert record.load_sound([], lambda value: isinstance(value, list)) == []
+    assert Record("r").load_sound([], lambda value: isinstance(value, list)) == []
+    assert len([line for line in log.lines()[before:] if "not of this version" in line]) == 1
+
+
 def test_deleting_leaves_nothing_of_the_value_behind():
     record = Record("r")
     record.save("secret")
