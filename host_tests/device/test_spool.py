@@ -1,6 +1,7 @@
 import os
 
 import heap
+from redpoll import log
 from redpoll.clock import Clock
 from redpoll.flash import room
 from redpoll.flash import spool as module
@@ -432,6 +433,103 @@ def test_a_write_that_failed_half_way_is_repeated_without_a_message_coming_twice
     append(spool, "four")
     assert spool.flush()
     assert bodies(board.boot()) == ["one", "two", "three", "four"]
+
+
+def test_what_follows_a_write_that_failed_half_way_in_a_segment_is_readable():
+    board = Board()
+    spool = board.boot(hold=60000)
+    append(spool, "one")
+    assert spool.flush()
+    append(spool, "two", "three")
+    real = spool._append
+
+    def fails(segment):
+        real(segment)
+        raise OSError(5)
+
+    spool._append = fails
+    assert not spool.flush()
+    spool._append = real
+    board.ticks.ms += 60000
+    append(spool, "four")
+    assert spool.flush() and spool.damaged == 0
+    assert bodies(spool) == ["one", "two", "three", "four"]
+    spool = board.boot()
+    assert bodies(spool) == ["one", "two", "three", "four"] and spool.damaged == 0
+
+
+def test_on_a_flash_that_others_have_filled_the_oldest_segment_makes_room():
+    board = Board()
+    spool = board.boot(ram=2000, hold=60000)
+    for text in "abcde":
+        # one segment each
+        append(spool, *[text * 1500] * 2)
+        assert spool.flush()
+    files = board.files()
+    assert len(files) == 5
+    real = spool._append
+    failures = [OSError(28, "full"), OSError(28, "full")]
+
+    def fails(segment):
+        if failures:
+            raise failures.pop()
+        return real(segment)
+
+    spool._append = fails
+    append(spool, "f")
+    assert spool.flush() and spool.unsaved() == 0
+    assert spool.dropped == 4 and not spool.whole
+    assert board.files()[0] == files[2]
+    assert [text[0] for text in bodies(spool)] == list("ccddeef")
+    # any other failure costs nothing
+    failures.append(OSError(5, "worn"))
+    append(spool, "g")
+    assert not spool.flush()
+    assert spool.dropped == 4 and spool.unsaved() == 1
+
+
+def test_on_a_full_flash_without_a_segment_messages_stay_in_ram_and_that_is_said_once():
+    board = Board()
+    spool = board.boot(ram=200, hold=60000)
+    before = len(log.lines())
+    real = spool._append
+
+    def fails(segment):
+        raise OSError(28, "full")
+
+    spool._append = fails
+    append(spool, "a")
+    for _ in range(3):
+        assert not spool.flush()
+        board.ticks.ms += 60000
+    assert spool.unsaved() == 1 and spool.dropped == 0
+    assert len([line for line in log.lines()[before:] if "spool: " in line]) == 1
+    # while the flash is not tried, numbers that no restart knows of are not given out either
+    assert not spool.flush()
+    numbers = [spool.append(0, b"%d" % n) for n in range(1200)]
+    assert spool.append(0, b"") > numbers[0] + 4000
+    spool._append = real
+    first = board.boot().append(0, b"")
+    assert first not in numbers
+
+
+def test_a_bound_in_ram_that_costs_a_message_is_remembered():
+    spool = Spool(100)
+    append(spool, "one", "two")
+    assert spool.whole
+    append(spool, "three")
+    assert spool.dropped == 1 and not spool.whole
+
+
+def test_a_segment_that_is_cut_short_while_the_board_runs_costs_what_is_behind_the_cut():
+    # of the third message, of all but its mark, and of the second too
+    for cut, whole in ((1, 2), (20, 2), (31, 2), (34, 1), (60, 1)):
+        board, path = _stored()
+        spool = board.boot()
+        write(path, read(path)[:-cut])
+        assert bodies(spool, True) == ["first", "second"][:whole]
+        assert spool.damaged == 3 - whole
+        assert len(spool) == 0 and board.files() == []
 
 
 def test_other_files_in_the_directory_are_left_alone():
