@@ -77,6 +77,9 @@ def test_a_trial_that_nobody_confirms_restarts_and_is_rolled_back():
     assert bench.final()[:2] == ("Failure", "SystemRollback")
     assert Record("boot.state").load() == {"slot": "", "boots": 0}
     assert not bench.slots.sealed("a")
+    events = len(bench.world.events)
+    bench.turn_for(5000)
+    assert len(bench.world.events) == events and not bench.updater.job
     # and again, with a version that works
     bench.update(OTHER)
     assert bench.world.restarts == 3
@@ -99,6 +102,106 @@ def test_a_rolled_back_slot_that_cannot_be_cleared_does_not_keep_the_board_from_
     assert bench.slots.rolled_back() == "a"
     bench.start("")
     assert not bench.slots.rolled_back()
+
+
+def test_without_a_trial_a_round_trip_writes_nothing():
+    bench = Bench()
+    bench.updater.round_trip()
+    bench.updater.told(UUID)
+    assert not Record("boot.state").load() and not Record("update").load()
+
+
+def test_a_trial_that_the_flash_does_not_let_be_confirmed_is_confirmed_by_a_later_round_trip():
+    bench = Bench()
+    bench.update()
+    bench.start("a", "1.1.0")
+    save = bench.slots._record.save
+    bench.slots._record.save = scratch.full
+    bench.updater.round_trip()
+    assert bench.updater.waits() and bench.updater.job and "Success" not in bench.statuses()
+    bench.slots._record.save = save
+    bench.updater.round_trip()
+    assert bench.final() == ("Success", "", "") and not bench.updater.waits()
+
+
+def test_what_cannot_be_remembered_is_not_put_on_trial():
+    bench = Bench()
+    save = bench.updater._record.save
+
+    def full_at_the_end(stored):
+        if "job" in stored and stored["job"]["phase"] == "trial":
+            raise OSError(28)
+        save(stored)
+
+    bench.updater._record.save = full_at_the_end
+    bench.update()
+    assert bench.final()[:2] == ("Failure", "IOError")
+    assert not bench.world.restarts and not Record("boot.state").load()
+
+
+def test_a_power_cut_before_boot_py_is_told_costs_nothing_and_it_can_be_canceled_again():
+    class Cut(BaseException):
+        pass
+
+    def cut(slot):
+        raise Cut
+
+    for cancel in (False, True):
+        bench = Bench()
+        bench.slots.switch = cut
+        with raises(Cut):
+            bench.update()
+        assert Record("update").load()["job"]["phase"] == "trial"
+        sent = bench.server.sent
+        bench.start("")
+        if cancel:
+            assert bench.updater.cancel(UUID)
+            assert bench.final()[:2] == ("Failure", "Canceled")
+            continue
+        bench.turn()
+        assert bench.world.restarts == 1 and bench.server.sent < sent + 4000
+        bench.start("a", "1.1.0")
+        bench.updater.round_trip()
+        assert bench.final() == ("Success", "", "")
+
+
+def test_an_error_that_nobody_foresaw_ends_the_update_and_not_the_loop():
+    bench = Bench()
+    bench.world.key_error = KeyError("what")
+    bench.update()
+    assert bench.final()[:2] == ("Failure", "InternalError")
+
+
+def test_what_was_said_last_has_five_seconds_to_leave_the_board():
+    for ends, took in ((1000, 1000), (60000, 5000)):
+        bench = Bench()
+        said = []
+
+        def telling(bench=bench, said=said, ends=ends):
+            said.append(bench.ticks.ms)
+            return bench.ticks.ms < said[0] + ends
+
+        bench.world.telling = telling
+        bench.update()
+        assert bench.world.restarts == 1
+        assert took <= bench.ticks.ms - said[0] < took + 100
+
+
+def test_a_wait_before_the_next_attempt_is_kept_though_it_is_asked_earlier():
+    bench = Bench()
+    bench.server.instead = [OSError(104)]
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+    while len(bench.server.requests) < 1:
+        bench.updater.poll()
+    bench.updater.poll()
+    wait = bench.updater.poll()
+    assert wait > 500
+    for _ in range(5):
+        assert bench.updater.poll() == wait
+    assert len(bench.server.requests) == 1
+    bench.ticks.ms += wait
+    bench.turn()
+    assert bench.world.restarts == 1
 
 
 def test_only_what_differs_is_fetched():
@@ -475,6 +578,7 @@ def test_a_cancel_at_every_state():
         else:
             canceled += 1
             assert bench.final()[:2] == ("Failure", "Canceled")
+            assert "Deploying" not in bench.statuses()
             assert not bench.slots.sealed("a")
             assert not bench.updater.cancel(UUID)
             bench.update(OTHER)
@@ -497,6 +601,147 @@ def test_a_cancel_leaves_no_file_open():
             opened[-1].write(b"later")
     finally:
         del fill.open
+
+
+def test_one_that_failed_while_it_deployed_does_not_keep_the_next_from_being_canceled():
+    bench = Bench()
+    bench.slots.seal = scratch.full
+    bench.update()
+    assert bench.final()[:2] == ("Failure", "IOError")
+    assert bench.updater.request(EDGEHOG, OTHER, URL) is None
+    bench.updater.poll()
+    assert bench.updater.cancel(OTHER)
+    assert bench.final(OTHER)[:2] == ("Failure", "Canceled")
+
+
+class Watched(Server):
+    """Remembers its clients."""
+
+    def client(self, base):
+        self.clients.append(Server.client(self, base))
+        return self.clients[-1]
+
+    def connected(self):
+        return any([client._body is not None for client in self.clients])
+
+
+def test_one_that_ends_early_leaves_no_connection_open_and_the_next_one_does_not_wait():
+    for end in ("canceled", "failed", "closed"):
+        bench = Bench()
+        server = Watched(bench.server.data)
+        server.clients = []
+        bench.world.client = server.client
+        assert bench.updater.request(EDGEHOG, UUID, URL) is None
+        while not server.connected():
+            bench.ticks.ms += min(bench.updater.poll(), 900)
+        if end == "closed":
+            bench.updater.close()
+            assert not server.connected()
+            continue
+        if end == "canceled":
+            bench.updater.cancel(UUID)
+        else:
+            server.data = b"no bundle" * 1000
+            server.clients[-1]._body = memoryview(server.data)
+            bench.turn()
+            assert bench.final()[0] == "Failure"
+        assert not server.connected(), end
+        # while it waits before it asks a server again
+        server.instead = [OSError(104)] * 3
+        assert bench.updater.request(EDGEHOG, OTHER, URL) is None
+        while len(server.instead) != 1:
+            bench.ticks.ms += min(bench.updater.poll(), 900)
+        assert bench.updater.poll() > 900
+        bench.updater.cancel(OTHER)
+        server.instead = []
+        asked = len(server.requests)
+        assert bench.updater.request(EDGEHOG, "third", URL) is None
+        for _ in range(4):
+            bench.updater.poll()
+        assert len(server.requests) > asked
+
+
+def test_after_a_failure_that_is_not_the_end_the_step_is_told_again():
+    bench = Bench()
+    bench.server.instead = [(503, {}, b"")]
+    bench.update()
+    said = bench.said()
+    at = [n for n, event in enumerate(said) if event[0] == "Error"]
+    assert len(at) == 1 and said[at[0] - 1] == said[at[0] + 1] == ("Downloading", 0, "")
+
+
+def test_events_of_a_bundle_that_is_known_name_it_and_its_size():
+    bench = Bench()
+    bench.update()
+    about = [(event["name"], event["size"]) for event in bench.world.events]
+    assert about[0] == (None, None)
+    # what is to be fetched: one file is there already
+    assert about[-1][0] == "product" and 5000 < about[-1][1] < len(bench.server.data)
+
+
+def test_what_is_on_trial_without_a_request_keeps_others_out_until_it_is_confirmed():
+    # as `redpoll deploy` leaves it
+    bench = Bench()
+    bench.slots.unseal("a")
+    bench.slots.seal("a", b"")
+    bench.slots.switch("a")
+    bench.start("a")
+    assert bench.updater.busy()
+    assert bench.updater.request(EDGEHOG, UUID, URL)[0] == "UpdateAlreadyInProgress"
+    bench.updater.round_trip()
+    assert not bench.updater.busy()
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+
+
+def test_a_request_that_is_refused_twice_has_one_final_event_until_it_is_told():
+    bench = Bench()
+    for number in range(12):
+        bench.updater.refuse(COMMAND, "request %d" % number, "InvalidRequest", "no")
+    # also those that are no longer among the finished
+    for number in range(12):
+        assert bench.updater.knows("request %d" % number)
+        bench.updater.refuse(COMMAND, "request %d" % number, "InvalidRequest", "no")
+        assert bench.final("request %d" % number)[0] == "Failure"
+
+
+def test_an_automatic_update_that_went_well_may_be_made_again():
+    bench = Bench()
+    bench.updater.failed = "1.1.0"
+    bench.updater.request(NOTICE, UUID, URL, wanted="1.1.0")
+    bench.turn()
+    bench.start("a", "1.1.0")
+    bench.updater.round_trip()
+    assert bench.final()[0] == "Success" and bench.updater.failed is None
+
+
+def test_the_record_of_what_is_finished_does_not_grow():
+    bench = Bench()
+    for number in range(30):
+        bench.updater.refuse(COMMAND, "request %d" % number, "InvalidRequest", "no")
+        bench.updater.told("request %d" % number)
+    assert len(Record("update").load()["finished"]) == 8
+    bench.start("")
+    # the last ones are known
+    assert bench.updater.knows("request 29") and bench.updater.knows("request 22") and not bench.updater.knows("request 21")
+
+
+def test_a_record_that_the_flash_does_not_take_is_tried_again_once_a_minute():
+    bench = Bench()
+    real = bench.updater._record.save
+    tried = []
+
+    def full(value):
+        tried.append(bench.ticks.ms)
+        raise OSError(28)
+
+    bench.updater._record.save = full
+    bench.updater.refuse(COMMAND, OTHER, "InvalidRequest", "no")
+    bench.turn_for(150000)
+    assert len(tried) == 3 and bench.updater.busy()
+    bench.updater._record.save = real
+    bench.turn_for(60000)
+    bench.start("")
+    assert bench.updater.knows(OTHER)
 
 
 def test_a_restart_in_the_middle_goes_on_without_fetching_twice():
@@ -522,11 +767,12 @@ def test_a_restart_in_the_middle_goes_on_without_fetching_twice():
 def test_an_update_that_restarts_the_device_again_and_again_is_given_up():
     bench = Bench()
     bench.updater.request(EDGEHOG, UUID, URL)
-    for _ in range(9):
+    starts = 0
+    while bench.updater.job:
+        starts += 1
         bench.start("")
-        if bench.updater.job is None:
-            break
-    assert bench.final()[:2] == ("Failure", "InternalError")
+    assert starts == 6
+    assert bench.final() == ("Failure", "InternalError", "the device restarted 5 times during the update")
 
 
 def test_an_automatic_update_that_failed_is_remembered_by_its_version():
@@ -540,10 +786,12 @@ def test_an_automatic_update_that_failed_is_remembered_by_its_version():
 
 
 def test_a_damaged_record_is_no_record():
-    for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finished": 3}):
+    for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finals": "x"}, {"finals": [[1, 2]]}, {"finished": 3}):
         Record("update").save(value)
         bench = Bench()
         assert not bench.updater.busy()
+        bench.updater.refuse(EDGEHOG, UUID, "InvalidRequest", "no")
+        assert bench.final()[0] == "Failure"
 
 
 def test_a_record_of_another_version_does_not_keep_the_board_from_starting():
@@ -554,7 +802,7 @@ def test_a_record_of_another_version_does_not_keep_the_board_from_starting():
     Record("update").save({"job": dict(kept["job"], phase="later", more=1)})
     bench.start("")
     assert bench.final()[:2] == ("Failure", "SystemRollback")
-    for key, value in (("phase", "later"), ("at", 7), ("at", ["Rebooting", 0]), ("id", 5), ("slot", None), ("to", None)):
+    for key, value in (("phase", "later"), ("at", 7), ("at", ["Rebooting", 0]), ("id", 5), ("slot", None), ("to", None), ("url", None)):
         job = dict(kept["job"])
         job[key] = value
         if key == "phase" or value is None:
