@@ -146,6 +146,40 @@ def test_a_configuration_that_comes_during_a_trial_waits_for_its_end():
     assert bench.agent.config_version() == 2 and bench.configured[-1] == {"interval": 90}
 
 
+def test_link_settings_that_come_during_a_trial_are_not_in_force():
+    bench = Bench(trial_timeout=60)
+    bench.registration = OSError(113)
+    moved(bench, entry="http://nowhere.example", keepalive=30)
+    agent = bench.agent
+    agent._sync.on_config(2, {"interval": 60, "settings": {"keepalive": 45}})
+    assert agent.settings.keepalive == 30 and agent.config_version() == 1
+    bench.turn(61000)
+    assert agent.settings.keepalive == 60 and agent.settings.entry == "http://entry.example"
+
+
+def test_a_cloud_that_answers_each_configuration_with_another_is_told_ten_a_minute():
+    bench = Bench()
+    bench.turn()
+    # not only in the first minute after the start
+    for _ in range(10):
+        client = bench.turn(30000)
+    client.deliver("config", {"version": 1, "interval": 10})
+    bench.turn()
+    for minute in range(2):
+        told = len(client.sent("config/update"))
+        for version in range(2, 40):
+            client.deliver("config", {"version": minute * 100 + version, "interval": 10 + version})
+            bench.turn(100)
+        assert len(client.sent("config/update")) - told <= 10
+        bench.turn(60000)
+    # the last one is told, once
+    assert client.sent("config/update")[-1] == {"version": 139, "interval": 49}
+    told = len(client.sent("config/update"))
+    for _ in range(6):
+        bench.turn(30000)
+    assert len(client.sent("config/update")) == told
+
+
 def test_the_way_back_is_taken_at_once():
     bench = Bench(trial_timeout=20)
     bench.registration = OSError(113)

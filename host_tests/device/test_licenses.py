@@ -430,11 +430,30 @@ def test_what_was_removed_longest_ago_is_still_refused_by_its_issue_time():
     data = '{"n": %d, "issued_at": "2026-01-01T00:00:%02dZ"}'
     for n in range(40):
         assert bench.told("l", data % (n, n), signature=signature) == ("inuse", None)
+    assert "issued before" in bench.error("new", data % (0, 0), signature=signature)
     bench.boot(NOW)
     assert "issued before" in bench.error("new", data % (0, 0), signature=signature)
     assert "issued before" in bench.error("new", data % (100, 6), signature=signature)
     assert "removed or replaced" in bench.error("new", data % (20, 20), signature=signature)
     assert bench.told("new", data % (100, 7), signature=signature) == ("inuse", None)
+
+
+def test_the_youngest_issue_time_that_was_forgotten_counts_whatever_came_between():
+    bench = unsigned_bench()
+    signature = base64_of("x")
+    dated = '{"n": %d, "issued_at": "2026-01-01T00:00:%02dZ"}'
+    # removed in another order than they were issued in, and one without a time among them
+    for n, second in ((1, 30), (2, 10)):
+        assert bench.told("l%d" % n, dated % (n, second), signature=signature) == ("inuse", None)
+        assert bench.told("l%d" % n, action="remove") == ("removed", None)
+    for n in range(40):
+        assert bench.told("other", '{"x": %d}' % n, signature=signature) == ("inuse", None)
+        bench.told("other", action="remove")
+    assert "issued before" in bench.error("new", dated % (1, 30), signature=signature)
+    assert "issued before" in bench.error("new", dated % (2, 10), signature=signature)
+    assert bench.told("new", dated % (3, 31), signature=signature) == ("inuse", None)
+    # one that says nothing of it is not older
+    assert bench.told("untimed", '{"y": 1}', signature=signature) == ("inuse", None)
 
 
 # bounds and bad input
