@@ -1,0 +1,175 @@
+# The agent's loop: what it does beside the messages, and when it wants to be called again.
+import scratch
+from cloud_fakes import HTTP, MQTT
+from mqtt_bench import Bench
+from redpoll import port, update
+from redpoll.flash.record import Record
+
+# the cloud played here shares the heap with the agent
+HEAP = "256K"
+
+
+def settled(**settings):
+    """A board that is connected, with all done that is due then."""
+    bench = Bench(**settings)
+    bench.turn()
+    bench.turn(1000)
+    return bench
+
+
+def test_the_loop_comes_back_for_a_sensor_and_for_a_link_that_waits():
+    bench = settled()
+    wait = bench.agent.poll()
+    # the clock of the fan began with the first reading, a second ago
+    assert 0 < wait <= 29000
+    bench.turn(28900)
+    assert 0 < bench.agent.poll() <= 100
+    MQTT.made[-1].broken = OSError(104)
+    MQTT.refuse = OSError(113)
+    bench.agent.every(3600)
+    bench.turn()
+    assert 0 < bench.agent.poll() <= 1000
+
+
+def test_a_product_changes_how_often_a_sensor_is_read():
+    bench = settled()
+    client = MQTT.made[-1]
+
+    def read(seconds):
+        before = len([m for m in client.sent("telemetry") if "fan_speed" in m.get("telemetries", m)])
+        for _ in range(seconds):
+            bench.turn(1000)
+        return len([m for m in client.sent("telemetry") if "fan_speed" in m.get("telemetries", m)]) - before
+
+    bench.agent.every(5, "fan")
+    read(5)
+    fast = read(60)
+    bench.agent.every(20)
+    read(5)
+    slow = read(60)
+    assert fast > slow > 0
+
+
+def test_a_heartbeat_tells_of_the_spool_and_of_the_link():
+    agent = settled().agent
+    told = agent.heartbeat()
+    for name in ("spool_depth", "spool_dropped", "spool_damaged", "link_failures", "inbound_dropped"):
+        assert told[name] == 0, name
+    agent.spool.append(0, b"{}")
+    agent.spool.damaged = 3
+    agent.spool.dropped = 2
+    told = agent.heartbeat()
+    assert (told["spool_depth"], told["spool_dropped"], told["spool_damaged"]) == (1, 2, 3)
+
+
+def test_credentials_that_the_full_flash_did_not_take_are_saved_when_it_does():
+    bench = Bench(registered=False)
+    record = bench.agent.settings._record
+    save = record.save
+    record.save = scratch.full
+    bench.turn()
+    bench.turn(1000)
+    assert MQTT.made[-1].open
+    record.save = save
+    bench.turn(61000)
+    requests = len(HTTP.requests)
+    bench.start()
+    assert bench.turn().open and len(HTTP.requests) == requests
+
+
+def test_a_start_that_went_well_is_no_step_towards_safe_mode():
+    good = port.good
+    goods = []
+    port.good = lambda: goods.append(1)
+    update._boot = "boot.state"
+    try:
+        # the cloud was reached
+        Record("boot.state").save({"slot": "a", "boots": 7})
+        bench = settled()
+        assert Record("boot.state").load() == {"slot": "a", "boots": 0} and goods == [1]
+        # or the loop turns for a minute
+        Record("boot.state").save({"slot": "a", "boots": 7})
+        bench = Bench(registered=False)
+        bench.agent.settings.forget()
+        bench.registration = OSError(113)
+        bench.turn()
+        bench.turn(50000)
+        assert Record("boot.state").load()["boots"] == 7
+        bench.turn(10000)
+        assert Record("boot.state").load()["boots"] == 0 and goods == [1, 1]
+    finally:
+        port.good = good
+
+
+def test_the_watchdog_watches_while_the_agent_runs():
+    class Watchdog:
+        def __init__(self, timeout_ms):
+            made.append(timeout_ms)
+
+        def feed(self):
+            fed.append(1)
+
+    real = port.watchdog
+    port.watchdog = Watchdog
+    try:
+        for wanted in (True, False):
+            made = []
+            fed = []
+            bench = Bench(watchdog=wanted)
+
+            def end(fed=fed):
+                # the loop has begun: what was fed until now is of run() itself
+                fed.append("end")
+                raise SystemExit("ended")
+
+            bench.agent._sense = end
+            assert scratch.text_of(SystemExit, bench.agent.run) == "ended"
+            assert (made, fed) == (([8388], [1, "end"]) if wanted else ([], ["end"]))
+    finally:
+        port.watchdog = real
+
+
+def test_what_only_ram_has_is_on_flash_before_a_reboot_that_was_asked_for():
+    bench = settled()
+    client = MQTT.made[-1]
+    MQTT.acknowledges = client.acknowledge = False
+    client.deliver("commands", {"id": "c1", "name": "reboot"})
+    bench.turn(31000)
+    assert bench.agent.spool.unsaved()
+    assert scratch.text_of(SystemExit, bench.turn, 1000) == "reset"
+    assert bench.agent.spool.unsaved() == 0 and len(bench.agent.spool)
+    assert not client.open
+
+
+def test_an_event_that_does_not_exist_is_refused():
+    bench = Bench()
+    assert '"firmware" or "space"' in scratch.text_of(ValueError, bench.agent.on, "config")
+
+
+def test_a_configuration_is_confirmed_once_in_each_session():
+    bench = settled()
+    client = MQTT.made[-1]
+    client.deliver("config", {"version": 3, "interval": 60})
+    bench.turn()
+    for _ in range(2):
+        client.deliver("config", {"version": 3, "interval": 60})
+        bench.turn()
+    assert len(client.sent("config/update")) == 1
+    # the cloud may not have it: the last word of a session may be lost
+    client.broken = OSError(104)
+    bench.turn()
+    again = bench.turn(30000)
+    assert again is not client and again.open
+    again.deliver("config", {"version": 3, "interval": 60})
+    bench.turn()
+    assert again.sent("config/update") == [{"version": 3, "interval": 60}]
+
+
+def test_only_what_a_spool_has_dropped_makes_the_next_message_tell_everything():
+    bench = settled()
+    bench.agent.spool.whole = False
+    for _ in range(2):
+        MQTT.made[-1].broken = OSError(104)
+        bench.turn()
+        bench.turn(30000)
+        assert bench.agent.spool.whole
