@@ -2,6 +2,7 @@
 from cloud_fakes import MQTT
 from mqtt_bench import Bench
 from redpoll import port
+from redpoll.battery import Battery
 from redpoll.flash.record import Record
 
 # an agent with an update and the cloud played here
@@ -46,6 +47,113 @@ def minutes_awake(bench):
     begun = bench.ticks.ms
     bench.run(600000, 1000, refuse)
     return (bench.ticks.ms - begun) // 60000
+
+
+class Agent:
+    """What Battery looks at: a board that has been awake for 30 s, and to which nothing is left to do."""
+
+    def __init__(self):
+        self.link = self.settings = self.clock = self.radio = self.adapter = self
+        self.did = []
+        self.alive_at = 10000
+        self.sleep = 300
+        self.now = 30000
+        self.spool = Spool(self.did)
+        self.is_ready = True
+
+    def ms(self):
+        return self.now
+
+    def ready(self):
+        return self.is_ready
+
+    def close(self):
+        self.did.append("closed")
+
+    def off(self):
+        self.did.append("radio off")
+
+    def feed(self):
+        pass
+
+
+class Spool:
+    def __init__(self, did):
+        self.left = 0
+        self._did = did
+
+    def __len__(self):
+        return self.left
+
+    def flush(self):
+        self._did.append("flushed")
+
+
+def sleeps(agent, battery=None, busy=False, tell=False):
+    """Does it?"""
+    agent.slept = []
+    real = port.deep_sleep
+    port.deep_sleep = lambda ms, feed: agent.slept.append(ms)
+    try:
+        (battery or Battery(agent)).poll(busy, tell)
+    finally:
+        port.deep_sleep = real
+    return bool(agent.slept)
+
+
+def test_it_sleeps_once_nothing_is_left_with_all_switched_off_and_on_flash():
+    agent = Agent()
+    assert sleeps(agent)
+    assert agent.slept == [300000] and agent.did == ["closed", "radio off", "flushed"]
+    agent = Agent()
+    agent.radio = None
+    assert sleeps(agent) and agent.did == ["closed", "flushed"]
+
+
+def test_each_thing_that_is_left_keeps_it_awake_for_a_while():
+    def told(agent):
+        return {"tell": True}
+
+    def no_link(agent):
+        agent.adapter = None
+        return {}
+
+    def no_round_trip(agent):
+        agent.alive_at = None
+        return {}
+
+    def messages(agent):
+        agent.spool.left = 1
+        return {}
+
+    def just_heard(agent):
+        agent.alive_at = agent.now - 100
+        return {}
+
+    def on_its_way(agent):
+        agent.is_ready = False
+        return {}
+
+    for left in (told, no_link, no_round_trip, messages, just_heard, on_its_way):
+        agent = Agent()
+        more = left(agent)
+        assert not sleeps(agent, None, **more), left
+        # but not for ever
+        agent.now = 600000
+        assert sleeps(agent, None, **more), left
+    agent = Agent()
+    agent.now = 600000
+    assert not sleeps(agent, None, True)
+
+
+def test_it_listens_for_a_moment_after_the_last_work():
+    agent = Agent()
+    battery = Battery(agent)
+    assert not sleeps(agent, battery, True)
+    agent.now += 100
+    assert not sleeps(agent, battery)
+    agent.now += 20000
+    assert sleeps(agent, battery)
 
 
 def test_an_update_that_is_only_to_be_told_of_keeps_no_board_on_a_battery_awake():

@@ -395,6 +395,34 @@ def test_redirects_are_followed_as_far_as_it_is_safe():
         assert "not safe" in bench.final()[2]
 
 
+def test_a_redirect_within_a_server_is_followed_there():
+    bench = Bench()
+    bench.server.instead = [(302, {"location": "/elsewhere?signature=2"}, b"")]
+    bench.update()
+    assert bench.world.restarts == 1
+    assert [request[:2] for request in bench.server.requests[:2]] == [
+        ("http://files.example:80", "/bundle.zip?signature=1"),
+        ("http://files.example:80", "/elsewhere?signature=2"),
+    ]
+
+
+def test_an_answer_that_is_no_part_of_a_file_costs_an_attempt_and_is_not_read_to_its_end():
+    for status, headers, body, most in (
+        (500, {}, bytes(200000), 20000),
+        (206, {}, b"PK" * 50, 100),
+        (206, {"content-range": "bytes */800"}, b"PK" * 50, 100),
+        (206, {"content-range": "pieces 0-99/800"}, b"PK" * 50, 100),
+    ):
+        bench = Bench()
+        bench.server.instead = [(status, headers, body)]
+        assert bench.updater.request(EDGEHOG, UUID, URL) is None
+        while "Error" not in bench.statuses():
+            bench.ticks.ms += bench.updater.poll()
+        assert bench.server.sent <= most
+        bench.turn()
+        assert bench.world.restarts == 1 and bench.holds("a") == dict(NEW)
+
+
 def test_a_network_that_is_gone_between_two_requests_costs_an_attempt_and_no_byte():
     undisturbed = Bench()
     undisturbed.update()
@@ -442,6 +470,33 @@ def test_a_server_that_sends_more_than_it_was_asked_for_is_not_listened_to_for_e
     assert sum(came) == 100 and download.received < 10000
 
 
+def test_what_the_new_version_does_not_have_goes_from_the_slot():
+    bench = Bench()
+    for name in ("old.py", "lib/old.py", "lib/deep/er/x.txt", "z.txt", "redpoll/b.mpy"):
+        scratch.write_below(bench.root, "slot_a/" + name, b"of an earlier version")
+    bench.update()
+    assert bench.world.restarts == 1
+    assert bench.holds("a") == dict(NEW)
+    # empty folders take blocks
+    assert "deep" not in os.listdir("slot_a/lib")
+
+
+def test_a_manifest_that_is_another_one_the_second_time_is_not_taken():
+    bench = Bench()
+    server = bench.server
+    server.etag = None
+    at = server.data.find(b'"sha256":"') + 10
+    other = server.data[:at] + (b"0" if server.data[at : at + 1] != b"0" else b"1") + server.data[at + 1 :]
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+    # its signature was found good
+    while "slot_a" not in os.listdir():
+        bench.ticks.ms += bench.updater.poll()
+    server.data = other
+    bench.turn()
+    assert bench.final()[:2] == ("Failure", "InvalidBaseImage")
+    assert not bench.slots.sealed("a") and not bench.world.restarts
+
+
 def test_a_bundle_that_changes_meanwhile_is_begun_again():
     bench = Bench()
     other = maker.make([("main.py", b"other\n"), ("z.txt", b"z" * 3000)], "1.1.1")
@@ -455,6 +510,22 @@ def test_a_bundle_that_changes_meanwhile_is_begun_again():
             bench.server.etag = '"2"'
     assert bench.holds("a") == {"main.py": b"other\n", "z.txt": b"z" * 3000}
     assert ("Error", 100, "NetworkError") in bench.said()
+
+
+def test_a_bundle_of_the_same_length_with_another_etag_is_another_one():
+    changed = [("main.py", b"print('1.1.1')\n")] + NEW[1:]
+    other = Bench(changed).server.data
+    bench = Bench()
+    assert len(other) == len(bench.server.data)
+    assert bench.updater.request(EDGEHOG, UUID, URL) is None
+    while not bench.server.sent > 4000:
+        bench.ticks.ms += bench.updater.poll()
+    bench.server.data = other
+    bench.server.etag = '"2"'
+    bench.server.cuts = [bench.server.sent + 1]
+    bench.turn()
+    assert bench.world.restarts == 1
+    assert bench.holds("a") == dict(changed)
 
 
 def test_what_does_not_fit_this_board_is_refused_before_anything_is_written():
