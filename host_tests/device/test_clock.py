@@ -54,6 +54,19 @@ def test_http_dates_are_read_back_to_the_same_instant():
     assert iso(parse_http_date("Thu, 29 Feb 2024 23:59:59 GMT")) == "2024-02-29T23:59:59.000Z"
 
 
+def test_dates_of_every_month_are_read_and_written_alike():
+    days = 0
+    for year in (2023, 2024, 2025):
+        for month in range(12):
+            # the first of the month
+            text = "%d-%02d-01T00:00:00" % (year, month + 1)
+            ms = 1672531200000 + days * 86400000
+            assert iso(ms) == text + ".000Z" and parse_iso(text + "Z") == ms
+            name = "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * month : 3 * month + 3]
+            assert parse_http_date("Mon, 01 %s %d 00:00:00 GMT" % (name, year)) == ms
+            days += (31, 29 if year == 2024 else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month]
+
+
 def test_what_is_no_http_date_gives_no_time():
     for text in ("", "yesterday", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, x Nov 1994 08:49:37 GMT"):
         assert parse_http_date(text) is None

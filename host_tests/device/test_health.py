@@ -1,4 +1,5 @@
 import scratch
+from redpoll import health as module
 from redpoll import log, port
 from redpoll.health import Health
 
@@ -55,3 +56,30 @@ def test_an_exception_that_the_full_flash_does_not_take_is_no_second_one():
     health = Health("health")
     health._record.save = scratch.full
     health.keep(ValueError("x"))
+
+
+def test_a_restart_by_the_watchdog_and_safe_mode_are_told():
+    class Os:
+        @staticmethod
+        def getcwd():
+            return "/safe"
+
+    health = Health("other")
+    assert "safe_mode" not in health.readings() and not health.safe
+    real, cause = module.os, port.reset_cause
+    before = len(log.lines())
+    module.os = Os
+    port.reset_cause = lambda: "watchdog"
+    try:
+        told = Health("health").readings()
+    finally:
+        module.os = real
+        port.reset_cause = cause
+    assert told["safe_mode"] is True and told["reset_cause"] == "watchdog"
+    said = "".join(log.lines()[before:])
+    assert "safe mode: ten starts" in said and "the watchdog restarted the board" in said
+    # neither is said of any other start
+    before = len(log.lines())
+    Health("health")
+    said = "".join(log.lines()[before:])
+    assert "safe mode" not in said and "the watchdog" not in said

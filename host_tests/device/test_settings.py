@@ -1,6 +1,8 @@
 import json
+import os
 import sys
 
+import rsa_vectors
 import scratch
 from redpoll import log, rsa, settings_rules
 from redpoll.cloud import registration
@@ -197,3 +199,53 @@ def test_credentials_that_the_flash_did_not_take_are_saved_later_and_survive_ano
     settings._record.save = save
     settings.save_again()
     assert load(GOOD).credentials["id"] == "d"
+
+
+def test_credentials_that_were_dropped_before_the_flash_took_them_do_not_come_back():
+    settings = load(GOOD)
+    save = settings._record.save
+    settings._record.save = scratch.full
+    settings.store(CREDENTIALS)
+    settings.forget()
+    settings._record.save = save
+    settings.save_again()
+    assert settings.credentials is None and load(GOOD).credentials is None
+
+
+def test_a_serial_number_that_was_changed_after_registration_is_told():
+    load(GOOD).store(CREDENTIALS)
+    assert load(GOOD).credentials and '"sn" A1' not in "".join(log.lines())
+    assert with_(sn="B2").credentials["id"] == "d-1"
+    assert '"sn" A1' in "".join(log.lines())
+
+
+def test_credentials_in_the_record_of_this_entry_that_belong_to_another_one_are_not_used():
+    # its name is a checksum, which two entries may share
+    settings = load(GOOD)
+    settings.store(CREDENTIALS)
+    path = settings._record.path
+    settings._record.save(dict(CREDENTIALS, entry="https://elsewhere.example", sn="A1"))
+    again = load(GOOD)
+    assert again._record.path == path and again.credentials is None
+
+
+def test_secrets_that_are_in_use_stay_hidden_however_many_came_after_them():
+    settings = with_(wifi_ssid="home")
+    settings.store(CREDENTIALS)
+    for number in range(20):
+        settings.overlay({"wifi_password": "password %d" % number})
+    log.info("%s and %s", CREDENTIALS["access_key"], "password 19")
+    assert log.lines()[-1].endswith("*** and ***")
+
+
+def test_a_key_file_is_beside_the_settings_and_a_key_itself_is_left_as_it_is():
+    os.mkdir("board")
+    scratch.write("board/ca.pem", rsa_vectors.SPKI_2048)
+    values = dict(GOOD, ca="ca.pem", license_key=rsa_vectors.SPKI_2048)
+    scratch.write("board/settings.json", json.dumps(values))
+    settings = Settings("board/settings.json")
+    assert settings.ca == "board/ca.pem"
+    assert settings.license_key == rsa_vectors.SPKI_2048
+    values["ca"] = os.getcwd() + "/board/ca.pem"
+    scratch.write("board/settings.json", json.dumps(values))
+    assert Settings("board/settings.json").ca == values["ca"]
