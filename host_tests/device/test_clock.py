@@ -68,7 +68,14 @@ def test_dates_of_every_month_are_read_and_written_alike():
 
 
 def test_what_is_no_http_date_gives_no_time():
-    for text in ("", "yesterday", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 anF 1994 08:49:37 GMT", "Sun, x Nov 1994 08:49:37 GMT"):
+    for text in (
+        "",
+        "yesterday",
+        "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 06 anF 1994 08:49:37 GMT",
+        "Sun, 06 JanFeb 1994 08:49:37 GMT",
+        "Sun, x Nov 1994 08:49:37 GMT",
+    ):
         assert parse_http_date(text) is None
 
 

@@ -25,6 +25,7 @@ class Server:
     def __call__(self, family, kind, proto):
         assert kind == 2
         self.open += 1
+        self.blocks = True
         return self
 
     def connect(self, address):
@@ -32,13 +33,16 @@ class Server:
             raise self.fails
 
     def setblocking(self, on):
-        assert not on
+        self.blocks = on
 
     def write(self, buf, off, n):
+        # of version 4, from a client (RFC 5905 §7.3): no server answers anything else
+        assert n == 48 and buf[off] == 0x23
         self.requests.append(bytes(buf[off : off + n]))
         return n
 
     def readinto(self, buf):
+        assert not self.blocks
         packet = self.answer(self.requests[-1]) if self.answer else None
         if packet is None:
             return None
@@ -92,6 +96,17 @@ def test_the_clock_and_the_chips_own_are_set():
     assert bench.ntp.trouble is None and bench.server.open == 0
 
 
+def test_an_answer_that_takes_its_way_is_waited_for():
+    bench = Bench()
+    bench.server.answer = lambda request: right(request) if bench.ticks.ms >= 700 else None
+    bench.run(650)
+    assert bench.ntp.asking() and not bench.clock.known()
+    assert bench.run(350)
+    assert len(bench.server.requests) == 1 and bench.ntp.trouble is None
+    # half of the way is added
+    assert 300 <= bench.set[0] - NOW <= 500
+
+
 def test_it_asks_once_a_day_when_it_was_answered():
     bench = Bench()
     bench.run(DAY - 10000)
@@ -117,6 +132,19 @@ def test_what_ntp_has_set_is_not_set_back_by_the_date_of_a_server():
     for date in ("Sat, 21 Nov 2026 10:39:00 GMT", "Sat, 21 Nov 2026 10:41:00 GMT"):
         learn_time(bench.clock, Reply(200, b"{}", {"date": date}))
         assert abs(bench.clock.wall_at(0) - NOW) <= 1200
+
+
+def test_what_the_date_of_a_server_has_set_a_later_one_corrects():
+    ticks = Ticks()
+    clock = Clock(ticks, lambda: None)
+    learn_time(clock, Reply(200, {}, {"date": "Sat, 21 Nov 2026 10:40:00 GMT"}))
+    assert clock.wall_at(clock.ms()) == NOW - 123
+    ticks.ms += 3600000
+    learn_time(clock, Reply(200, {}, {"date": "Sat, 21 Nov 2026 11:41:00 GMT"}))
+    assert clock.wall_at(clock.ms()) == NOW - 123 + 3660000
+    # a portal's own idea of it is none
+    learn_time(clock, Reply(200, {}, {"date": "Thu, 01 Jan 1970 00:00:10 GMT"}))
+    assert clock.wall_at(clock.ms()) == NOW - 123 + 3660000
 
 
 def test_a_server_that_is_silent_is_asked_more_and_more_seldom_and_said_once():
