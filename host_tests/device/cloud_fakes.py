@@ -27,9 +27,13 @@ class HTTP:
     def __init__(self, base_url, tls=None, headers=None, **settings):
         self.headers = headers
         self.request_made = None
+        # those of the last request, and is it closed?
+        self.sent_headers = None
+        self.closed = False
 
     def request(self, method, path, body=None, headers=None):
         assert self.request_made is None, "one request at a time"
+        self.sent_headers = headers
         is_json = body and (headers or {}).get("Content-Type") == "application/json"
         self.request_made = (method, path, json.loads(body) if is_json else body)
         HTTP.requests.append(self.request_made)
@@ -48,6 +52,7 @@ class HTTP:
 
     def close(self):
         self.request_made = None
+        self.closed = True
 
 
 class MQTT:

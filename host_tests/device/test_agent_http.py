@@ -494,3 +494,69 @@ def test_a_configuration_of_null_is_an_empty_one_and_what_stands_beside_it_is_no
     bench.turn()
     assert bench.made("POST", "/config") == [{"version": 10}]
     assert bench.agent.config_version() == 10
+
+
+def keys_of(bench):
+    """What each telemetry that is posted from now on is numbered with."""
+    http = bench.agent.link.adapter._http
+    keys = []
+    real = http.request
+
+    def request(method, path, body=None, headers=None):
+        if path.endswith("/telemetry"):
+            keys.append(headers["Idempotency-Key"])
+        real(method, path, body, headers)
+
+    http.request = request
+    return keys
+
+
+def test_each_telemetry_has_a_number_of_its_own_by_which_one_that_comes_twice_can_be_told():
+    bench = Bench()
+    bench.turn()
+    keys = keys_of(bench)
+    bench.turn(30000)
+    # an answer that is no HTTP: nobody knows whether it has arrived
+    bench.answers[("POST", "/telemetry")] = HTTPError("no HTTP")
+    bench.turn(30000)
+    failures = bench.agent.link.failures
+    assert failures == 1 and len(bench.agent.spool)
+    del bench.answers[("POST", "/telemetry")]
+    bench.ticks.ms += 5000
+    while not bench.agent.link.adapter:
+        bench.agent.poll()
+    again = keys_of(bench)
+    bench.turn(1000)
+    assert not len(bench.agent.spool)
+    assert len(keys) == 2 and len(keys[0]) == 10 and int(keys[1]) == int(keys[0]) + 1
+    assert again[0] == keys[1]
+
+
+def test_a_command_of_which_telemetry_tells_is_fetched_and_none_is_nothing_to_warn_of():
+    bench = Bench()
+    bench.turn()
+    asked = len(bench.made("GET", "/command"))
+    bench.turn(30000)
+    assert len(bench.made("GET", "/command")) == asked
+    bench.reply["command"] = True
+    bench.turn(30000)
+    assert len(bench.made("GET", "/command")) == asked + 1
+    assert "/command" not in "".join(log.lines())
+
+
+def test_a_page_in_answer_to_a_configuration_that_is_told_breaks_nothing():
+    bench = Bench()
+    bench.turn()
+    bench.answers[("POST", "/config")] = Reply(200, b"<html>welcome</html>")
+    assert bench.agent.change_config(interval=20)
+    bench.turn()
+    assert bench.agent.link.failures == 0 and len(bench.made("POST", "/config")) == 1
+
+
+def test_a_session_that_ends_closes_its_connection():
+    bench = Bench()
+    bench.turn()
+    http = bench.agent.link.adapter._http
+    assert not http.closed
+    bench.agent.link.close()
+    assert http.closed

@@ -423,6 +423,62 @@ def test_an_answer_that_is_no_part_of_a_file_costs_an_attempt_and_is_not_read_to
         assert bench.world.restarts == 1 and bench.holds("a") == dict(NEW)
 
 
+class Asked:
+    """Stands for the call that asks the cloud where a file is: what its polls return or raise."""
+
+    open = 0
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        Asked.open += 1
+
+    def poll(self):
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        Asked.open -= 1
+
+
+def test_a_file_that_is_named_by_its_id_is_asked_for_at_the_cloud():
+    bench = Bench()
+    calls = [
+        OSError(113),
+        Asked(None, OSError(104)),
+        Asked(None, ValueError("no JSON")),
+        Asked(None, None, {"url": URL}),
+    ]
+    asked = []
+
+    def find(file_id):
+        asked.append(file_id)
+        call = calls.pop(0)
+        if isinstance(call, Exception):
+            raise call
+        return call
+
+    bench.world.find = find
+    assert bench.updater.request(NOTICE, UUID, None, wanted="1.1.0", file_id="f-1") is None
+    bench.turn()
+    assert bench.world.restarts == 1 and bench.holds("a") == dict(NEW)
+    assert asked == ["f-1"] * 4 and Asked.open == 0
+    assert len([event for event in bench.said() if event[0] == "Error"]) == 3
+    # an address that the cloud itself gives wrong does not get better
+    bench = Bench()
+    bench.world.find = lambda file_id: Asked({"url": "ftp://files.example/x"})
+    bench.updater.request(NOTICE, UUID, None, wanted="1.1.0", file_id="f-1")
+    bench.turn()
+    assert bench.final()[:2] == ("Failure", "InvalidRequest") and Asked.open == 0
+
+
+def test_an_id_of_a_file_that_could_be_a_path_is_refused():
+    for file_id in ("a/b", "", 5, "x" * 65):
+        bench = Bench()
+        assert bench.updater.request(NOTICE, UUID, None, wanted="1.1.0", file_id=file_id)[0] == "InvalidRequest", file_id
+
+
 def test_a_network_that_is_gone_between_two_requests_costs_an_attempt_and_no_byte():
     undisturbed = Bench()
     undisturbed.update()
