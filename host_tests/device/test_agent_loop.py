@@ -173,3 +173,21 @@ def test_only_what_a_spool_has_dropped_makes_the_next_message_tell_everything():
         bench.turn()
         bench.turn(30000)
         assert bench.agent.spool.whole
+
+
+def test_each_telemetry_has_a_number_of_its_own_that_stays_when_it_is_sent_again():
+    def numbers(client):
+        return [int(properties[-10:]) for topic, _, properties in client.published if topic.endswith("/telemetry")]
+
+    bench = settled()
+    client = MQTT.made[-1]
+    bench.turn(30000)
+    first = numbers(client)
+    assert len(first) >= 2 and first == list(range(first[0], first[0] + len(first)))
+    client.acknowledge = False
+    bench.turn(30000)
+    lost = numbers(client)[len(first) :]
+    assert lost and lost[0] == first[-1] + 1
+    client.broken = OSError(104)
+    bench.turn()
+    assert numbers(bench.turn(5000))[0] == lost[0]

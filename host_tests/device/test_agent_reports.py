@@ -169,3 +169,14 @@ def test_the_watchdog_is_fed_between_an_update_and_a_command_that_both_wait_for_
     finally:
         https.HTTPClient = HTTP
     assert 7500 <= max([fed[at + 1] - fed[at] for at in range(len(fed) - 1)]) <= 8000
+
+
+def test_the_requests_of_a_reporter_are_subscribed_to_in_each_session():
+    bench = Reported()
+    for _ in range(2):
+        client = bench.turn()
+        # QoS 2 (seed 002)
+        assert [qos for topic, qos in client.subscribed if topic.startswith(bench.root)] == [2]
+        client.broken = OSError(104)
+        bench.turn()
+        bench.turn(30000)

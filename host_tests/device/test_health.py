@@ -56,6 +56,8 @@ def test_an_exception_that_the_full_flash_does_not_take_is_no_second_one():
     health = Health("health")
     health._record.save = scratch.full
     health.keep(ValueError("x"))
+    assert "is not saved" in log.lines()[-1]
+    assert Health("health").ended_by is None
 
 
 def test_a_restart_by_the_watchdog_and_safe_mode_are_told():

@@ -514,6 +514,7 @@ def test_each_step_of_a_download_opens_one_connection_at_most():
     for _ in Download(URL, server.client, _ignore).get(0, 9000, _ignore):
         assert len(server.requests) <= made + 1
         made = len(server.requests)
+    assert made == 4
 
 
 def test_a_server_that_sends_more_than_it_was_asked_for_is_not_listened_to_for_ever():
