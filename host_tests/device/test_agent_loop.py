@@ -124,7 +124,7 @@ def test_the_watchdog_watches_while_the_agent_runs():
 
             bench.agent._sense = end
             assert scratch.text_of(SystemExit, bench.agent.run) == "ended"
-            assert (made, fed) == (([8388], [1, "end"]) if wanted else ([], ["end"]))
+            assert (made, fed) == (([30000], [1, "end"]) if wanted else ([], ["end"]))
     finally:
         port.watchdog = real
 
@@ -135,9 +135,9 @@ def test_what_only_ram_has_is_on_flash_before_a_reboot_that_was_asked_for():
     MQTT.acknowledges = client.acknowledge = False
     client.deliver("commands", {"id": "c1", "name": "reboot"})
     bench.turn(31000)
-    assert bench.agent.spool.unsaved()
+    assert bench.agent.spool._ram
     assert scratch.text_of(SystemExit, bench.turn, 1000) == "reset"
-    assert bench.agent.spool.unsaved() == 0 and len(bench.agent.spool)
+    assert not bench.agent.spool._ram and len(bench.agent.spool)
     assert not client.open
 
 

@@ -89,13 +89,24 @@ class Spool:
         self._did.append("flushed")
 
 
+def looked_on(agent):
+    """A Battery that was there when the cloud acknowledged something."""
+    battery = Battery(agent)
+    now = agent.now
+    agent.now = agent.alive_at or now
+    battery.poll(False, True)
+    agent.now = now
+    return battery
+
+
 def sleeps(agent, battery=None, busy=False, tell=False):
     """Does it?"""
     agent.slept = []
+    battery = battery or looked_on(agent)
     real = port.deep_sleep
     port.deep_sleep = lambda ms, feed: agent.slept.append(ms)
     try:
-        (battery or Battery(agent)).poll(busy, tell)
+        battery.poll(busy, tell)
     finally:
         port.deep_sleep = real
     return bool(agent.slept)
@@ -148,7 +159,7 @@ def test_each_thing_that_is_left_keeps_it_awake_for_a_while():
 
 def test_it_listens_for_a_moment_after_the_last_work():
     agent = Agent()
-    battery = Battery(agent)
+    battery = looked_on(agent)
     assert not sleeps(agent, battery, True)
     agent.now += 100
     assert not sleeps(agent, battery)

@@ -477,7 +477,7 @@ def test_on_a_flash_that_others_have_filled_the_oldest_segment_makes_room():
 
     spool._append = fails
     append(spool, "f")
-    assert spool.flush() and spool.unsaved() == 0
+    assert spool.flush() and not spool._ram
     assert spool.dropped == 4 and not spool.whole
     assert board.files()[0] == files[2]
     assert [text[0] for text in bodies(spool)] == list("ccddeef")
@@ -502,7 +502,7 @@ def test_on_a_full_flash_without_a_segment_messages_stay_in_ram_and_that_is_said
     for _ in range(3):
         assert not spool.flush()
         board.ticks.ms += 60000
-    assert spool.unsaved() == 1 and spool.dropped == 0
+    assert len(spool._ram) == 1 and spool.dropped == 0
     assert len([line for line in log.lines()[before:] if "spool: " in line]) == 1
     # while the flash is not tried, numbers that no restart knows of are not given out either
     assert not spool.flush()
