@@ -1202,47 +1202,61 @@ def test_steady_publishing_does_not_allocate():
     class Quiet:
         # a Stream that acknowledges each QoS 1 packet of this test, once it is waited for, without allocating anything itself
         def __init__(self):
-            self.ack = bytearray(b"\x40\x02\0\0")
-            self.have = self.on_its_way = 0
+            self.ids = bytearray(2 * 16)
+            self.unanswered = self.have = 0
 
         def send(self, buf, off, n):
             if buf[off] == 0x32:
-                self.ack[2] = buf[off + 5]
-                self.ack[3] = buf[off + 6]
-                self.on_its_way = 1
+                at = off + 2
+                while buf[at - 1] & 128:
+                    at += 1
+                at += 2 + (buf[at] << 8 | buf[at + 1])
+                self.ids[self.unanswered] = buf[at]
+                self.ids[self.unanswered + 1] = buf[at + 1]
+                self.unanswered += 2
 
         def readinto(self, buf):
-            if not self.have:
-                return 0
-            self.have = 0
-            for at in range(4):
-                buf[at] = self.ack[at]
-            return 4
+            n = 0
+            for at in range(0, self.have, 2):
+                buf[n] = 0x40
+                buf[n + 1] = 2
+                buf[n + 2] = self.ids[at]
+                buf[n + 3] = self.ids[at + 1]
+                n += 4
+            if n:
+                self.have = self.unanswered = 0
+            return n
 
         def poll(self, ms):
-            self.have = self.on_its_way
-            self.on_its_way = 0
+            self.have = self.unanswered
 
         def close(self):
             pass
 
-    client, _, _ = session(window=1)
-    mqtt.Stream = lambda *args: Quiet()
-    client.on_ack = None
-    client._io = client._seen = client.sock = Quiet()
-    topic = b"t"
-    message = b"x" * 100
-    for qos in (0, 1):
-        publish_many(client, topic, message, qos, 20)
-        gc.collect()
-        before = gc.mem_alloc()
-        publish_many(client, topic, message, qos, 200)
-        assert gc.mem_alloc() == before
+    from redpoll.net import mqtt5
+
+    block = mqtt5.encode([(mqtt5.USER_PROPERTY, ("device_id", "x")), (mqtt5.USER_PROPERTY, ("access_key", "y"))])
+    topics = (b"by/turns/one", b"by/turns/two", "by/turns/three")
+    kinds = (4, 1, None), (4, 16, None), (5, 1, block), (5, 16, block), (5, 16, bytearray(block)), (5, 16, None)
+    for protocol, window, properties in kinds:
+        client, _, _ = session(protocol, window=window, keepalive=60)
+        client.on_ack = None
+        client._io = client._seen = client.sock = Quiet()
+        for some in (topics[:1], topics):
+            for message in (b"x" * 100, "x" * 100, bytearray(300)):
+                for qos in (0, 1):
+                    publish_many(client, some, message, qos, properties, 40)
+                    gc.collect()
+                    before = gc.mem_alloc()
+                    publish_many(client, some, message, qos, properties, 200)
+                    assert gc.mem_alloc() == before, (protocol, window, properties, some, qos)
 
 
-def publish_many(client, topic, message, qos, count):
+def publish_many(client, topics, message, qos, properties, count):
+    turn = 0
     for _ in range(count):
-        client.publish(topic, message, False, qos)
+        client.publish(topics[turn], message, False, qos, properties)
+        turn = (turn + 1) % len(topics)
         client.poll(0)
 
 

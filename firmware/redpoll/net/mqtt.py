@@ -28,6 +28,8 @@ _HEAD = const(5)
 # a buffer of the window gives its memory back when its packet was longer
 _KEEP = const(1024)
 _WAIT_MS = const(1000)
+# topics that are not checked again
+_TOPICS = const(8)
 _BAD_QOS = const("QoS: 0, 1 or 2")
 _UNEXPECTED = const("unexpected")
 _TOO_LARGE = const("too large")
@@ -158,8 +160,8 @@ class MQTTClient(simple.MQTTClient):
         # messages that came while no callback could run: (QoS, identifier, topic, payload, properties, stream), and their size
         self._queue = []
         self._limit = window
-        # the topic that was checked last; what wait_msg returns
-        self._good_topic = self._handled = None
+        # the topics that were checked last
+        self._good_topics = [None] * _TOPICS
         # every message looks at these: in the instance they are found at once
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
@@ -293,8 +295,6 @@ class MQTTClient(simple.MQTTClient):
         what that takes. At QoS 1 and 2 it waits for room in the window, at most ack_timeout_ms, not for the acknowledgement.
         ValueError for a topic that is none: a server ends the connection for it, with each try again.
         """
-        if topic is not self._good_topic:
-            self._check_topic(topic, properties)
         pid = slot = 0
         packet = self._tx
         # MQTT 5.0 §3.2.2.3.4, §3.2.2.3.5
@@ -320,6 +320,8 @@ class MQTTClient(simple.MQTTClient):
             packet = self._spare[self.in_flight]
         packet[_BODY] = b""
         _put(packet, topic)
+        if topic not in self._good_topics:
+            self._check_topic(topic, packet, properties)
         if qos:
             packet.append(pid >> 8)
             packet.append(pid & 255)
@@ -343,12 +345,13 @@ class MQTTClient(simple.MQTTClient):
             self.in_flight += 1
         return pid
 
-    def _check_topic(self, topic, properties):
+    def _check_topic(self, topic, packet, properties):
         # MQTT 5.0 §3.3.2.1; a topic alias stands for an empty one
-        name = topic if isinstance(topic, str) else bytes(topic).decode()
+        name = packet[_HEAD + 2 :].decode()
         if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
-        self._good_topic = topic if name else None
+        if name:
+            self._good_topics = [topic] + self._good_topics[:-1]
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
@@ -437,8 +440,8 @@ class MQTTClient(simple.MQTTClient):
 
         OSError when the link is dead, MQTTException when the server closed it with a reason or broke the protocol.
         """
-        nested = self._may_call is None
-        if not nested:
+        before = self._may_call
+        if before is not None:
             self._may_call = True
         try:
             if self._queue and self._may_call:
@@ -454,8 +457,7 @@ class MQTTClient(simple.MQTTClient):
                 if handled or left <= 0:
                     return handled
         finally:
-            if not nested:
-                self._may_call = False
+            self._may_call = before and False
 
     def check_msg(self):
         """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
@@ -582,8 +584,9 @@ class MQTTClient(simple.MQTTClient):
                 if self._pinged is not None and ticks_diff(at, self._pinged) > 0:
                     self._pinged = at
                 self._sent = [at] * len(self._ids)
-                self._begun = at if self._skip else None
+                self._begun = None
                 if self._skip:
+                    self._begun = at
                     break
             elif left >= 4 and rx[r] == 0x40 and (rx[r + 1] == 2 or rx[r + 1] == 3 and left > 4):
                 # nearly all that comes to a device that reports: PUBACK, with or without a reason code
