@@ -69,12 +69,14 @@ def test_the_memory_of_a_client_is_kept_with_its_spread(bench: Bench, kept: Kept
     allocated = iter([16, 0, 32, 0, 8] * len(CLIENTS))
 
     def measure(*_: object) -> tuple[dict[str, float], float]:
-        return {"allocated": next(allocated), "imported": 1000, "after_100": 2000, "after": 2000}, 0.1
+        return {"allocated": next(allocated), "imported": 1000, "connected": 1500, "after_100": 2000, "after": 2000}, 0.1
 
     monkeypatch.setattr(bench, "_measure", measure)
     monkeypatch.setattr(bench, "_wire", lambda name, port, n: 200 * n)
     bench.memory(nowhere)
     figure = kept("allocated by a publish")
     assert (figure["median"], figure["min"], figure["max"], figure["repeats"]) == (8, 0, 32, 5)
+    for when, heap in (("import", 1000), ("connect", 1500), ("100 messages", 2000), ("10,000 messages", 2000)):
+        assert kept(f"heap after {when}")["median"] == heap
     assert kept("on the wire, a message")["median"] == 200
     assert "8 (0-32)" in text_of(bench.table_of_memory())

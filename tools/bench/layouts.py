@@ -94,6 +94,7 @@ LAYOUTS = (
         figures=(
             "allocated by a publish",
             "heap after import",
+            "heap after connect",
             "heap after 100 messages",
             "heap after 10,000 messages",
             "smallest heap",

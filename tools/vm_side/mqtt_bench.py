@@ -309,7 +309,8 @@ def rate(client, n, qos):
 
 
 def memory(client, n, qos):
-    """Bytes allocated by a publish of a message that is there, and the heap after 100 and after so many of them."""
+    """Bytes allocated by a publish of a message that is there, and the heap when it has connected, after 100 and after so many of them."""
+    connected = heap()
     message = json.dumps(READINGS).encode()
     found = array("i", [0] * 4)
     for _ in range(_FEW):
@@ -332,6 +333,7 @@ def memory(client, n, qos):
     return {
         "allocated": (found[1] - found[0]) / _FEW,
         "imported": client.imported - AT_START,
+        "connected": connected - AT_START,
         "after_100": found[2] - AT_START,
         "after": found[3] - AT_START,
     }
