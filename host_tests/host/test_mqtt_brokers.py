@@ -34,10 +34,12 @@ def test_a_walk_goes_through_on_each_broker(request: pytest.FixtureRequest, brok
 
 # -- on real sockets: the VM's own and CPython's, and on the VM such as a board has (CPython's are like those)
 
-SOCKETS = (*INTERPRETERS, "micropython with a board's sockets")
+AWKWARD = "micropython with a board's awkward sockets"
+SOCKETS = (*INTERPRETERS, "micropython with a board's sockets", AWKWARD)
 BOARD = """
 import io
 import select
+from errno import EAGAIN, ETIMEDOUT
 from redpoll import port
 
 class BoardSocket(io.IOBase):
@@ -65,28 +67,50 @@ class BoardSocket(io.IOBase):
             raise RuntimeError("a board would wait here for ever")
         return events[0][1] if events else 0
 
-    def readinto(self, *args):
+    def readinto(self, buf):
         self.ready(select.POLLIN)
-        return self.inner.readinto(*args)
+        return self.inner.readinto(buf)
 
-    def write(self, *args):
+    def write(self, buf, off, n):
         self.ready(select.POLLOUT)
-        return self.inner.write(*args)
+        return self.inner.write(buf, off, n)
 
     def ioctl(self, request, argument):
         return self.ready(argument) if request == 3 else 0
 
+class AwkwardSocket(BoardSocket):
+    # and each has its own way to say "not now", and takes and gives a part only; None: all that there is
+    WAYS = (OSError(EAGAIN), 1, OSError(ETIMEDOUT), 3, 0, None)
+    reads = writes = 0
+
+    def most(self, turn, n):
+        way = self.WAYS[turn % len(self.WAYS)]
+        if isinstance(way, OSError):
+            raise way
+        return n if way is None else min(n, way)
+
+    def readinto(self, buf):
+        self.reads += 1
+        n = self.most(self.reads, len(buf))
+        return super().readinto(memoryview(buf)[:n]) if n else None
+
+    def write(self, buf, off, n):
+        self.writes += 1
+        n = self.most(self.writes, n)
+        return super().write(buf, off, n) if n else None
+
 open_socket = port.open_socket
-port.open_socket = lambda *args: BoardSocket(open_socket(*args))
+port.open_socket = lambda *args: Socket(open_socket(*args))
 """
 
 
-def run_on(sockets: str, folder: Path, script: str, port: int) -> str:
+def run_on(sockets: str, folder: Path, script: str, port: int, *more: str, heap: str = "400K") -> str:
     """Run a script on these sockets -> what it printed."""
     interpreter, _, board = sockets.partition(" ")
     path = folder / "script.py"
-    path.write_text((BOARD if board else "") + script)
-    return run(interpreter, str(path), str(port))
+    kind = "Socket = AwkwardSocket\n" if sockets == AWKWARD else "Socket = BoardSocket\n"
+    path.write_text((BOARD + kind if board else "") + script)
+    return run(interpreter, str(path), str(port), *more, heap=heap)
 
 
 class Killable(threading.Thread):
@@ -213,9 +237,8 @@ print(got, client.dropped)
 """
 
 
-def test_a_message_larger_than_the_heap_is_drained_and_counted(tmp_path: Path) -> None:
-    script = tmp_path / "huge.py"
-    script.write_text(HUGE)
+@pytest.mark.parametrize("sockets", SOCKETS)
+def test_a_message_larger_than_the_heap_is_drained_and_counted(sockets: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def send() -> None:
@@ -224,9 +247,71 @@ def test_a_message_larger_than_the_heap_is_drained_and_counted(tmp_path: Path) -
                 body = b"\0\x01t" + bytes(300000)
                 sock.sendall(b"\x20\x02\0\0\x30" + bytes([len(body) & 127 | 128, len(body) >> 7 & 127 | 128, len(body) >> 14]) + body)
                 sock.sendall(b"\x30\x05\0\x01tok")
-                sock.recv(100)
+                while sock.recv(100):
+                    pass
 
         thread = threading.Thread(target=send, daemon=True)
         thread.start()
-        assert run("micropython", str(script), str(server.getsockname()[1]), heap="200K") == "[b'ok'] 1\n"
+        assert run_on(sockets, tmp_path, HUGE, server.getsockname()[1], heap="200K") == "[b'ok'] 1\n"
         thread.join(5)
+
+
+SILENT = """
+import sys
+from redpoll.net.mqtt import MQTTClient
+from redpoll.port import ticks_diff, ticks_ms
+client = MQTTClient("id", "127.0.0.1", int(sys.argv[1]), keepalive=1, window=1)
+client.connect()
+client.sock.setblocking(True)  # as applications of umqtt do
+started = ticks_ms()
+try:
+    while True:
+        if sys.argv[2] == "idle":
+            client.poll(10000)
+        elif sys.argv[2] == "in a publish":
+            client.publish("t", b"m", False, 1)
+        else:
+            client.publish("t", bytes(50000))
+except OSError as error:
+    print("error", error.args[0], ticks_diff(ticks_ms(), started), client.sock)
+"""
+
+
+@pytest.mark.parametrize("sockets", SOCKETS)
+@pytest.mark.parametrize("what", ["idle", "in a publish", "buffers full"])
+def test_a_server_that_falls_silent_is_noticed_within_one_and_a_half_keep_alives(what: str, sockets: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept: list[socket.socket] = []
+
+        def welcome() -> None:
+            kept.append(server.accept()[0])
+            kept[0].recv(100)
+            kept[0].sendall(b"\x20\x02\0\0")
+
+        threading.Thread(target=welcome, daemon=True).start()
+        words = run_on(sockets, tmp_path, SILENT, server.getsockname()[1], what).split()
+        kept[0].close()
+    assert words[:2] == ["error", str(ETIMEDOUT)] and words[3] == "None"
+    assert int(words[2]) <= 1500 + 300
+
+
+MANY = """
+import sys
+from redpoll.net.mqtt import MQTTClient
+client = MQTTClient("many", "127.0.0.1", int(sys.argv[1]), keepalive=20)
+client.connect()
+numbers = [client.publish("t", b"%d" % number, False, 1) for number in range(200)]
+client.pid = 65535 - 100
+numbers.extend([client.publish("t", b"%d" % (200 + number), False, 1) for number in range(200)])
+client.disconnect()
+print(len(numbers), max(numbers), min(numbers[200:]) < 10)
+"""
+
+
+@pytest.mark.parametrize("sockets", SOCKETS)
+def test_the_65536th_publish_is_like_any_other(sockets: str, tmp_path: Path) -> None:
+    broker = Killable(die_at=0, away=0)
+    broker.start()
+    wait_for_port(broker.port)
+    assert run_on(sockets, tmp_path, MANY, broker.port) == "400 65535 True\n"
+    assert broker.taken == [(number, False) for number in range(400)]
