@@ -260,6 +260,36 @@ def test_properties_of_an_acknowledgement_are_there_in_on_ack():
         assert told == [(data[4], [(mqtt5.REASON_STRING, "why")])] and client.properties is None
 
 
+def test_what_the_server_said_when_it_took_a_message_of_qos_2_is_told_when_it_is_done_with():
+    client, wire, server = session(5, window=2)
+    server.silent = (3, 6)
+    told = []
+    client.on_ack = lambda pid, code: told.append((pid, code, client.properties))
+    why, more = (mqtt5.REASON_STRING, "why"), (mqtt5.USER_PROPERTY, ("a", "b"))
+    for _ in range(2):
+        client.publish("t", "m", qos=2)
+    # "no matching subscribers" for the first, nothing for the second; then their PUBCOMP, one with properties of its own
+    wire.inbound.extend(b"\x50\x0a\0\x01\x10\x06\x1f\0\x03why\x50\x02\0\x02\x50\x03\0\x02\x92")
+    client.poll()
+    assert told == [] and client.properties is None
+    wire.inbound.extend(b"\x70\x02\0\x02\x70\x0b\0\x01\0\x07\x26\0\x01a\0\x01b")
+    client.poll()
+    assert told == [(2, 0, None), (1, 0x10, [why, more])] and client.properties is None
+    # what was said before the connection broke is told too, and nothing of it of the next message in that place
+    del told[:]
+    client.publish("t", "m", qos=2)
+    wire.inbound.extend(b"\x50\x0a\0\x03\x10\x06\x1f\0\x03why")
+    client.poll()
+    client.close()
+    again = Wire(Server(5, session=True))
+    attach(client, again)
+    client.connect(False)
+    client.publish("t", "m", qos=2)
+    client.publish("t", "m", qos=2)
+    client.flush()
+    assert told == [(3, 0x10, [why]), (4, 0, None), (5, 0, None)]
+
+
 def test_properties_of_an_acknowledgement_do_not_stay_when_it_fails():
     # one of the wrong kind, and one for which on_ack raises
     for data, error in (
