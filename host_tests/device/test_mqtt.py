@@ -1237,9 +1237,11 @@ def test_steady_publishing_does_not_allocate():
 
     block = mqtt5.encode([(mqtt5.USER_PROPERTY, ("device_id", "x")), (mqtt5.USER_PROPERTY, ("access_key", "y"))])
     topics = (b"by/turns/one", b"by/turns/two", "by/turns/three")
-    kinds = (4, 1, None), (4, 16, None), (5, 1, block), (5, 16, block), (5, 16, bytearray(block)), (5, 16, None)
-    for protocol, window, properties in kinds:
-        client, _, _ = session(protocol, window=window, keepalive=60)
+    kinds = (4, 1, None), (4, 16, None), (5, 1, block), (5, 16, block), (5, 16, bytearray(block)), (5, 16, None), (5, 16, block, 2)
+    for protocol, window, properties, *aliases in kinds:
+        client, _, server = session(protocol, False, False, window=window, keepalive=60, topic_aliases=sum(aliases))
+        server.connack = b"\x22\0\2" if aliases else b""
+        client.connect()
         client.on_ack = None
         client._io = client._seen = client.sock = Quiet()
         for some in (topics[:1], topics):
@@ -1249,7 +1251,7 @@ def test_steady_publishing_does_not_allocate():
                     gc.collect()
                     before = gc.mem_alloc()
                     publish_many(client, some, message, qos, properties, 200)
-                    assert gc.mem_alloc() == before, (protocol, window, properties, some, qos)
+                    assert gc.mem_alloc() == before, (protocol, window, properties, aliases, some, qos)
 
 
 def publish_many(client, topics, message, qos, properties, count):

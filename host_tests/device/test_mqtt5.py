@@ -1,7 +1,7 @@
 # MQTT 5: properties, and what a server may limit.
 from fakes import Server, Wire, publish
 from mqtt_session import attach, del_sent, poll_until, raised, session
-from redpoll.net import mqtt, mqtt5
+from redpoll.net import mqtt, mqtt5, mqtt5_alias
 from support import raises
 
 HEAP = "1M"
@@ -512,3 +512,45 @@ def test_aliases_replace_topics_and_are_forgotten_with_the_connection():
     attach(client, again)
     client.connect(False)
     assert again.peer.packets[1] == (0x3A, b"\0\x01a\0\x01\x02\x01\x011")
+
+
+def test_a_packet_with_an_alias_has_the_same_as_one_without_and_is_left_as_it_was():
+    class Sink:
+        maximum_packet_size = 0
+
+        def _send(self, packet, start):
+            self.sent = bytes(packet[start:])
+
+    def packet(topic, qos, pairs, message):
+        made = bytearray(5)
+        mqtt._put(made, topic)
+        if qos:
+            made.extend(b"\x12\x34")
+        made.extend(mqtt5.encode(pairs))
+        made.extend(message)
+        return made, mqtt._frame(made, 0x30 | qos << 1)
+
+    sink = Sink()
+    # where a length gets another byte, with the alias or without it
+    for topic in ("a", "ab", "abc", "abcd", "\u00fc" * 20, "x" * 130):
+        for qos in (0, 1, 2):
+            for value in (None, 119, 120, 122, 123):
+                own = [] if value is None else [(mqtt5.USER_PROPERTY, ("", "v" * value))]
+                for size in (0, 110, 119, 128, 16375):
+                    aliases = mqtt5_alias.Aliases(2)
+                    for name in ("other", topic, topic):
+                        made, start = packet(name, qos, own, bytes(size))
+                        before = bytes(made[start:])
+                        aliases.send(sink, made, start)
+                        assert bytes(made[start:]) == before
+                    made, start = packet("", qos, [(mqtt5.TOPIC_ALIAS, 2)] + own, bytes(size))
+                    assert sink.sent == bytes(made[start:]), (topic, qos, value, size)
+
+
+def test_an_alias_of_the_application_is_not_put_beside_one_of_the_client():
+    client, wire, server = session(5, connect=False, topic_aliases=8)
+    server.connack = b"\x22\0\x08"
+    client.connect()
+    del_sent(wire)
+    client.publish("", "m", properties=[(mqtt5.TOPIC_ALIAS, 8)])
+    assert bytes(wire.sent) == b"\x30\x07\0\0\x03\x23\0\x08m"
