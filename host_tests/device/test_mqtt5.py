@@ -153,6 +153,16 @@ def test_connack_limits_are_noted_and_obeyed():
     assert client.clock.now - clock <= 45000
 
 
+def test_a_write_has_the_deadline_of_the_keep_alive_that_the_server_asks_for():
+    client, wire, server = session(5, connect=False, keepalive=100)
+    server.connack = b"\x13\0\x02"
+    client.connect()
+    wire.short = 0
+    started = client.clock.now
+    assert isinstance(raised(client.publish, "t", "m"), OSError)
+    assert client.clock.now - started <= 3000
+
+
 def test_no_request_is_larger_than_the_server_takes():
     client, wire, server = session(5, connect=False)
     server.connack = mqtt5.encode([(mqtt5.MAXIMUM_PACKET_SIZE, 64)])[1:]

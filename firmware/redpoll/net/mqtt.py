@@ -79,8 +79,6 @@ class MQTTClient(simple.MQTTClient):
     ack_properties = None
     # inbound messages that were too large, or came at QoS 0 when nobody could take them
     dropped = 0
-    # QoS 1 and 2 messages that are not acknowledged
-    in_flight = 0
     # what CONNACK said, and what holds when it says nothing (MQTT 5.0 §3.2.2.3)
     session_present = False
     connack_properties = None
@@ -162,7 +160,7 @@ class MQTTClient(simple.MQTTClient):
         self._limit = window
         # the topics that were checked last
         self._good_topics = [None] * _TOPICS
-        # every message looks at these: in the instance they are found at once
+        # every message looks at these: in the instance they are found at once. in_flight: QoS 1 and 2 messages that are not acknowledged
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
         # may the callback run? None: it runs now
@@ -233,6 +231,8 @@ class MQTTClient(simple.MQTTClient):
                     io.poll(left)
                 elif self._w - self._r >= 2:
                     self._one()
+            # the server may have asked for another keep alive
+            io.write_timeout_ms = self._pong_ms
             if not self.session_present:
                 self._received.clear()
             elif clean_session:
@@ -279,14 +279,11 @@ class MQTTClient(simple.MQTTClient):
 
     def close(self):
         """Close the connection at once. The window stays, for the next connect()."""
-        sock = self.sock
-        io = self._io
+        io = self._io or self.sock
         self.sock = self._seen = self._io = None
         self._forget_link()
         if io:
             io.close()
-        elif sock:
-            sock.close()
 
     # -- sending
 
@@ -414,8 +411,7 @@ class MQTTClient(simple.MQTTClient):
 
     def _send(self, packet, start):
         # here and not where a packet is begun: on_ack may have closed it while there was no room in the window
-        sock = self.sock
-        if sock is not self._seen or sock is None:
+        if self.sock is not self._seen or self.sock is None:
             self._adopt()
         n = len(packet) - start
         # CONNECT goes out before the server says it
@@ -445,7 +441,7 @@ class MQTTClient(simple.MQTTClient):
             self._may_call = True
         try:
             if self._queue and self._may_call:
-                if self._io is None or self._room():
+                if not self._io or self._room():
                     return self._deliver_pending()
                 self._may_call = False
                 timeout_ms = min(timeout_ms, self._slice_ms)

@@ -24,8 +24,8 @@ _LIMITS = const(
 def connect_block(client, clean):
     """The properties of CONNECT (MQTT 5.0 §3.1.2.11)."""
     expiry = client.session_expiry
-    if expiry is None:
-        expiry = 0 if clean else 0xFFFFFFFF
+    if expiry is None and not clean:
+        expiry = 0xFFFFFFFF
     found = [(_RECEIVE_MAXIMUM, client._receive_max), (_MAXIMUM_PACKET_SIZE, len(client._rx))]
     if expiry:
         found.append((_SESSION_EXPIRY_INTERVAL, expiry))
