@@ -2,6 +2,8 @@
 
 import io
 import json
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench import results
-from tools.bench.mqtt import CLIENTS, Bench
+from tools.bench.mqtt import CLIENTS, Bench, certificates, terminated
 
 Kept = Callable[[str], dict[str, Any]]
 
@@ -80,3 +82,16 @@ def test_the_memory_of_a_client_is_kept_with_its_spread(bench: Bench, kept: Kept
         assert kept(f"heap after {when}")["median"] == heap
     assert kept("on the wire, a message")["median"] == 200
     assert "8 (0-32)" in text_of(bench.table_of_memory())
+
+
+def test_the_embedded_broker_is_measured_with_tls_too(tmp_path: Path) -> None:
+    ca, _ = certificates(tmp_path)
+    context = ssl.create_default_context(cadata=ca.read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as server, terminated(tmp_path, server.getsockname()[1]) as ports:
+        (port,) = ports.values()
+        sock = socket.create_connection(("127.0.0.1", port), 10)
+        with context.wrap_socket(sock, server_hostname="localhost") as near, server.accept()[0] as far:
+            near.sendall(b"question")
+            assert far.recv(100) == b"question"
+            far.sendall(b"answer")
+            assert near.recv(100) == b"answer"

@@ -81,6 +81,7 @@ LAYOUTS = (
                 f"rate, Mosquitto, QoS {qos}",
                 f"rate, Mosquitto, TLS, QoS {qos}",
                 f"rate, embedded rumqttd, QoS {qos}",
+                f"rate, embedded rumqttd, TLS, QoS {qos}",
                 f"CPU of a message, Mosquitto, QoS {qos}",
             ),
             note=_CLIENTS_NOTE if qos else "",

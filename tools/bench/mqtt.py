@@ -1,14 +1,17 @@
 """MQTT clients side by side on the MicroPython VM, in one run: rate, allocation, heap, bytes on the wire, smallest heap."""
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
 import resource
+import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from tools.bench.relay import relay
 from tools.bench.results import Figure, Results, came_back, shown
 from tools.hub.broker.mosquitto import find_mosquitto
 from tools.hub.broker.process import EmbeddedProcess, MosquittoProcess
+from tools.hub.broker.terminator import terminate
+from tools.hub.ports import free_port
 from tools.hub.security.authority import Authority
 from tools.smallest import smallest
 from tools.vm import find_vm
@@ -96,15 +101,18 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         places: dict[str, Callable[[str], tuple[int, str]]] = {}
+        ca, listener = certificates(folder)
         if find_mosquitto() is None:
             print("redpoll bench mqtt: mosquitto is not installed (apt install mosquitto); the embedded broker alone", file=sys.stderr)
         else:
-            ca, listener = certificates(folder)
             plain = stack.enter_context(MosquittoProcess())
             secure = stack.enter_context(MosquittoProcess(listener=listener))
             places = {"Mosquitto": lambda _: (plain.port, ""), "Mosquitto, TLS": lambda _: (secure.port, str(ca))}
         embedded = stack.enter_context(EmbeddedProcess(folder))
         places["embedded rumqttd"] = lambda name: (embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311, "")
+        # as a hub has it: TLS ends in Python, before the broker
+        ports = stack.enter_context(terminated(folder, embedded.port, embedded.port_311))
+        places["embedded rumqttd, TLS"] = lambda name: (ports[embedded.again().port if name in _PROTOCOL_5 else embedded.port_311], str(ca))
         place = next(iter(places.values()))
         if args.only in (None, "rates"):
             for qos in (1, 0):
@@ -256,3 +264,21 @@ def certificates(folder: Path) -> tuple[Path, str]:
     # Mosquitto gives up root's rights before it reads the key
     user = "user root\n" if os.geteuid() == 0 else ""
     return ca, f"{user}certfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
+
+
+@contextlib.contextmanager
+def terminated(folder: Path, *plain: int) -> Iterator[dict[int, int]]:
+    """The port with TLS before each of these plain ones of this machine; the certificate is the one that certificates() has made."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    ports = {port: free_port() for port in plain}
+    loop = asyncio.new_event_loop()
+    for port, secure in ports.items():
+        loop.run_until_complete(terminate("127.0.0.1", secure, port, context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield ports
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
