@@ -1,9 +1,12 @@
 # What this board can measure and show: the machine that the virtual board runs on. Nothing is made up: what cannot be read is left out.
-import os
-
 from machine import Pin
 
-HOST = "/host"  # where the virtual board finds the machine's own files
+try:
+    from this_machine import open, statvfs  # the virtual board's way to the machine's own files
+except ImportError:
+    from os import statvfs
+
+HOST = ""  # the folder that they are in
 _READ = 256  # bytes of a file that are looked at: what is wanted is in the first lines
 _led = Pin("LED", Pin.OUT)
 
@@ -11,7 +14,7 @@ _led = Pin("LED", Pin.OUT)
 def _text(path):
     # the beginning of one of the kernel's files, "" where there is none (macOS)
     try:
-        with open(HOST + path) as file:
+        with open(HOST + path, "r") as file:
             return file.read(_READ)
     except (OSError, UnicodeError):
         return ""
@@ -41,7 +44,7 @@ def _memory(readings):
 
 def _disk(readings):
     try:
-        state = os.statvfs(HOST or "/")
+        state = statvfs(HOST or "/")
     except OSError:
         return
     if state[2] > 0:

@@ -58,7 +58,7 @@ def test_the_path_and_the_files_are_a_boards(make):
     with board:
         found = board.wait_for(r"^(\[.*?\]) / (\[.*\])$")
     assert found[1] == "['', '.frozen', '/lib']"
-    assert found[2] == "['board.mpy', 'boot.py', 'boot.state', 'host', 'lib', 'main.py', 'redpoll', 'settings.json']"
+    assert found[2] == "['board.mpy', 'boot.py', 'boot.state', 'lib', 'main.py', 'redpoll', 'settings.json']"
 
 
 def test_firmware_is_bytecode_for_this_port_and_boot_and_main_are_source(make):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from serial_client import Session, mpremote
 
 from tools.board.process import Board
 from tools.paths import BOARDS
@@ -80,6 +81,14 @@ def test_on_the_virtual_board_they_agree_with_proc(tmp_path):
     assert 0 <= readings["load_1m"] < 10000
     usage = shutil.disk_usage("/")
     assert abs(readings["disk_free_percent"] - usage.free * 100 / os.statvfs("/").f_frsize / os.statvfs("/").f_blocks) < 5
+
+
+def test_whoever_clears_or_copies_its_flash_does_not_find_the_machines_files(tmp_path):
+    with Board(tmp_path / "board", bare=True, terminal=tmp_path / "tty") as virtual:
+        with Session(virtual.port) as run:
+            assert run("import os, vfs\nprint(os.listdir('/'), len(vfs.mount()))") == "[] 1\n"
+        mpremote(virtual.port, "fs", "touch", ":file", "+", "fs", "rm", "-r", ":")
+        assert mpremote(virtual.port, "fs", "ls", ":/").splitlines() == ["ls :/"]
 
 
 def test_the_types_are_what_the_telemetry_takes(board, tmp_path):

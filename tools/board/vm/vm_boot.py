@@ -6,7 +6,6 @@ import sys
 
 import machine  # noqa: F401 - the stand-in, while its folder is within reach; from now on every `import machine` is this one
 import micropython
-import vfs
 import vm_control
 import vm_flash
 
@@ -51,7 +50,8 @@ def start():
     flash = vm_flash.Flash(state["flash"], state["block_size"], state["blocks"], vm_control, _cut)
     host = vm_flash.mount(flash, "flash: no file system, formatting it", state["program"])
     if state["network"] is None:
-        vfs.mount(host, "/host")  # the board that is this machine measures it
+        # the board that is this machine measures it; mounted, its files would be cleared together with the flash
+        sys.modules["this_machine"] = host
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     if _stand_ins:
