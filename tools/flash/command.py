@@ -15,10 +15,10 @@ from rich.text import Text
 from tools import esp_image
 from tools.board.named import board_on
 from tools.board.profile import Profile, ProfileError
-from tools.deploy import ports
-from tools.deploy.command import add_port
-from tools.deploy.connection import connect
+from tools.deploy import ports, product
+from tools.deploy.command import add_port, session
 from tools.deploy.errors import DeployError, LinkError, Status
+from tools.deploy.remote import chip_of
 from tools.failures import told
 from tools.flash import uf2
 
@@ -143,7 +143,7 @@ def _flash_uf2(profile: Profile, data: bytes, args: argparse.Namespace, console:
         return
     drive = args.drive
     if drive is None and args.port is not None:
-        _to_bootloader(ports.usable(args.port), args.via)
+        _to_bootloader(profile, args.port, args.via)
         drive = uf2.wait_for_drive(profile, _DRIVE_SECONDS)
     drive = drive or uf2.find_drive(profile)
     console.print(f"copying to {drive}")
@@ -151,13 +151,13 @@ def _flash_uf2(profile: Profile, data: bytes, args: argparse.Namespace, console:
     console.print("flashed; the board starts MicroPython. Next: redpoll provision --port PORT")
 
 
-def _to_bootloader(port: str, via: str) -> None:
-    connection = connect(port, via)
-    try:
+def _to_bootloader(profile: Profile, port: str, via: str) -> None:
+    with session(port, via) as connection:
         connection.enter(fresh=False)
+        # without the prelude of other commands, whose watchdog would end the bootloader
+        if machine := connection.ask("getattr(__import__('sys').implementation, '_machine', '')"):
+            product.check_chip(chip_of(machine), machine, profile)
         connection.start("import machine\nmachine.bootloader()")
-    finally:
-        connection.close()
 
 
 def _checked(path: Path, check: Callable[[], T]) -> T:
