@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from esp_images import esp_firmware
+from firmware_images import esp_firmware, uf2_firmware
 from long_run import LONG
 from serial.tools import list_ports, list_ports_common
 
@@ -110,6 +110,16 @@ def test_a_port_on_which_nobody_answers_is_told_with_what_to_do(
         assert status == Status.NO_PORT and "does not answer. Hold its BOOT button" in text
     else:
         assert status == Status.NO_MICROPYTHON and "redpoll flash" in text
+
+
+def test_a_pico_that_does_not_answer_is_flashed_over_its_boot_drive(
+    deaf: str, tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.deploy.connection.ENTER_SECONDS", 0.1)
+    monkeypatch.setattr("tools.deploy.connection._READ_SECONDS", 0.1)
+    (tmp_path / "firmware.uf2").write_bytes(uf2_firmware("rpi_pico_w"))
+    status, text = failed(["flash", "--board", "rpi_pico_w", "--firmware", str(tmp_path / "firmware.uf2")], deaf, capsys)
+    assert status == Status.NO_MICROPYTHON and "hold BOOTSEL" in text and "redpoll flash" not in text
 
 
 @pytest.mark.timeout(30)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from esp_images import esp_image
+from firmware_images import esp_image
 from interpreters import INTERPRETERS, run
 
 from tools import keys

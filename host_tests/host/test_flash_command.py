@@ -1,6 +1,5 @@
 """`redpoll flash`: which files are taken for which board, what esptool is called with, and the boot drive of an RP2."""
 
-import struct
 import subprocess
 import sys
 import threading
@@ -8,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from esp_images import esp_firmware, esp_image
+from firmware_images import esp_firmware, esp_image, uf2_firmware
 from waiting import wait_for
 
 from tools.board.firmware import is_foreign_port
@@ -21,14 +20,6 @@ from tools.flash import command, uf2
 from tools.paths import FIRMWARE
 
 Shown = pytest.CaptureFixture[str]
-
-
-def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: int | None = None) -> bytes:
-    family = Profile.load(name).firmware["uf2_family"] if family is None else family
-    return b"".join(
-        struct.pack("<8I476sI", 0x0A324655, 0x9E5D5157, 0x2000, start + 256 * n, 256, n, blocks, family, bytes(256), 0x0AB16F30)
-        for n in range(blocks)
-    )
 
 
 @pytest.mark.parametrize("name", ["esp32", "esp32s3"])

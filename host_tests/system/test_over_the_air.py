@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from esp_images import esp_image
+from firmware_images import esp_image
 from operator_side import Eventually, ended, registered
 
 from tools import keys

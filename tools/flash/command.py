@@ -153,7 +153,16 @@ def _flash_uf2(profile: Profile, data: bytes, args: argparse.Namespace, console:
 
 def _to_bootloader(profile: Profile, port: str, via: str) -> None:
     with session(port, via) as connection:
-        connection.enter(fresh=False)
+        try:
+            connection.enter(fresh=False)
+        except LinkError as error:
+            if error.status is not Status.NO_MICROPYTHON:
+                raise
+            raise LinkError(
+                f"no MicroPython answers on {port}, which could send the board to its boot drive: hold BOOTSEL while you plug it in, and "
+                "leave --port out",
+                error.status,
+            ) from None
         # without the prelude of other commands, whose watchdog would end the bootloader
         if machine := connection.ask("getattr(__import__('sys').implementation, '_machine', '')"):
             product.check_chip(chip_of(machine), machine, profile)

@@ -1,4 +1,4 @@
-"""ESP images that the tests make: ESP-IDF's "App Image Format"."""
+"""Firmware images that the tests make: of ESP-IDF ("App Image Format"), and UF2 of an RP2."""
 
 import hashlib
 import struct
@@ -33,3 +33,12 @@ def esp_firmware(name: str, **other: int) -> bytes:
     app = next(one for one in profile.partitions if one.type == 0)
     data = esp_image(chip).ljust(0x8000 - offset, b"\xff") + table
     return data.ljust(app.offset - offset, b"\xff") + esp_image(chip, 50_000, app=True)
+
+
+def uf2_firmware(name: str, blocks: int = 20, start: int = 0x10000000, family: int | None = None) -> bytes:
+    """A UF2 file of so many blocks for an RP2 board, from this address on; `family`: of another chip."""
+    family = Profile.load(name).firmware["uf2_family"] if family is None else family
+    return b"".join(
+        struct.pack("<8I476sI", 0x0A324655, 0x9E5D5157, 0x2000, start + 256 * n, 256, n, blocks, family, bytes(256), 0x0AB16F30)
+        for n in range(blocks)
+    )
