@@ -71,6 +71,28 @@ def test_settings_are_read_back_without_the_secret_and_kept_where_nothing_else_i
     }
 
 
+def test_what_a_chip_rounds_is_what_was_sent(board: Board, monkeypatch: pytest.MonkeyPatch, capfd: Shown) -> None:
+    read = provision.read
+
+    def rounded(remote: RemoteBoard) -> Settings | None:
+        found = read(remote)
+        return found and Settings(json.loads(json.dumps(found.values), parse_float=lambda text: float(f"{float(text):.7g}")), found.secrets)
+
+    monkeypatch.setattr(provision, "read", rounded)  # the virtual board has floats of 64 bits
+    details = {"at": [{"latitude": 47.376887, "longitude": 8.541694}], "height": 408}
+    assert run(board, "--entry", "http://hub.example/xyte", "--set", f"details={json.dumps(details)}") == 0
+    assert '"latitude": 47.37689' in capfd.readouterr().out
+    assert on_board(board)["details"] == details
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [({"x": 47.376887}, {"x": 47.3768}), ({"x": [1.5]}, {"x": []}), ({"x": 1}, {"x": 2}), ({"x": 1}, {}), ({"x": {}}, {"x": []})],
+)
+def test_what_came_otherwise_is_not(sent: dict[str, object], found: dict[str, object]) -> None:
+    assert not provision._is_read_as(sent, found)
+
+
 @pytest.mark.parametrize(
     "said",
     [
