@@ -30,6 +30,7 @@ def main() -> int:
         sizes = bytecode_sizes(sets[-1].modules)
         report = Report(console)
         report.bytecode(sets, sizes)
+        report.boards()
         if not args.no_heap:
             _heaps(console, report, sets)
     except (CompileError, NoMicroPython, ProcessError, RuntimeError) as error:
@@ -52,6 +53,8 @@ def _heaps(console: Console, report: Report, sets: list[FeatureSet]) -> None:
             for features in sets:
                 smallest[features.name] = starts.smallest(features, registered=False), starts.smallest(features, registered=True)
             report.smallest(machine, sets, smallest)
+            if machine.key != "heap64":  # a board's objects have 32 bits
+                report.left(machine, sets, smallest)
             with Updates(starts, hub, _BUNDLE) as updates:
                 report.update(machine, updates)
 

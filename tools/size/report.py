@@ -3,9 +3,10 @@
 from rich.console import Console
 from rich.table import Table
 
+from tools.board.profile import Profile, heap_bytes
 from tools.budgets import BUDGETS, budgets
 from tools.size.machines import Machine
-from tools.size.sets import FeatureSet
+from tools.size.sets import FeatureSet, bytecode_sizes, feature_sets
 from tools.size.start import MESSAGES
 from tools.size.update import Updates
 
@@ -40,6 +41,31 @@ class Report:
         for features in sets:
             total = sum(sizes[name] for name in features.modules)
             self._row(table, "mpy", features, total, f"{total:,}", str(len(features.modules)))
+        self._console.print(table)
+
+    def boards(self) -> None:
+        """Bytes of .mpy of each set on each board, where port, Wi-Fi and NTP are its own."""
+        table = Table(title="bytes of .mpy per feature set on each board, with its Wi-Fi")
+        table.add_column("board")
+        for features in feature_sets():
+            table.add_column(features.title, justify="right")
+        for profile in _chips():
+            sets = feature_sets(profile.port)
+            sizes = bytecode_sizes(sets[-1].modules)
+            table.add_row(profile.name, *[f"{sum(sizes[name] for name in features.modules):,}" for features in sets])
+        self._console.print(table)
+
+    def left(self, machine: Machine, sets: list[FeatureSet], found: dict[str, tuple[int, int]]) -> None:
+        """What the smallest heap of each set leaves of each board's."""
+        table = Table(title=f"KB of its heap that a board has beside that, for its Wi-Fi, TLS and product, {machine.title}")
+        table.add_column("board")
+        table.add_column("heap", justify="right")
+        for features in sets:
+            table.add_column(features.title, justify="right")
+        for profile in _chips():
+            heap = heap_bytes(profile.heap) >> 10
+            rest = (heap - max(found[features.name]) for features in sets)
+            table.add_row(profile.name, str(heap), *[str(room) if room >= 0 else "does not run" for room in rest])
         self._console.print(table)
 
     def modules(self, machine: Machine, live: dict[str, int]) -> None:
@@ -101,3 +127,7 @@ class Report:
         table.add_row(features.title, *shown, *["" if number is None else f"{number:,}" for number in (budget, target)])
         if budget is not None and value > budget:
             self.exceeded.append(f"{features.title}, {key}: {value:,}, and {BUDGETS.name} has {budget:,}")
+
+
+def _chips() -> list[Profile]:
+    return [profile for profile in map(Profile.load, Profile.names()) if profile.is_chip]

@@ -17,6 +17,8 @@ _TELEMETRY = (
 _CONTROL = (*_TELEMETRY, "redpoll.config", "redpoll.commands")
 _UPDATE = "redpoll.update"
 _PORTS = "redpoll.port."
+# what a chip loads for Wi-Fi and the time
+_RADIO = ("redpoll.radio", "redpoll.net.ntp", _PORTS + "wlan")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def feature_sets(port: str = "unix") -> list[FeatureSet]:
     """The sets, each larger than the one before, on boards of this port (firmware/redpoll/port)."""
     sources = module_files()
     ports = tuple(name for name in (_PORTS + "chip", _PORTS + port) if name in sources)
+    if (station := f"{_PORTS}{port}_wlan") in sources:
+        ports += *_RADIO, station
     update = tuple(name for name in sources if name == _UPDATE or name.startswith(_UPDATE + "."))
     every = tuple(name for name in sources if not name.startswith(_PORTS))
     both = ("config", "command")
