@@ -55,6 +55,19 @@ _EMPTY = """
 for _path, _is_folder in _walk(%r):
     (os.rmdir if _is_folder else os.remove)(_path)
 """
+# The watchdog of a product that ran there cannot be stopped, and would restart the board in the middle of a test. It is fed in the
+# background; the product comes back by it when nobody does any more. On an ESP32 timer 3 is boot.py's.
+_FEED = """
+import os
+try:
+    os.stat("/boot.state")
+    import machine, sys
+    _watchdog = machine.WDT(timeout=8388)
+    _feeder = machine.Timer(-1 if sys.platform == "rp2" else 1)
+    _feeder.init(period=1000, callback=lambda _: _watchdog.feed())
+except (OSError, ImportError, AttributeError, ValueError):
+    pass
+"""
 
 
 class BoardFailed(Exception):
@@ -101,7 +114,7 @@ class SerialBoard:
             if self._transport is None:
                 self._transport = SerialTransport(self.port)
             self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_START_SECONDS)
-            code = self._setup
+            code = _FEED + self._setup
             if not self._modules:
                 code += f"{_WALK}\nfor _f in ({ROOT!r}, {_RUN!r}):\n try:\n  os.mkdir(_f)\n except OSError:\n  pass\n"
                 code += f"{_EMPTY % _RUN}\nos.chdir({_RUN!r})\ndel _walk\n"
@@ -115,7 +128,10 @@ class SerialBoard:
         try:
             return str(self._transport.exec(code).decode(errors="replace"))
         except TransportExecError as error:
-            raise BoardFailed(f"{self.port}: {error.error_output.strip()}") from error
+            said = error.error_output.strip()
+            if re.search(r"OSError: (\[Errno )?28\b", said):
+                said = f"its flash is full. The tests and what they test lie beside what is there, in {ROOT}: erase what you do not need"
+            raise BoardFailed(f"{self.port}: {said}") from error
 
     def _bring(self, folders: Iterable[Path], test: Path, modules: Sequence[str]) -> list[str]:
         """Copy what differs, and remove tests that others brought: a Pico W has no room for all of them beside what they test."""

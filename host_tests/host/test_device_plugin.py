@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import serial_board
 from serial_board import what_it_lacks
 
 from tools.board.process import Board
@@ -312,6 +313,35 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
     result.stdout.fnmatch_lines(["*test_a.py::test_good?pico? PASSED*", "*bytes of heap free, the test asks for 2097152*"])
     assert "AssertionError: 1 == 2" in output(result)
     assert "was stopped after 2 s" in output(result)
+
+
+def test_the_watchdog_of_a_product_that_was_ended_restarts_no_board_in_a_test(tmp_path, monkeypatch):
+    monkeypatch.setattr(serial_board, "_FEED", serial_board._FEED.replace("8388", "2500").replace("1000", "100"))
+    product = b"import machine, time\nw = machine.WDT(timeout=2500)\nwhile True:\n    w.feed()\n    time.sleep_ms(20)\n"
+    for marked in (True, False):
+        with Board(tmp_path / f"{marked}", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
+            board.kill()
+            board.write_file("/main.py", product)
+            if marked:
+                board.write_file("/boot.state", b"")
+            board.start()
+            tested = serial_board.SerialBoard(str(board.port))
+            tested._reset()
+            tested._transport.exec_raw_no_follow("import time\nfor _ in range(45): time.sleep_ms(100)\nprint('well', 'done')")
+            # where no product of ours is known to run there is no watchdog to be fed
+            board.wait_for("well done" if marked else "cause: watchdog", 20)
+            assert marked != any("cause: watchdog" in line for line in board.lines)
+            tested.close()
+
+
+def test_a_board_without_room_for_the_tests_says_so(run, tmp_path):
+    with Board(tmp_path / "board", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
+        board.kill()
+        board.write_file("/big.bin", bytes(780_000))
+        board.start()
+        result = run(f"--board={board.port}", test_a="def test_it():\n    pass\n")
+    result.assert_outcomes(failed=1)
+    assert "its flash is full" in output(result)
 
 
 @pytest.mark.parametrize(
