@@ -41,6 +41,11 @@ def test_the_comparison_sets_redpoll_beside_others_and_the_limit_with_the_comman
     assert not any("smallest heap" in line for line in lines)  # it was not measured
 
 
+def test_a_smallest_heap_says_on_which_vm_it_was_found() -> None:
+    titles = [comparison.title for comparison in layouts.COMPARISONS if "smallest heap" in comparison.figure]
+    assert titles and all("-bit VM" in title for title in titles)
+
+
 def test_a_table_has_a_line_for_each_name_of_its_own_and_says_why_a_figure_is_missing(figures: list[Figure]) -> None:
     layout = next(layout for layout in layouts.LAYOUTS if layout.prefix == growth.KEYS)
     assert tables.table(layout, figures) == [

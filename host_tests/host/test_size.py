@@ -9,6 +9,7 @@ from rich.console import Console
 from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.budgets import budgets
+from tools.paths import BOARDS
 from tools.size.machines import Machine
 from tools.size.report import Report
 from tools.size.sets import bytecode_sizes, closure, feature_sets, module_files
@@ -81,6 +82,13 @@ def test_what_a_set_takes_is_told_of_each_board():
     assert all(told.count(f" {board} ") == 2 for board in CHIPS)
     assert "does not run" in told and f"{400 - 111} " in told
     assert f"{sum(bytecode_sizes(feature_sets('rp2')[0].modules).values()):,}" in told
+
+
+def test_the_boards_page_tells_the_heaps_that_are_held():
+    told = " ".join((BOARDS / "README.md").read_text().split())
+    files, frozen = budgets()["heap32"], budgets()["frozen32"]
+    assert f"runs in {frozen['control']} KB of heap instead of {files['control']}," in told
+    assert f"takes an update in {frozen['update']} KB instead of {files['update']} (at most, on the 32-bit VM;" in told
 
 
 def test_no_budget_is_below_its_target():

@@ -183,7 +183,7 @@ COMPARISONS = (
         instead="rate, embedded rumqttd, QoS 1",
     ),
     Comparison("MQTT client, allocated by a publish", _MQTT, "mqtt", "allocated by a publish", _OURS, _CLIENTS),
-    Comparison("MQTT client, smallest heap", _MQTT, "mqtt", "smallest heap", "Redpoll, 3.1.1, window of 16", _CLIENTS),
+    Comparison("MQTT client, smallest heap, 64-bit VM", _MQTT, "mqtt", "smallest heap", "Redpoll, 3.1.1, window of 16", _CLIENTS),
     Comparison("agent, start until telemetry is acknowledged", _AGENT, "agent", agent.START, agent.MQTT, (agent.ARDUINO,), agent.BARE),
     Comparison("agent, idle CPU", _AGENT, "agent", agent.IDLE, agent.MQTT, (agent.ARDUINO,), agent.BARE),
     Comparison("agent, smallest heap, 64-bit VM", _AGENT, "agent", "smallest heap, 64-bit VM", agent.MQTT, (agent.ARDUINO,)),
