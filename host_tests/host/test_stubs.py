@@ -1,6 +1,7 @@
 """The stand-ins for a chip's modules, and what the firmware takes from these modules, against MicroPython's public stubs (build/stubs)."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,22 +192,94 @@ def test_the_firmware_uses_of_a_chips_modules_only_what_the_chip_has_and_the_sta
 def test_the_radio_is_called_only_as_the_real_one_can_be(port: str) -> None:
     wlan = stub(port, "network").found["WLAN"]
     assert isinstance(wlan, Names)
-    calls = 0
+    count = 0
     for path in (FIRMWARE / "redpoll" / "port" / f"{name}.py" for name in ("wlan", f"{port}_wlan")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "self._wlan":
-                calls += 1
+                count += 1
                 overloads = wlan.found.get(node.func.attr)
                 assert overloads, f"{path.name}: WLAN.{node.func.attr} is not there on {port}"
                 assert isinstance(overloads, list)
                 assert any(fits(overload, node) for overload in overloads), f"{path.name}: {ast.unparse(node)} does not fit on {port}"
-    assert calls >= 7
+    assert count >= 7
 
 
-def fits(function: ast.FunctionDef, call: ast.Call) -> bool:
-    """Can the method be called with as many arguments and these keywords?"""
+def calls(tree: ast.Module) -> Iterator[tuple[str, list[str], ast.Call]]:
+    """(module, names below it, call) of each call of what a chip's module has: `machine.WDT(...)`, `esp32.Partition.find(...)`."""
+    places: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            places |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name in CHIP_MODULES}
+        elif isinstance(node, ast.ImportFrom) and node.module in CHIP_MODULES and not node.level:
+            places |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            top, *below = named(node.func)
+            module, *names = ".".join([places.get(top, ""), *below]).split(".")
+            if module and names:
+                yield module, names, node
+
+
+def named(node: ast.expr) -> list[str]:
+    """The names of `machine.RTC().datetime`: what a class makes has the class's methods."""
+    if isinstance(node, ast.Attribute):
+        return [*named(node.value), node.attr]
+    if isinstance(node, ast.Call):
+        return named(node.func)
+    return [node.id if isinstance(node, ast.Name) else ""]
+
+
+def signatures(found: object, names: list[str]) -> list[tuple[ast.FunctionDef, bool]]:
+    """The overloads of what is called, and whether each is called without its first argument."""
+    inside = False
+    for name in names:
+        found = found.found.get(name) if isinstance(found, Names) else None
+        inside = inside or isinstance(found, Names)
+    if isinstance(found, Names):
+        found = found.found.get("__init__")
+    if not isinstance(found, list):
+        return []
+    static = {"staticmethod"}
+    return [(one, inside and not static & {ast.unparse(d) for d in one.decorator_list}) for one in found]
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_firmware_calls_a_chips_modules_only_as_the_real_ones_can_be(port: str) -> None:
+    wrong, seen = [], set()
+    for path in sources(port):
+        for module, names, call in calls(ast.parse(path.read_text())):
+            if module in PORTS[port]:
+                overloads = signatures(stub(port, module), names)
+                seen.add(".".join([module, *names]))
+                if not any(fits(function, call, bound) for function, bound in overloads):
+                    wrong.append(f"{path.relative_to(ROOT)}: {ast.unparse(call)} does not fit on {port}")
+    assert not wrong, "\n".join(wrong)
+    assert {"machine.WDT", "machine.Timer", "machine.deepsleep", "network.WLAN", "machine.Pin"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        ("machine.WDT(timeout=8388)", True),
+        ("machine.WDT(tiemout=8388)", False),
+        ("machine.reset(1)", False),
+        ("machine.deepsleep(1, 2)", False),
+        ("machine.nosuch()", False),
+        ("machine.RTC().datetime(())", True),
+        ("machine.RTC().datetime((), 1)", False),
+        ("esp32.Partition.mark_app_valid_cancel_rollback()", True),
+        ("esp32.Partition.mark_app_valid_cancel_rollback(1)", False),
+    ],
+)
+def test_a_call_that_the_real_one_refuses_is_found(call: str, right: bool) -> None:
+    module, names, found = next(calls(ast.parse(f"import machine, esp32\n{call}\n")))  # the outermost
+    assert any(fits(function, found, bound) for function, bound in signatures(stub("esp32", module), names)) is right
+
+
+def fits(function: ast.FunctionDef, call: ast.Call, bound: bool = True) -> bool:
+    """Can it be called with as many arguments and these keywords? `bound`: its first argument is self."""
     a = function.args
-    most = len(a.posonlyargs) + len(a.args) - 1  # self
+    most = len(a.posonlyargs) + len(a.args) - bound
     keywords = {arg.arg for arg in (*a.args, *a.kwonlyargs)}
     known = all(keyword.arg in keywords or a.kwarg for keyword in call.keywords)
     return known and (len(call.args) <= most or a.vararg is not None) and len(call.args) + len(call.keywords) >= most - len(a.defaults)
