@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from zlib import crc32
 import pytest
 from long_run import LONG
 from mpremote.transport import TransportError
+from rich.console import Console
 from waiting import wait_for, wait_for_write
 
 from tools.board.firmware import boot_file
@@ -25,7 +27,7 @@ from tools.board.process import Board
 from tools.bundle.archive import Manifest, manifest_of
 from tools.cli import main as redpoll
 from tools.deploy import deploy, product
-from tools.deploy.command import session
+from tools.deploy.command import _Shown, session
 from tools.deploy.connection import Connection, MpremoteConnection
 from tools.deploy.deploy import Plan
 from tools.deploy.errors import DeployError, Status
@@ -147,6 +149,18 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(flashed: Flashed,
     assert "main.py: sent, " in told and "/boot.py: replaced" in told and "Nothing was changed" in told
     board.kill()
     assert board.list_files() == {}
+
+
+def test_on_a_terminal_each_stage_is_a_bar() -> None:
+    said = io.StringIO()
+    with _Shown(Console(file=said, force_terminal=True, width=100)) as progress:
+        progress.stage("sending", 1000)
+        progress.done(250)
+        progress.done(750)
+        progress.stage("verifying", 3)
+        progress.done(3)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())
+    assert re.search(r"sending +━+ +0/1000", shown) and re.search(r"verifying +━+ 3/3", shown)
 
 
 def test_ampy_carries_it_as_well(flashed: Flashed) -> None:
