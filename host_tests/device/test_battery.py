@@ -148,10 +148,11 @@ def test_each_thing_that_is_left_keeps_it_awake_for_a_while():
     for left in (told, no_link, no_round_trip, messages, just_heard, on_its_way):
         agent = Agent()
         more = left(agent)
-        assert not sleeps(agent, None, **more), left
+        battery = looked_on(agent)
+        assert not sleeps(agent, battery, **more), left
         # but not for ever
         agent.now = 600000
-        assert sleeps(agent, None, **more), left
+        assert sleeps(agent, battery, **more), left
     agent = Agent()
     agent.now = 600000
     assert not sleeps(agent, None, True)
