@@ -22,7 +22,7 @@ _NUMBERS = {
     # seconds of deep sleep between messages; 0 is none
     "sleep": (0, 0, 86400),
 }
-_TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ca", "wifi_ssid", "wifi_password", "ntp")
+_TEXTS = ("name", "sn", "mac", "cloud_id", "hardware_key", "sub_model", "ntp", "ca", "wifi_ssid", "wifi_password")
 _PLAIN = const("must be 1 to %d letters, digits or -_.")
 # what begins the topics of the reporters
 _NAMES = ("astarte_realm", "kura_account")
@@ -40,7 +40,7 @@ _CHOICES = {
 }
 _KNOWN = ("entry", "details", "report") + _KEYS + tuple(_SWITCHES) + _TEXTS + _NAMES + tuple(_CHOICES) + tuple(_NUMBERS)
 # what the link depends on and the cloud may change, on trial (DESIGN §3, config)
-OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout", "ca", "wifi_ssid", "wifi_password")
+OVERLAY = ("entry", "transport", "snapshot_every", "keepalive", "connect_timeout") + _TEXTS[-3:]
 
 
 def read(path):
@@ -87,7 +87,9 @@ def check(values):
     if reason:
         problems.append('"entry" must be an https:// or http:// URL, ' + reason)
     for key, choices in _CHOICES.items():
-        found[key] = _one_of(values, key, choices, problems)
+        value = found[key] = values.get(key, choices[0])
+        if value not in choices:
+            _refuse(problems, key, "must be " + _quoted(choices, " or "), value)
     # a file's name, PEM text or a JWK; who uses it says what is wrong with it
     for key in _KEYS:
         found[key] = values.get(key, "")
@@ -114,7 +116,11 @@ def check(values):
     if not found["hardware_key"] and "hardware_key" not in values:
         found["hardware_key"] = port.HARDWARE
     if not found["sn"] and not found["cloud_id"] and not problems:
-        found["sn"] = _own_serial(problems)
+        own = port.unique_id()
+        if own:
+            found["sn"] = "".join(["%02x" % byte for byte in own])
+        else:
+            problems.append('"sn" or "cloud_id" is missing: this board has no number of its own')
     if found["sn"] and not found["mac"] and not found["cloud_id"]:
         found["mac"] = found["sn"]
     return found, problems
@@ -172,27 +178,12 @@ def _declared(values, key, default, field, problems):
     return default
 
 
-def _one_of(values, key, choices, problems):
-    value = values.get(key, choices[0])
-    if value not in choices:
-        _refuse(problems, key, "must be " + _quoted(choices, " or "), value)
-    return value
-
-
 def _refuse(problems, key, must, value):
     problems.append('"%s" %s, not %s' % (key, must, "what is there" if key in SECRETS else _shown(value)))
 
 
 def _quoted(names, between):
     return between.join(['"%s"' % name for name in names])
-
-
-def _own_serial(problems):
-    own = port.unique_id()
-    if own:
-        return "".join(["%02x" % byte for byte in own])
-    problems.append('"sn" or "cloud_id" is missing: this board has no number of its own')
-    return ""
 
 
 def _shown(value):

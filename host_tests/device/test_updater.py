@@ -1014,6 +1014,39 @@ def test_too_little_flash_is_noticed_before_anything_is_written():
         assert "slot_a" not in os.listdir()
 
 
+def test_what_the_slot_holds_counts_as_room_with_its_folders():
+    from redpoll.flash import room
+
+    class Flash:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def statvfs(self, path):
+            # LittleFS counts the two blocks of each folder twice
+            said = left - 2 * room._folders("")
+            return (4096, 4096, 100, said, said, 0, 0, 0, 0, 255)
+
+    def is_enough():
+        bench = Bench()
+        if filled:
+            os.mkdir("slot_a")
+            for name, content in NEW:
+                scratch.write_below("slot_a", name, content)
+        room.os = Flash()
+        try:
+            bench.update()
+        finally:
+            room.os = os
+        return bench.world.restarts == 1
+
+    # what the slot needs for itself and what stays free; where it is empty also three files and two folders
+    for filled, needed in ((True, 10), (False, 17)):
+        left = needed - 1
+        assert not is_enough(), filled
+        left = needed
+        assert is_enough(), filled
+
+
 def test_what_is_told_does_not_name_the_address():
     bench = Bench()
     bench.server.instead = [OSError(111)] * 9

@@ -98,7 +98,7 @@ def boot(board, fleet):
             updater.round_trip()
         ticks.ms += max(1, updater.poll())
         if world.restarts:
-            updater.close()
+            updater._stop()
             return False
     raise AssertionError("it does not end")
 

@@ -12,7 +12,6 @@ from tools.vm import NoMicroPython
 
 # those whose usual form takes longer
 SHORT = {
-    "mqtt": ("--repeats", "3"),
     "agent": ("--seconds", "10"),
     "growth": ("--repeats", "3"),
     "hub": ("--devices", "100", "1000", "5000", "--hubs", "1", "--database", "sqlite", "--seconds", "5"),

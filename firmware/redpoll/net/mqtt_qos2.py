@@ -39,20 +39,17 @@ def on_packet(client, kind, pid, code):
     if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
         if wants == _PUBREC:
             client._wants[i] = _PUBCOMP
-            if not hasattr(client, "_recs"):
-                # place in the window -> what PUBREC said, until PUBCOMP comes; only here, where clients without QoS 2 do not pay for it
-                client._recs = {}
-            client._recs[i] = code, client.properties
+            # what PUBREC said, until PUBCOMP comes; under numbers that no packet has
+            client._replies[~i] = code, client.properties
         client._send_ack(_SEND_PUBREL, pid, 0 if wants else _NOT_FOUND)
         if wants:
             client._sent[i] = client._tx_at
     else:
-        if kind == _PUBCOMP and wants and client._packets[i][client._starts[i]] & _DUP:
-            code = 0  # it was taken on an earlier connection; that the server has forgotten it since is no error (MQTT 5.0 §3.7.2.1)
-        if kind == _PUBCOMP and wants == _PUBCOMP:
+        if kind == _PUBCOMP == wants:
             # PUBCOMP says nothing of what became of the message, PUBREC did (MQTT 5.0 §3.5.2.1)
-            first, found = client._recs.pop(i)
-            code = code or first
+            first, found = client._replies.pop(~i)
+            if not code or client._packets[i][client._starts[i]] & _DUP:
+                code = first  # that the server has forgotten what it took on an earlier connection is no error (MQTT 5.0 §3.7.2.1)
             if found:
                 client.properties = found + (client.properties or [])
         client._acknowledged(kind, pid, code)

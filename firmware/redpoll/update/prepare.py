@@ -95,12 +95,12 @@ def _is_folder(path):
 
 
 def _blocks(folder, block):
-    # those of the flash that the files below it take
+    # those of the flash that the files below it take, and two for each folder, as in what is needed
     count = 0
     for name in _names(folder):
         path = folder + "/" + name
         if _is_folder(path):
-            count += _blocks(path, block)
+            count += 2 + _blocks(path, block)
         elif os.stat(path)[6] > _INLINE:
             count += os.stat(path)[6] // block + 1
     return count
