@@ -68,7 +68,10 @@ def put(board: Board, what: Product, via: str = "mpremote", force: bool = False,
         remote.begin(fresh=False)
         deploy.no_trial(remote, force)
         plan = deploy.put(remote, what, **options)
+        since = board.line_count
         remote.restart()
+    # who asks before the chip has ended is still answered, and then cut off
+    board.wait_for("^lamp ", since=since)
     return plan
 
 
