@@ -64,7 +64,8 @@ class Link:
     def add_readings(self, told):
         """Add what a heartbeat tells of the link to a dict of readings."""
         told["link_failures"] = self.failures
-        told["inbound_dropped"] = self.dropped()
+        # messages that were too large to take, since the start
+        told["inbound_dropped"] = self._dropped + (self.adapter.dropped() if self.adapter else 0)
         if self.trouble:
             told["link_trouble"] = self.trouble
         if self.radio:
@@ -86,10 +87,6 @@ class Link:
         self.alive_at = self._clock.ms()
         if self.alive_at - self._since >= _STABLE_MS:
             self._backoff.reset()
-
-    def dropped(self):
-        """Inbound messages that were too large to take, since the start."""
-        return self._dropped + (self.adapter.dropped() if self.adapter else 0)
 
     def doubt(self):
         """The cloud stays silent. Unless that was looked into lately, ask over HTTPS whether it still knows this device."""

@@ -73,3 +73,9 @@ def test_the_program_in_the_document_runs(mosquitto: dict[int, int], interpreter
     path = tmp_path / "program.py"
     path.write_text(program)
     assert run(interpreter, str(path)) == "message 2 was taken\n"
+
+
+def test_topics_that_are_text_and_bytes_by_turns_are_published_without_a_warning() -> None:
+    # of a comparison between the two, which an ESP32 prints
+    code = "from mqtt_session import session; c = session()[0]; [c.publish(topic, b'm') for topic in ('a', b'b', 'a', bytearray(b'a'), b'b')]"
+    assert run("micropython", "-c", code) == ""

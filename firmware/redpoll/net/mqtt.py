@@ -29,7 +29,7 @@ _HEAD = const(5)
 _KEEP = const(1024)
 _WAIT_MS = const(1000)
 # topics that are not checked again
-_TOPICS = const(8)
+_TOPICS = const(4)
 _BAD_QOS = const("QoS: 0, 1 or 2")
 _UNEXPECTED = const("unexpected")
 _TOO_LARGE = const("too large")
@@ -317,7 +317,11 @@ class MQTTClient(simple.MQTTClient):
             packet = self._spare[self.in_flight]
         packet[_BODY] = b""
         _put(packet, topic)
-        if topic not in self._good_topics:
+        # not by its value: where str and bytes are compared a board prints a warning
+        for good in self._good_topics:
+            if good is topic:
+                break
+        else:
             self._check_topic(topic, packet, properties)
         if qos:
             packet.append(pid >> 8)
@@ -348,7 +352,8 @@ class MQTTClient(simple.MQTTClient):
         if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
         if name:
-            self._good_topics = [topic] + self._good_topics[:-1]
+            self._good_topics.insert(0, topic)
+            self._good_topics.pop()
 
     def _put_properties(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
