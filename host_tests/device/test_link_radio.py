@@ -55,6 +55,22 @@ class RadioBench(Bench):
 WIFI = {"wifi_ssid": "hall", "wifi_password": "password-1"}
 
 
+class Asked:
+    """Stands for Ntp, which has asked and got its answer."""
+
+    trouble = None
+
+    def __init__(self, clock, host, set_wall):
+        self.clock = clock
+        self.began = clock.ms()
+
+    def poll(self):
+        return 60000
+
+    def asking(self):
+        return False
+
+
 def test_nothing_is_sent_before_the_wifi_is_up():
     bench = RadioBench(**WIFI)
     bench.wlan.air = "off"
@@ -102,21 +118,13 @@ def test_a_name_server_that_does_not_answer_is_told_and_tried_again():
 
 
 def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_turn_of_an_idle_link():
-    class Asked:
-        trouble = None
-
-        def __init__(self, clock, host, set_wall):
-            self.clock = clock
-
+    class Waits(Asked):
         def poll(self):
             looks.append(self.clock.ms())
             return 100 if self.clock.ms() < 30000 else 60000
 
-        def asking(self):
-            return False
-
     looks = []
-    ntp.Ntp, real = Asked, ntp.Ntp
+    ntp.Ntp, real = Waits, ntp.Ntp
     try:
         bench = RadioBench(**WIFI)
         for fails in (None, OSError(-202)):
@@ -132,20 +140,14 @@ def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_t
 
 
 def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tls_fails():
-    class Asked:
-        trouble = None
-
-        def __init__(self, clock, host, set_wall):
-            self.clock = clock
-            self.began = clock.ms()
-
+    class Asking(Asked):
         def poll(self):
             return 100 if self.asking() else 60000
 
         def asking(self):
             return self.clock.ms() < self.began + 2500
 
-    ntp.Ntp, real = Asked, ntp.Ntp
+    ntp.Ntp, real = Asking, ntp.Ntp
     try:
         bench = RadioBench(**WIFI)
         fed = []
@@ -168,20 +170,13 @@ def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tl
 
 
 def test_a_wrong_time_is_asked_for_anew_when_the_cloud_is_not_reached_with_it():
-    class Asked:
-        trouble = None
-
-        def __init__(self, clock, host, set_wall):
-            asked.append(clock.ms())
-
-        def poll(self):
-            return 86400000
-
-        def asking(self):
-            return False
+    class Counted(Asked):
+        def __init__(self, *args):
+            super().__init__(*args)
+            asked.append(self.began)
 
     asked = []
-    ntp.Ntp, real = Asked, ntp.Ntp
+    ntp.Ntp, real = Counted, ntp.Ntp
     try:
         bench = RadioBench(**WIFI)
         bench.run(70000)

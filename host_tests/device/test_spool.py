@@ -30,6 +30,23 @@ def append(spool, *texts):
     return [spool.append(0, text.encode()) for text in texts]
 
 
+def fail_half_way(board, spool):
+    """The flash fails when it has taken what was to be written, and takes it and one more a minute later."""
+    append(spool, "two", "three")
+    real = spool._append
+
+    def fails(segment):
+        real(segment)
+        raise OSError(5)
+
+    spool._append = fails
+    assert not spool.flush()
+    spool._append = real
+    board.ticks.ms += 60000
+    append(spool, "four")
+    assert spool.flush()
+
+
 def bodies(spool, acknowledge=False):
     """Send all that peek() shows."""
     found = []
@@ -419,19 +436,7 @@ def test_a_write_that_failed_half_way_is_repeated_without_a_message_coming_twice
     # after MemoryError, say, between two messages: the file has the first, RAM still both
     board, path = _stored(["one"])
     spool = board.boot(hold=60000)
-    append(spool, "two", "three")
-    real = spool._append
-
-    def fails(segment):
-        count, size = real(segment)
-        raise OSError(5)
-
-    spool._append = fails
-    assert not spool.flush()
-    spool._append = real
-    board.ticks.ms += 60000
-    append(spool, "four")
-    assert spool.flush()
+    fail_half_way(board, spool)
     assert bodies(board.boot()) == ["one", "two", "three", "four"]
 
 
@@ -440,19 +445,8 @@ def test_what_follows_a_write_that_failed_half_way_in_a_segment_is_readable():
     spool = board.boot(hold=60000)
     append(spool, "one")
     assert spool.flush()
-    append(spool, "two", "three")
-    real = spool._append
-
-    def fails(segment):
-        real(segment)
-        raise OSError(5)
-
-    spool._append = fails
-    assert not spool.flush()
-    spool._append = real
-    board.ticks.ms += 60000
-    append(spool, "four")
-    assert spool.flush() and spool.damaged == 0
+    fail_half_way(board, spool)
+    assert spool.damaged == 0
     assert bodies(spool) == ["one", "two", "three", "four"]
     spool = board.boot()
     assert bodies(spool) == ["one", "two", "three", "four"] and spool.damaged == 0

@@ -108,9 +108,9 @@ class Wifi:
         return self._station.rssi() if self.up else None
 
     def off(self):
-        """End it, before a deep sleep, in which an ESP32's radio has no current also where this fails."""
+        """End it, before a deep sleep."""
         self._quit()
         try:
             self._station.off()
         except (OSError, RuntimeError):
-            pass
+            pass  # awake for it the board would need more
