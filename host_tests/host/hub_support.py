@@ -69,7 +69,7 @@ class Board:
     @classmethod
     def registered(cls, hub: HubProcess, **changes: Any) -> "Board":
         asked = registration(**changes)
-        answer = httpx.post(f"{hub.entry_url}/v1/devices", json=asked, verify=TRUST)
+        answer = httpx.post(f"{hub.entry_url}/v1/devices", json=asked, verify=TRUST, timeout=2 * DEADLINE)  # Mosquitto may just be starting
         assert answer.status_code == 201, answer.text
         return cls(hub, asked, answer.json())
 

@@ -2,14 +2,17 @@
 test_hub_isolation.py.
 """
 
+import contextlib
 import getpass
 import json
 import os
 import signal
+import socket
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -74,11 +77,24 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def has_started_again(hub: HubProcess, former: int) -> bool:
+    """Whether another Mosquitto than this one takes connections."""
+    port = urlsplit(hub.mqtt_url).port
+    with contextlib.suppress(OSError, ValueError), socket.create_connection(("127.0.0.1", port), 1):
+        return pid_of(hub) != former
+    return False
+
+
 def sends(board: Board, value: int) -> None:
     """The board connects, says this, and the hub has it."""
     with MqttBoard(board, board.hub.mqtt_url) as mqtt:
         mqtt.send("telemetry", {"telemetries": {"a": value}})
-        wait_for(lambda: value in [item["telemetries"]["a"] for item in board.hub.operator.history(board.id)], "the message")
+        wait_for(lambda: value in values(board), "the message")
+
+
+def values(board: Board) -> list[Any]:
+    """What the hub has of this board."""
+    return [item["telemetries"]["a"] for item in board.hub.operator.history(board.id)]
 
 
 # ---- who is let in
@@ -184,6 +200,17 @@ def test_a_killed_mosquitto_is_started_again_and_everyone_is_back(tmp_path: Path
             sends(later, 3)
         errors = [line for line in hub.output().splitlines() if " ERROR " in line]
         assert len(errors) == 1 and "Mosquitto ended with status 137; starting it again" in errors[0] and "Python" not in errors[0], errors
+
+
+def test_what_a_mosquitto_takes_that_was_started_again_waits_for_the_hub(tmp_path: Path) -> None:
+    with HubProcess(tmp_path, broker="mosquitto:0") as hub, Board.registered(hub) as board:
+        for number in range(3):
+            pid = pid_of(hub)
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: has_started_again(hub, pid), "another Mosquitto")  # type: ignore[misc]
+            with MqttBoard(board) as mqtt:  # it is back before the hub, which waits a second
+                mqtt.send("telemetry", {"telemetries": {"a": number}})
+            wait_for(lambda number=number: number in values(board), "what was acknowledged")  # type: ignore[misc]
 
 
 def test_what_mosquitto_has_taken_while_the_hub_was_away_waits_for_it(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ so one hostile client could cut the hub off whenever it likes. Here such a packe
 paho also reads a packet with four calls of the system and acknowledges it with one more, and with what it builds of it that takes longer
 than storing it. So a client that is given `on_messages` reads as much as there is at once, decodes PUBLISH packets itself (publish.py), and
 leaves the rest to paho. Its messages are acknowledged when `acknowledge` says so, not when they arrive.
+
+And aiomqtt waits its whole timeout for an acknowledgement, or for the answer to CONNECT, also when the connection is lost meanwhile. Here
+that ends at once.
 """
 
 import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import MQTT_ERR_CONN_LOST, MQTT_ERR_PROTOCOL, PUBACK
@@ -23,6 +26,8 @@ from tools.hub.broker.publish import Published, Undecodable, decode
 
 log = logging.getLogger("redpoll.hub.mqtt")
 
+T = TypeVar("T")
+_LOST = "the connection was lost"
 _READ = 256 * 1024  # bytes at once
 _PUBLISH = 3  # packet type
 _PUBACK = struct.Struct(">BBH")
@@ -87,7 +92,25 @@ class Client(aiomqtt.Client):
     async def until_lost(self) -> None:
         """Wait until the connection is gone. Raises aiomqtt.MqttError then."""
         await asyncio.wait({self._disconnected})
-        raise aiomqtt.MqttError("the connection was lost") from self._disconnected.exception()
+        raise aiomqtt.MqttError(_LOST) from self._disconnected.exception()
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
+        """In aiomqtt's place: the result, or aiomqtt.MqttError when it does not come in time or not at all any more."""
+        waited = asyncio.ensure_future(fut)
+        try:
+            either: set[asyncio.Future[Any]] = {waited, self._disconnected}
+            await asyncio.wait(either, timeout=self.timeout if timeout is None else timeout, return_when=asyncio.FIRST_COMPLETED)
+            if waited.done():
+                return waited.result()
+        finally:
+            waited.cancel()
+        raise aiomqtt.MqttError(_LOST if self._disconnected.done() else "Operation timed out")
+
+    def _on_disconnect(self, *args: Any) -> None:
+        """In aiomqtt's place, which says nothing of a connection that is lost before CONNACK."""
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(_LOST))
+        super()._on_disconnect(*args)
 
     @property
     def _paho(self) -> Any:

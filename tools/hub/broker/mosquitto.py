@@ -139,8 +139,15 @@ class MosquittoBroker:
 
     def certificate_changed(self) -> None:
         """Have it read its certificate again."""
+        self._signal(signal.SIGHUP)
+
+    def save(self) -> None:
+        """Have it write down which sessions there are: a Mosquitto that is started again then keeps for them what comes before they do."""
+        self._signal(signal.SIGUSR1)
+
+    def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int((self._folder / "mosquitto.pid").read_text()), signal.SIGHUP)
+            os.kill(int((self._folder / "mosquitto.pid").read_text()), number)
 
     def _configuration(self, plugin: Path) -> str:
         common = _CONFIGURATION.format(plugin=plugin, folder=self._folder.resolve(), user=getpass.getuser(), packet_max=PACKET_MAX)

@@ -19,6 +19,7 @@ class RunningBroker:
     address: BrokerAddress  # where the hub's own clients find it
     listeners: list[Listener]  # where devices do
     certificate_changed: Callable[[], None] = lambda: None
+    save: Callable[[], None] = lambda: None  # which sessions it has
     tells: bool = False  # of sessions, by itself; it does not take `$EDC` either
     keeps_logins: bool = False
 
@@ -51,7 +52,7 @@ async def _start_mosquitto(
     )
     stack.push_async_callback(mosquitto.stop)
     await mosquitto.start()
-    return RunningBroker(mosquitto.address, mosquitto.listeners, mosquitto.certificate_changed, keeps_logins=True)
+    return RunningBroker(mosquitto.address, mosquitto.listeners, mosquitto.certificate_changed, mosquitto.save, keeps_logins=True)
 
 
 async def _all_sessions_down(hub: Hub, why: str) -> None:

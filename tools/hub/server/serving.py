@@ -128,6 +128,7 @@ class Serving:
         astarte = AstarteMqtt(hub, lambda: mqtt.beside("astarte"))
         self._begin(astarte.run())
         await _at_most(_BESIDE_SECONDS, astarte.ready)
+        broker.save()
         return [kura.intake, astarte.intake]
 
     def _look_after(self, hub: Hub, mqtt: XyteMqtt, broker: RunningBroker) -> None:
