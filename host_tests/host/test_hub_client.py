@@ -1,4 +1,4 @@
-"""The hub's own MQTT client: what it waits for ends with the connection."""
+"""The hub's own MQTT client: what it waits for ends with the connection; and who gives up on a broker, and who does not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 import aiomqtt
 import pytest
 
+from tools.hub.broker import sessions
 from tools.hub.broker.client import Client
+from tools.hub.ports import free_port
 
 _CONNACK = b"\x20\x03\x00\x00\x00"  # MQTT 5.0 §3.2
 _PATIENCE = 3600.0  # seconds that the client may wait, which no test does
@@ -15,8 +17,8 @@ _SECONDS = 10.0
 Asks = Callable[[Client], Awaitable[object]]
 
 
-async def _meets(until: int, asks: Asks) -> None:
-    """A broker closes the connection at the packet of this number; CONNECT is 1. Raises what the client raises."""
+async def _broker(until: int) -> asyncio.Server:
+    """One that closes each connection at the packet of this number; CONNECT is 1."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for number in range(1, until + 1):
@@ -25,12 +27,15 @@ async def _meets(until: int, asks: Asks) -> None:
                 writer.write(_CONNACK)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
-        options = {"protocol": aiomqtt.ProtocolVersion.V5, "timeout": _PATIENCE, "on_undecodable": lambda _size: None}
-        async with Client("127.0.0.1", port, **options) as client:
-            await asks(client)
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
+def _client(port: int, timeout: float = _PATIENCE) -> Client:
+    return Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, timeout=timeout, on_undecodable=lambda _size: None)
 
 
 @pytest.mark.parametrize(
@@ -42,16 +47,55 @@ async def _meets(until: int, asks: Asks) -> None:
     ],
 )
 def test_nothing_is_waited_for_once_the_connection_is_lost(until: int, asks: Asks) -> None:
+    async def scenario() -> None:
+        async with await _broker(until) as server, _client(_port(server)) as client:
+            await asks(client)
+
     with pytest.raises(aiomqtt.MqttError, match="connection was lost"):
-        asyncio.run(asyncio.wait_for(_meets(until, asks), _SECONDS))
+        asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
 
 
 def test_a_broker_that_is_silent_is_waited_for_as_long_as_was_said() -> None:
-    async def silent() -> None:
+    async def scenario() -> None:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server, Client("127.0.0.1", port, timeout=0.05, on_undecodable=lambda _size: None):
+        async with server, _client(_port(server), timeout=0.05):
             pass
 
     with pytest.raises(aiomqtt.MqttError, match="timed out"):
-        asyncio.run(asyncio.wait_for(silent(), _SECONDS))
+        asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
+
+
+def test_a_broker_that_lets_nobody_see_its_sessions_is_asked_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_RETRY_SECONDS", 0.0)
+    asked: list[Client] = []
+
+    async def scenario() -> None:
+        async with await _broker(2) as server:
+
+            def connect() -> Client:
+                asked.append(_client(_port(server)))
+                return asked[-1]
+
+            await sessions.watch(connect, lambda *_: None)
+
+    asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
+    assert len(asked) == 3
+
+
+def test_a_broker_that_is_away_is_asked_for_its_sessions_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_RETRY_SECONDS", 0.0)
+    nobody = free_port()
+    asked = asyncio.Semaphore(0)
+
+    def connect() -> Client:
+        asked.release()
+        return _client(nobody)
+
+    async def scenario() -> None:
+        watch = asyncio.create_task(sessions.watch(connect, lambda *_: None))
+        for _ in range(10):
+            await asked.acquire()
+        assert not watch.done()
+        watch.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), _SECONDS))

@@ -3,7 +3,7 @@
 Mosquitto publishes its log below `$SYS/broker/log` when its configuration says `log_dest topic` and `connection_messages true`; EMQX
 publishes `$SYS/brokers/NODE/clients/ID/connected|disconnected`. Where a broker publishes neither (or refuses the subscription), devices
 are online from their first message to the offline threshold. The watch has a connection of its own, since rumqttd, as someone else's
-broker, drops a client that subscribes below `$SYS`; after three such losses it gives up.
+broker, drops a client that subscribes below `$SYS`; after three such losses it gives up. A broker that is away is waited for.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _ENDED = re.compile(
     r"Connection timed out|Broken pipe|No route to host|Host is unreachable|Network is unreachable)\."
 )
 _LOSSES = 3
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
 
 
 def read(topic: str, payload: str) -> tuple[str, str | None] | None:
@@ -46,9 +46,10 @@ async def watch(connect: Callable[[], aiomqtt.Client], on_session: Callable[[str
     """Tell `on_session(client id, reason or None)` of every session, until cancelled or until it is clear that the broker will not say."""
     losses = 0
     while losses < _LOSSES:
-        subscribed = False
+        connected = subscribed = False
         try:
             async with connect() as client:
+                connected = True
                 for topic in _TOPICS:
                     await client.subscribe(topic)
                 subscribed = True
@@ -59,7 +60,7 @@ async def watch(connect: Callable[[], aiomqtt.Client], on_session: Callable[[str
                     if happened is not None:
                         on_session(*happened)
         except (aiomqtt.MqttError, OSError, ValueError) as error:
-            losses += 0 if subscribed else 1
+            losses += connected and not subscribed
             log.debug("no session log: %s", error)
         await asyncio.sleep(_RETRY_SECONDS)
     log.info("the broker does not tell about sessions; devices go offline by silence only")
