@@ -268,6 +268,7 @@ def test_a_command_missed_by_an_absent_board_is_in_its_next_snapshot(board: Boar
 
 
 def test_a_board_that_polls_over_http_is_not_pushed_to(board: Board, mqtt: MqttBoard) -> None:
+    wait_for(lambda: board.activities("clientConnected"), "the session")  # which makes it an MQTT board
     board.post("/telemetry", {})
     board.hub.operator.configure(board.id, {"a": 1})
     mqtt.send("get")  # from now on it is an MQTT board
