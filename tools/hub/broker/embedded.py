@@ -187,7 +187,7 @@ class EmbeddedBroker:
                 try:
                     await self._spawn()
                     break
-                except BrokerError as error:
+                except (BrokerError, OSError) as error:  # a full disk passes, as does a port in use
                     log.error("%s; trying again in %g s", error, _RESTART_SECONDS)
                     await asyncio.sleep(_RESTART_SECONDS)
 

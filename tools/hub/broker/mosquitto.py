@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tools.hub.broker import dynsec
 from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, check_port_is_free, usual_port
 from tools.hub.ports import answers, free_port, here
@@ -87,7 +89,7 @@ class MosquittoBroker:
         on_end: Callable[[], Awaitable[None]],
         certificate: Path | None = None,
     ) -> None:
-        """`logins` gives id and verifier (dynsec.py) of each device; `on_end` is called when Mosquitto has died.
+        """`logins` gives id and verifier (dynsec.py) of each device; `on_end` is called when Mosquitto has died, until it succeeds.
 
         With a `certificate` (security/authority.py) devices reach it over TLS only.
         """
@@ -191,14 +193,14 @@ class MosquittoBroker:
             assert self._process is not None
             status = await self._process.wait()
             log.error("Mosquitto ended with status %s; starting it again. Its last line: %s", status, self._said[-1] if self._said else "")
-            await self._on_end()
             while True:
                 try:
+                    await self._on_end()
                     await asyncio.to_thread(_end_former, self._folder)
                     await self._spawn(program)
                     break
-                except BrokerError as error:
-                    log.error("%s; trying again in %g s", error, _RESTART_SECONDS)
+                except (BrokerError, OSError, SQLAlchemyError) as error:  # a full disk and a database that is away pass, as do ports in use
+                    log.error("%s; trying again in %g s", str(error).splitlines()[0], _RESTART_SECONDS)
                     await asyncio.sleep(_RESTART_SECONDS)
 
     async def _end(self) -> None:

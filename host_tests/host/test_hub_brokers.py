@@ -1,0 +1,100 @@
+"""The brokers that the hub starts itself: that they come back, whatever else has failed at that moment."""
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brokers import needs_mosquitto
+from sqlalchemy.exc import OperationalError
+
+from tools.hub.broker import embedded, mosquitto
+from tools.hub.broker.embedded import EmbeddedBroker
+from tools.hub.broker.mosquitto import MosquittoBroker
+from tools.hub.ports import answers
+
+_SECONDS = 20.0
+_FULL = OSError(errno.ENOSPC, "No space left on device")
+_LOCKED = OperationalError("BEGIN IMMEDIATE", None, Exception("database is locked"))
+
+
+class Failing:
+    """A function that once raises this, and does what it does otherwise."""
+
+    def __init__(self, error: Exception, function: Callable[..., Any]) -> None:
+        self._error = error
+        self._function = function
+        self.armed = self.failed = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.armed:
+            self.armed, self.failed = False, True
+            raise self._error
+        return self._function(*arguments)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, _SECONDS))
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def no_logins() -> list[tuple[str, str]]:
+    return []
+
+
+async def nothing() -> None:
+    pass
+
+
+async def is_killed(pid: int, failing: Failing) -> None:
+    """And something fails when it is started again."""
+    failing.armed = True
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: failing.failed)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize(("what", "error"), [("logins", _LOCKED), ("on_end", _LOCKED), ("write", _FULL)])
+def test_a_mosquitto_is_started_again_also_when_the_database_or_the_disk_fails_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception
+) -> None:
+    monkeypatch.setattr(mosquitto, "_RESTART_SECONDS", 0.0)
+    functions: dict[str, Callable[..., Any]] = {"logins": no_logins, "on_end": nothing, "write": mosquitto.write_private}
+    functions[what] = failing = Failing(error, functions[what])
+    monkeypatch.setattr(mosquitto, "write_private", functions["write"])
+
+    async def scenario() -> None:
+        broker = MosquittoBroker("127.0.0.1", 0, tmp_path, functions["logins"], functions["on_end"])
+        await broker.start()
+        await is_killed(int((tmp_path / "mosquitto" / "mosquitto.pid").read_text()), failing)
+        while not await answers("127.0.0.1", broker.address.port):
+            await asyncio.sleep(0.01)
+        await broker.stop()
+
+    run(scenario())
+
+
+def test_an_embedded_broker_is_started_again_also_when_the_disk_is_full_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_RESTART_SECONDS", 0.0)
+    failing = Failing(_FULL, embedded.write_private)
+    monkeypatch.setattr(embedded, "write_private", failing)
+
+    async def scenario() -> None:
+        broker = EmbeddedBroker("127.0.0.1", 0, tmp_path, lambda *_: None)
+        await broker.start()
+        assert broker._process is not None
+        await is_killed(broker._process.pid, failing)
+        await until(lambda: broker._control is not None)
+        await broker.stop()
+
+    run(scenario())
