@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from tools.hub.broker import embedded, mosquitto
 from tools.hub.broker.embedded import EmbeddedBroker
 from tools.hub.broker.mosquitto import MosquittoBroker
-from tools.hub.ports import answers
+from tools.hub.ports import answers, free_port
 
 _SECONDS = 20.0
 _FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -96,5 +97,26 @@ def test_an_embedded_broker_is_started_again_also_when_the_disk_is_full_at_that_
         await is_killed(broker._process.pid, failing)
         await until(lambda: broker._control is not None)
         await broker.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_an_embedded_broker_is_started_where_somebody_else_has_the_port_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
+) -> None:
+    """The hub before was killed, and its broker has ended by itself."""
+    monkeypatch.setattr(embedded, "_HOLD_SECONDS", 0.5)
+
+    async def scenario() -> None:
+        stranger = await asyncio.start_server(lambda _reader, writer: writer.write(says), "127.0.0.1", 0)
+        before = {"control": stranger.sockets[0].getsockname()[1], "token": "x", "host": "127.0.0.1", "tls": False}
+        before |= {"ports": [free_port(), free_port()], "inner": [free_port(), free_port()]}
+        (tmp_path / "rumqttd.json").write_text(json.dumps(before))
+        broker = EmbeddedBroker("127.0.0.1", 0, tmp_path, lambda *_: None)
+        async with stranger:
+            await broker.start()
+            assert await answers("127.0.0.1", broker.address.port)
+            await broker.stop()
 
     run(scenario())

@@ -23,9 +23,11 @@ from tools.private import write_private
 
 log = logging.getLogger("redpoll.hub.broker")
 PORT_VARIABLE, TOKEN_VARIABLE = "REDPOLL_BROKER_CONTROL", "REDPOLL_BROKER_TOKEN"  # of the environment of the child (rumqttd.py)
+HELD = b"held\n"  # what the child answers to the token
 _START_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 5.0
+_HOLD_SECONDS = 5.0
 _STATE_FILE = "rumqttd.json"  # how to get hold of the child: for the hub that comes after a killed one
 _CONFIG = """\
 id = 0
@@ -225,7 +227,13 @@ class EmbeddedBroker:
 
 
 async def _hold(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the control port of a broker's process. Raises OSError."""
+    """A connection to the control port of a broker's process. Raises OSError, also when what listens there is something else."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(token.encode() + b"\n")
+    said = b""
+    with contextlib.suppress(OSError, ValueError):
+        said = await asyncio.wait_for(reader.readline(), _HOLD_SECONDS)
+    if said != HELD:
+        writer.close()
+        raise ConnectionError(f"what listens on port {port} is not the broker")
     return reader, writer

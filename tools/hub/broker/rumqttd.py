@@ -8,10 +8,10 @@ which this process reads as it is made and turns into lines, one JSON object eac
     {"up": "client id"}     the first session of this client is there
     {"down": "client id", "clean": true}   the last one is gone; clean: it ended with DISCONNECT
 
-A hub holds it by a connection to the loopback port in REDPOLL_BROKER_CONTROL, over which it sends the token in REDPOLL_BROKER_TOKEN and is
-told of the sessions that are there and of what becomes of them; at the line `end` the process ends. When that connection breaks the hub was
-killed. What boards were told is taken waits here, so the process waits for the next hub, LINGER_SECONDS long. Without that port it
-ends when its standard input does.
+A hub holds it by a connection to the loopback port in REDPOLL_BROKER_CONTROL, over which it sends the token in REDPOLL_BROKER_TOKEN, is
+answered `held`, and is told of the sessions that are there and of what becomes of them; at the line `end` the process ends. When that
+connection breaks the hub was killed. What boards were told is taken waits here, so the process waits for the next hub, LINGER_SECONDS
+long. Without that port it ends when its standard input does.
 
 rumqttd 0.20 panics when a client vanishes in a flood of messages; the listener that it happens to then refuses everybody, while the
 process lives on. So it ends when it says on standard error that it panicked, and the hub starts it again.
@@ -36,7 +36,7 @@ from typing import Any
 
 from iotcore import IotCoreBroker
 
-from tools.hub.broker.embedded import PORT_VARIABLE, TOKEN_VARIABLE
+from tools.hub.broker.embedded import HELD, PORT_VARIABLE, TOKEN_VARIABLE
 from tools.hub.broker.terminator import follow_certificate, terminate
 from tools.hub.security.authority import server_context
 
@@ -129,6 +129,7 @@ class Control:
         with contextlib.suppress(OSError), connection.makefile("rb") as file:
             if hmac.compare_digest(file.readline(256).strip(), self._token):
                 connection.settimeout(None)
+                connection.sendall(HELD)
                 return connection
         connection.close()
         return None
