@@ -16,6 +16,7 @@ from hub_support import Board, MqttBoard, RunHub, assert_refused
 from waiting import wait_for
 
 from tools.hub.process import HubProcess, ProcessError
+from tools.hub.server.folder import session
 from tools.paths import ROOT
 
 
@@ -148,6 +149,16 @@ def test_the_operator_key_is_made_once_kept_private_and_never_shown(tmp_path: Pa
     assert len(keys) == 1
     assert (tmp_path / "operator.key").stat().st_mode & 0o777 == 0o600
     assert key.encode() not in output
+
+
+def test_the_name_of_a_hubs_session_is_made_anew_where_a_killed_hub_or_a_full_disk_left_none(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "mqtt.session").touch()
+    names = [session(folder, None) for folder in folders]
+    assert names[0] != names[1]  # or two hubs of one broker would take each other's session, time and again
+    assert [session(folder, None) for folder in folders] == names
 
 
 def test_a_new_data_directory_is_its_owners_only_and_an_old_one_stays_as_it_is(tmp_path: Path, run_hub: RunHub) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tools.private import write_private
@@ -48,21 +48,27 @@ def held(data: Path) -> Iterator[None]:
 
 def kept_key(path: Path) -> str:
     """The operator key of this data directory; made, readable by its owner only, when there is none yet. Raises OSError."""
+    return _kept(path, lambda: secrets.token_urlsafe(24))
+
+
+def session(data: Path, share_group: str | None) -> str:
+    """The client id under which a broker keeps this hub's session: one of this directory, and of what it subscribes to.
+
+    Raises StartError when it cannot be kept.
+    """
+    try:
+        name = _kept(data / SESSION_FILE, lambda: f"redpoll-hub-{secrets.token_hex(6)}")
+    except OSError as error:
+        raise cannot_write(data, error) from error
+    return f"{name}-{share_group or 'all'}"
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """What this file holds; made when it holds nothing."""
     with contextlib.suppress(FileNotFoundError):
         kept = path.read_text().strip()
         if kept:
             return kept
-    made = secrets.token_urlsafe(24)
+    made = make()
     write_private(path, made.encode())
     return made
-
-
-def session(data: Path, share_group: str | None) -> str:
-    """The client id under which a broker keeps this hub's session: one of this directory, and of what it subscribes to."""
-    path = data / SESSION_FILE
-    try:
-        name = path.read_text().strip()
-    except FileNotFoundError:
-        name = f"redpoll-hub-{secrets.token_hex(6)}"
-        path.write_text(name)
-    return f"{name}-{share_group or 'all'}"
