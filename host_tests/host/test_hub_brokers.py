@@ -17,6 +17,7 @@ from tools.hub.broker import embedded, mosquitto
 from tools.hub.broker.embedded import EmbeddedBroker
 from tools.hub.broker.mosquitto import MosquittoBroker
 from tools.hub.ports import answers, free_port
+from tools.hub.tasks import cancel
 
 _SECONDS = 20.0
 _FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -53,6 +54,16 @@ async def no_logins() -> list[tuple[str, str]]:
 
 async def nothing() -> None:
     pass
+
+
+async def leave_mosquitto(folder: Path) -> int:
+    """As a hub does that is killed together with the leash; returns the port."""
+    left = MosquittoBroker("127.0.0.1", 0, folder, no_logins, nothing)
+    await left.start()
+    assert left._watch is not None and left._process is not None
+    await cancel(left._watch)
+    left._process.kill()
+    return left.address.port
 
 
 async def is_killed(pid: int, failing: Failing) -> None:
@@ -118,5 +129,35 @@ def test_an_embedded_broker_is_started_where_somebody_else_has_the_port_of_the_o
             await broker.start()
             assert await answers("127.0.0.1", broker.address.port)
             await broker.stop()
+
+    run(scenario())
+
+
+@needs_mosquitto
+def test_a_mosquitto_that_was_left_is_ended_also_when_the_directory_is_called_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        broker = MosquittoBroker("127.0.0.1", await leave_mosquitto(Path()), tmp_path, no_logins, nothing)
+        await broker.start()
+        await broker.stop()
+
+    run(scenario())
+
+
+@needs_mosquitto
+def test_a_mosquitto_whose_leash_was_killed_ends_with_the_hub_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        broker = MosquittoBroker("127.0.0.1", 0, tmp_path, no_logins, nothing)
+        await broker.start()
+        assert broker._process is not None
+        broker._process.kill()
+        await broker.stop()
+        assert not await answers("127.0.0.1", broker.address.port)
 
     run(scenario())

@@ -95,7 +95,7 @@ class MosquittoBroker:
         """
         self._host = host
         self._wanted_port = usual_port(tls=certificate is not None) if port is None else port
-        self._folder = folder / "mosquitto"
+        self._folder = folder.resolve() / "mosquitto"
         self._logins = logins
         self._on_end = on_end
         self._certificate = certificate
@@ -152,7 +152,7 @@ class MosquittoBroker:
             os.kill(int((self._folder / "mosquitto.pid").read_text()), number)
 
     def _configuration(self, plugin: Path) -> str:
-        common = _CONFIGURATION.format(plugin=plugin, folder=self._folder.resolve(), user=getpass.getuser(), packet_max=PACKET_MAX)
+        common = _CONFIGURATION.format(plugin=plugin, folder=self._folder, user=getpass.getuser(), packet_max=PACKET_MAX)
         for_devices = f"listener {self._port} {self._host}\n"
         if self._certificate is None:
             return common + for_devices
@@ -212,7 +212,7 @@ class MosquittoBroker:
                 await asyncio.wait_for(process.wait(), _END_SECONDS)
             except TimeoutError:
                 process.kill()
-                await process.wait()
+        await asyncio.to_thread(_end_former, self._folder)  # one whose leash was killed, and which holds what is read here
         if self._reader is not None:
             await self._reader
             self._reader = None
@@ -250,5 +250,6 @@ def _end_former(folder: Path) -> None:
 
 def _is_ours(pid: int, folder: Path) -> bool:
     """Whether the process with this number is a Mosquitto of this directory."""
-    said = subprocess.run(["ps", "-p", str(pid), "-o", "stat=,command="], capture_output=True, text=True, timeout=10, check=False).stdout
+    command = ["ps", "-ww", "-p", str(pid), "-o", "stat=,command="]  # -ww: whole lines, whatever $COLUMNS says
+    said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
     return str(folder / "mosquitto.conf") in said and not said.lstrip().startswith("Z")
