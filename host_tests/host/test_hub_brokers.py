@@ -1,6 +1,7 @@
 """The brokers that the hub starts itself: that they come back, whatever else has failed at that moment."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -12,11 +13,14 @@ from typing import Any
 import pytest
 from brokers import needs_mosquitto
 from sqlalchemy.exc import OperationalError
+from xyte_bench import Bench
 
 from tools.hub.broker import embedded, mosquitto
+from tools.hub.broker.address import BrokerChoice
 from tools.hub.broker.embedded import EmbeddedBroker
 from tools.hub.broker.mosquitto import MosquittoBroker
 from tools.hub.ports import answers, free_port
+from tools.hub.server.brokers import start_broker
 from tools.hub.tasks import cancel
 
 _SECONDS = 20.0
@@ -54,6 +58,16 @@ async def no_logins() -> list[tuple[str, str]]:
 
 async def nothing() -> None:
     pass
+
+
+async def leave_embedded(folder: Path) -> int:
+    """As a killed hub does; returns the port."""
+    left = EmbeddedBroker("127.0.0.1", 0, folder, lambda *_: None)
+    await left.start()
+    assert left._watch is not None and left._control is not None
+    await cancel(left._watch)
+    left._control[1].close()
+    return left.address.port
 
 
 async def leave_mosquitto(folder: Path) -> int:
@@ -131,6 +145,24 @@ def test_an_embedded_broker_is_started_where_somebody_else_has_the_port_of_the_o
             await broker.stop()
 
     run(scenario())
+
+
+@needs_mosquitto
+@pytest.mark.parametrize(("before", "after"), [("embedded", "mosquitto"), ("mosquitto", "embedded")])
+def test_the_broker_of_a_killed_hub_gives_way_to_one_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+    bench = Bench(tmp_path)
+
+    async def scenario() -> None:
+        left = (await leave_embedded(tmp_path)) if before == "embedded" else (await leave_mosquitto(tmp_path))
+        async with contextlib.AsyncExitStack() as stack:
+            broker = await start_broker(BrokerChoice(after, left), bench.hub, "127.0.0.1", None, stack)
+            assert broker.address.port == left
+
+    bench._loop.run_until_complete(asyncio.wait_for(scenario(), _SECONDS))
+    bench.close()
 
 
 @needs_mosquitto

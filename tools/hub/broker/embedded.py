@@ -15,6 +15,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, check_port_is_free, usual_port
 from tools.hub.ports import answers, free_port, here, is_free
@@ -58,6 +59,9 @@ def configuration(host: str, port: int, port_311: int) -> str:
     return _CONFIG + "".join(_LISTENER.format(version=version, host=host, port=at, packet_max=PACKET_MAX) for version, at in levels)
 
 
+Control = tuple[asyncio.StreamReader, asyncio.StreamWriter]  # a connection to the child
+
+
 class EmbeddedBroker:
     """rumqttd in a child process that is started again when it dies.
 
@@ -78,7 +82,7 @@ class EmbeddedBroker:
         self._certificate = certificate
         self._on_session = on_session
         self._process: asyncio.subprocess.Process | None = None  # None: started by the hub before this one
-        self._control: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._control: Control | None = None
         self._watch: asyncio.Task[None] | None = None
         self._sessions: set[str] = set()
         self._ports: list[int] = []  # for MQTT 5 and for MQTT 3.1.1: where devices find it
@@ -121,11 +125,10 @@ class EmbeddedBroker:
 
     async def _adopt(self) -> bool:
         """Go on with the broker that a killed hub has left. One that listens elsewhere is ended."""
-        try:
-            left = json.loads((self._folder / _STATE_FILE).read_text())
-            self._control = await _hold(left["control"], left["token"])
-        except (OSError, ValueError, KeyError, TypeError):
+        found = await _find_left(self._folder)
+        if found is None:
             return False
+        left, self._control = found
         same = (left["host"], left["tls"]) == (self._host, self._certificate is not None)
         if not same or self._wanted_port not in (0, left["ports"][0]):
             await self._end()
@@ -209,13 +212,9 @@ class EmbeddedBroker:
 
     async def _end(self) -> None:
         """Say so to the child; one that does not go is killed."""
-        if self._control is not None:
-            reader, writer = self._control
-            self._control = None
-            with contextlib.suppress(OSError, TimeoutError):
-                writer.write(b"end\n")
-                await asyncio.wait_for(reader.read(), _END_SECONDS)
-            writer.close()
+        control, self._control = self._control, None
+        if control is not None:
+            await _let_go(*control)
             (self._folder / _STATE_FILE).unlink(missing_ok=True)
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
@@ -226,7 +225,23 @@ class EmbeddedBroker:
                 await process.wait()
 
 
-async def _hold(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def end_left(data: Path) -> None:
+    """End the embedded broker that a killed hub has left in this data directory, if there is one."""
+    found = await _find_left(data)
+    if found is not None:
+        await _let_go(*found[1])
+
+
+async def _find_left(data: Path) -> tuple[dict[str, Any], Control] | None:
+    """What is known of the broker that a killed hub has left, and a hold on it; None when there is none."""
+    try:
+        left: dict[str, Any] = json.loads((data / _STATE_FILE).read_text())
+        return left, await _hold(left["control"], left["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _hold(port: int, token: str) -> Control:
     """A connection to the control port of a broker's process. Raises OSError, also when what listens there is something else."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(token.encode() + b"\n")
@@ -237,3 +252,11 @@ async def _hold(port: int, token: str) -> tuple[asyncio.StreamReader, asyncio.St
         writer.close()
         raise ConnectionError(f"what listens on port {port} is not the broker")
     return reader, writer
+
+
+async def _let_go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Have the broker at the other end end, and wait until it has, but not for ever."""
+    with contextlib.suppress(OSError):  # TimeoutError is one
+        writer.write(b"end\n")
+        await asyncio.wait_for(reader.read(), _END_SECONDS)
+    writer.close()

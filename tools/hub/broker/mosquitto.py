@@ -36,6 +36,7 @@ _INSTALL = "install Mosquitto 2.0 or newer (Debian: apt install mosquitto), or u
 _START_SECONDS = 15.0
 _END_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
+_FOLDER = "mosquitto"  # in the data directory
 _LINES = 30  # of its log, kept for an error
 
 _CONFIGURATION = """\
@@ -95,7 +96,7 @@ class MosquittoBroker:
         """
         self._host = host
         self._wanted_port = usual_port(tls=certificate is not None) if port is None else port
-        self._folder = folder.resolve() / "mosquitto"
+        self._folder = folder.resolve() / _FOLDER
         self._logins = logins
         self._on_end = on_end
         self._certificate = certificate
@@ -216,6 +217,11 @@ class MosquittoBroker:
         if self._reader is not None:
             await self._reader
             self._reader = None
+
+
+async def end_left(data: Path) -> None:
+    """End the Mosquitto that a killed hub has left in this data directory, if there is one."""
+    await asyncio.to_thread(_end_former, data.resolve() / _FOLDER)
 
 
 def _find() -> tuple[str, Path]:

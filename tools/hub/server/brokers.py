@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.hub.broker import embedded, mosquitto
 from tools.hub.broker.address import BrokerAddress, BrokerChoice, Listener
 from tools.hub.broker.embedded import EmbeddedBroker
 from tools.hub.broker.mosquitto import MosquittoBroker
@@ -27,22 +28,27 @@ class RunningBroker:
 async def start_broker(
     choice: BrokerChoice, hub: Hub, host: str, certificate: Path | None, stack: contextlib.AsyncExitStack
 ) -> RunningBroker:
-    """Start it, if it is the hub's own, until the stack ends; with a certificate devices reach it over TLS. Raises BrokerError."""
+    """Start it, if it is the hub's own, until the stack ends; with a certificate devices reach it over TLS. Raises BrokerError.
+
+    One of the other kind that a killed hub has left is ended: it may be in the way.
+    """
     if choice.address is not None:
         return RunningBroker(choice.address, [Listener("MQTT", choice.address)])
     await _all_sessions_down(hub, "the hub was restarted")
     if choice.kind == "mosquitto":
+        await embedded.end_left(hub.settings.data)
         return await _start_mosquitto(choice.port, hub, host, certificate, stack)
-    embedded = EmbeddedBroker(host, choice.port, hub.settings.data, hub.on_session, certificate)
-    stack.push_async_callback(embedded.stop)
-    await embedded.start()
-    return RunningBroker(embedded.address, embedded.listeners, tells=True)
+    await mosquitto.end_left(hub.settings.data)
+    broker = EmbeddedBroker(host, choice.port, hub.settings.data, hub.on_session, certificate)
+    stack.push_async_callback(broker.stop)
+    await broker.start()
+    return RunningBroker(broker.address, broker.listeners, tells=True)
 
 
 async def _start_mosquitto(
     port: int | None, hub: Hub, host: str, certificate: Path | None, stack: contextlib.AsyncExitStack
 ) -> RunningBroker:
-    mosquitto = MosquittoBroker(
+    broker = MosquittoBroker(
         host,
         port,
         hub.settings.data,
@@ -50,9 +56,9 @@ async def _start_mosquitto(
         on_end=lambda: _all_sessions_down(hub, "the broker ended"),
         certificate=certificate,
     )
-    stack.push_async_callback(mosquitto.stop)
-    await mosquitto.start()
-    return RunningBroker(mosquitto.address, mosquitto.listeners, mosquitto.certificate_changed, mosquitto.save, keeps_logins=True)
+    stack.push_async_callback(broker.stop)
+    await broker.start()
+    return RunningBroker(broker.address, broker.listeners, broker.certificate_changed, broker.save, keeps_logins=True)
 
 
 async def _all_sessions_down(hub: Hub, why: str) -> None:
