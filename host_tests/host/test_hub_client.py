@@ -65,6 +65,26 @@ def test_a_broker_that_is_silent_is_waited_for_as_long_as_was_said() -> None:
         asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
 
 
+def test_a_connection_that_a_broker_does_not_answer_is_closed() -> None:
+    """One that goes on later would else let it in: beside the next ones, or with the session's messages."""
+
+    async def scenario() -> None:
+        closed = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            closed.set()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            client = _client(_port(server), timeout=0.05)
+            with pytest.raises(aiomqtt.MqttError, match="timed out"):
+                await client.__aenter__()
+            await closed.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
+
+
 def test_a_broker_that_lets_nobody_see_its_sessions_is_asked_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_RETRY_SECONDS", 0.0)
     asked: list[Client] = []

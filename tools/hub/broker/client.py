@@ -9,7 +9,7 @@ than storing it. So a client that is given `on_messages` reads as much as there 
 leaves the rest to paho. Its messages are acknowledged when `acknowledge` says so, not when they arrive.
 
 And aiomqtt waits its whole timeout for an acknowledgement, or for the answer to CONNECT, also when the connection is lost meanwhile. Here
-that ends at once.
+that ends at once; and where no answer to CONNECT comes, the connection is closed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import logging
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import MQTT_ERR_CONN_LOST, MQTT_ERR_PROTOCOL, PUBACK
@@ -88,6 +88,14 @@ class Client(aiomqtt.Client):
             self._paused = False
             self._loop.add_reader(self._paho._sock, self._readable)
             self._loop.call_soon(self._readable)  # TLS may have read what nobody has taken
+
+    async def __aenter__(self) -> Self:
+        """In aiomqtt's place, which leaves a connection open that was not answered in time."""
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            self._paho._sock_close()
+            raise
 
     async def until_lost(self) -> None:
         """Wait until the connection is gone. Raises aiomqtt.MqttError then."""
