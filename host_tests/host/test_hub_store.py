@@ -199,6 +199,24 @@ def test_a_lost_connection_to_postgresql_is_made_again(postgres: PostgresProcess
     bench.run(scenario)
 
 
+def test_a_reading_after_postgresql_has_restarted_is_as_any_other(new_postgres_database: Callable[[], str]) -> None:
+    bench = Bench(new_postgres_database())
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    kill_others = text(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+
+    async def scenario() -> None:
+        device_id = await bench.device()
+        engine = database.make_engine(bench.store._url)
+        try:
+            with engine.connect() as other:
+                other.execute(kill_others)
+        finally:
+            engine.dispose()
+        assert (await bench.store.read(lambda db: get_device(db, device_id))).id == device_id
+
+    bench.run(scenario)
+
+
 def test_a_connection_that_is_lost_within_a_transaction_is_made_again_too(
     postgres: PostgresProcess, new_postgres_database: Callable[[], str]
 ) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from tools.hub.errors import Refused
 from tools.hub.store import migrations
@@ -89,7 +90,7 @@ class Store:
         self._jobs.put(job)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a reading beside the writer; it sees what is committed."""
+        """Run a reading beside the writer; it sees what is committed. On a connection that is lost it is run once more, on another."""
         return await asyncio.to_thread(self._read, work)
 
     async def close(self) -> None:
@@ -103,6 +104,14 @@ class Store:
             self._engine = None
 
     def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._read_once(work)
+        except DBAPIError as error:
+            if not is_lost(error):
+                raise
+            return self._read_once(work)  # the other connections from before are given up too
+
+    def _read_once(self, work: Callable[[Connection], T]) -> T:
         assert self._engine is not None, "the store is not open"
         with self._engine.connect().execution_options(reads=True) as connection:
             return work(connection)
