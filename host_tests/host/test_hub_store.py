@@ -184,6 +184,19 @@ def test_the_writer_tells_its_callers_of_an_outage_and_goes_on_after_it(tmp_path
     bench.run(scenario)
 
 
+def test_what_the_database_fails_at_is_told_without_what_was_to_be_stored(bench: Bench) -> None:
+    """A full disk, say: the log has the error, and a configuration may have the password of a Wi-Fi in it."""
+
+    async def scenario() -> None:
+        orphan = {"device_id": "nobody", "received_at": 1, "timestamp": 1, "telemetries": {"a": "planted-secret-83"}, "override": False}
+        with pytest.raises(IntegrityError) as raised:
+            await bench.store.write(lambda unit: unit.db.execute(tables.telemetry.insert().values(orphan)))
+        assert "INSERT INTO telemetry" in str(raised.value)
+        assert "planted-secret-83" not in str(raised.value)
+
+    bench.run(scenario)
+
+
 def test_a_lost_connection_to_postgresql_is_made_again(postgres: PostgresProcess, new_postgres_database: Callable[[], str]) -> None:
     bench = Bench(new_postgres_database())
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -17,13 +17,14 @@ WAIT_SECONDS = 10.0  # for a lock that another process has
 def make_engine(url: str, *, wait: float | None = None, references: bool = True, **options: Any) -> Engine:
     """An engine for this URL. `wait`: seconds for SQLite's lock (10); `references` False: SQLite does not enforce foreign keys.
 
-    `postgresql://` and `postgres://` are PostgreSQL through psycopg. Raises sqlalchemy.exc.ArgumentError for what is no URL.
+    `postgresql://` and `postgres://` are PostgreSQL through psycopg. Errors do not repeat what was to be stored: they come into the log.
+    Raises sqlalchemy.exc.ArgumentError for what is no URL.
     """
     parsed = driver_of(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, **options)
+        return create_engine(parsed, hide_parameters=True, **options)
     seconds = WAIT_SECONDS if wait is None else wait
-    engine = create_engine(parsed, connect_args={"timeout": seconds}, **options)
+    engine = create_engine(parsed, connect_args={"timeout": seconds}, hide_parameters=True, **options)
 
     def tune(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # _begin begins, not sqlite3, which would do so only at the first change
