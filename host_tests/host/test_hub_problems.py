@@ -1,14 +1,18 @@
 """What an operator sees of a device that does not do well: problems, how far a configuration has come, whether it is there."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import sqlite_only
 from hub_support import Board, MqttBoard
+from sqlalchemy.exc import OperationalError
 from waiting import wait_for
 from xyte_bench import DEVICES, NOON, OPERATOR, Bench, Device
 
 from tools.hub.domain import presence
+from tools.hub.store import database
 
 
 def shown(device: Device) -> dict[str, Any]:
@@ -160,6 +164,46 @@ def test_a_clock_that_is_set_forward_makes_nobody_silent(bench: Bench, device: D
     bench.now += 20
     bench.sweep()
     assert problems(device) == {"connection": "silent for 180 s"}
+
+
+@sqlite_only
+def test_a_database_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What devices said meanwhile waits in the broker and in them."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    bench = Bench(tmp_path)
+    device = bench.device()
+    bench.now += 200
+    device.post("/telemetry", {})
+    other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    bench.now += 170
+    with pytest.raises(OperationalError):
+        bench.sweep()
+    other.close()
+    bench.now += 30
+    bench.sweep()
+    assert problems(device) == {} and shown(device)["online"]
+    bench.now += 160
+    bench.sweep()
+    assert problems(device) == {"connection": "silent for 180 s"}
+    bench.close()
+
+
+def test_a_hub_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    device = bench.device()
+    device.post("/telemetry", {})
+    bench.close()
+    monkeypatch.setattr("xyte_bench.NOON", NOON + 3600)
+    bench = Bench(tmp_path)
+    device = Device(bench, device.id, device.key, device.model)
+    bench.now += 30
+    bench.sweep()
+    assert problems(device) == {} and shown(device)["online"]
+    bench.now += 160
+    bench.sweep()
+    assert problems(device) == {"connection": "silent for 180 s"}
+    bench.close()
 
 
 def test_a_clock_that_is_set_back_keeps_nobody_online_who_is_gone(bench: Bench, device: Device) -> None:

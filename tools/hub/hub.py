@@ -76,7 +76,7 @@ class Hub:
         self._gone: dict[str, float] = {}  # devices whose session ended, and when
         self._tasks: set[asyncio.Task[None]] = set()
         self._swept = (0.0, 0.0)  # when it was last, by the clock and by the time that nobody sets
-        self._set_at: float | None = None  # when the clock was seen to be set, by that time
+        self._hears_since = 0.0  # by that time; before, devices may have spoken without the hub knowing when
         self._operator_key_hash = settings.operator_key_hash
         self.tokens = Tokens(settings.operator_key)
         self.links = Links(settings.operator_key)
@@ -87,6 +87,7 @@ class Hub:
         self.store.open()
         self.home = await self.store.write(lambda unit: spaces.home(unit.db))
         self._swept = self.now(), self.elapsed()
+        self._hears_since = self.elapsed()
 
     async def close(self) -> None:
         """End the activity feed, note the sessions that have just ended, close the store."""
@@ -134,14 +135,21 @@ class Hub:
         return value
 
     async def sweep(self) -> None:
-        """Take devices offline that have been silent too long. After the clock was set nobody knows since when, so that counts anew."""
+        """Take devices offline that have been silent too long.
+
+        Since when is known of no device after the hub was away, the database was, or the clock was set: then it counts anew.
+        """
         now, passed = self.now(), self.elapsed()
         (then, passed_then), self._swept = self._swept, (now, passed)
         if abs(now - then - (passed - passed_then)) > _STEP_SECONDS:
             log.warning("the clock was set, or the machine slept: how long devices have been silent counts from now on")
-            self._set_at = passed
-        if self._set_at is None or passed - self._set_at > self.settings.offline_after:
-            await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
+            self._hears_since = passed
+        if passed - self._hears_since > self.settings.offline_after:
+            try:
+                await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
+            except SQLAlchemyError:
+                self._hears_since = passed
+                raise
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
