@@ -1,5 +1,6 @@
 """What an operator sees of a device that does not do well: problems, how far a configuration has come, whether it is there."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import pytest
 from databases import sqlite_only
 from hub_support import Board, MqttBoard
 from sqlalchemy.exc import OperationalError
-from waiting import wait_for
+from waiting import DEADLINE, wait_for
 from xyte_bench import DEVICES, NOON, OPERATOR, Bench, Device
 
 from tools.hub.domain import presence
+from tools.hub.server import serving
 from tools.hub.store import database
+from tools.hub.tasks import cancel
 
 
 def shown(device: Device) -> dict[str, Any]:
@@ -253,3 +256,28 @@ def test_a_change_that_is_refused_in_part_is_refused_whole(bench: Bench, device:
     for body in ({"configuration": {"a": 1}, "name": ""}, {"configuration": {"a": 1}, "space_id": []}, {"name": "x", "configuration": []}):
         assert bench.call("PATCH", f"{DEVICES}/{device.id}", body=body).status_code == 422
     assert shown(device) == before
+
+
+def test_a_hub_that_stood_still_makes_nobody_silent(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was stopped, or its container was: what devices said meanwhile has not been read yet when it goes on."""
+    monkeypatch.setattr(serving, "_SWEEP_MAX_SECONDS", 0.01)
+    bench.now += 200
+    device.post("/telemetry", {})
+    swept = asyncio.Event()
+    sweep = bench.hub.sweep
+
+    async def noted() -> None:
+        await sweep()
+        swept.set()
+
+    monkeypatch.setattr(bench.hub, "sweep", noted)
+
+    async def scenario() -> None:
+        sweeping = asyncio.create_task(serving._sweep(bench.hub))
+        await asyncio.sleep(0)
+        bench.now += 600
+        await asyncio.wait_for(swept.wait(), DEADLINE)
+        await cancel(sweeping)
+
+    bench._loop.run_until_complete(scenario())
+    assert problems(device) == {} and shown(device)["online"]

@@ -137,19 +137,23 @@ class Hub:
     async def sweep(self) -> None:
         """Take devices offline that have been silent too long.
 
-        Since when is known of no device after the hub was away, the database was, or the clock was set: then it counts anew.
+        Since when is known of no device after the hub was away or stood still, the database was away, or the clock was set: it counts anew.
         """
         now, passed = self.now(), self.elapsed()
         (then, passed_then), self._swept = self._swept, (now, passed)
         if abs(now - then - (passed - passed_then)) > _STEP_SECONDS:
-            log.warning("the clock was set, or the machine slept: how long devices have been silent counts from now on")
-            self._hears_since = passed
+            self.hears_anew("the clock was set, or the machine slept")
         if passed - self._hears_since > self.settings.offline_after:
             try:
                 await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
             except SQLAlchemyError:
                 self._hears_since = passed
                 raise
+
+    def hears_anew(self, why: str) -> None:
+        """What devices said lately the hub has not heard, or nobody knows when it was."""
+        log.warning("%s: how long devices have been silent counts from now on", why)
+        self._hears_since = self.elapsed()
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
