@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 import ssl
@@ -27,6 +28,7 @@ from tools.hub.broker import terminator
 from tools.hub.process import HubProcess
 from tools.hub.security import certificates
 from tools.hub.security.authority import Authority, own_hosts, server_context
+from tools.hub.tasks import cancel
 from tools.paths import ROOT
 
 
@@ -256,6 +258,29 @@ def test_a_running_hub_renews_its_certificate(tmp_path: Path, monkeypatch: pytes
             task.cancel()
         for server in servers:
             server.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_new_certificate_that_cannot_be_read_at_once_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that has no more files to open, say, has written it before."""
+    monkeypatch.setattr(certificates, "_LOOK_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        made = certificates.Certificates(tmp_path, "bench.example")
+        load, failures = made.context.load_cert_chain, [OSError(errno.EMFILE, "Too many open files")]
+
+        def fails_once(path: Path) -> None:
+            if failures:
+                raise failures.pop()
+            load(path)
+
+        monkeypatch.setattr(made.context, "load_cert_chain", fails_once)
+        monkeypatch.setattr(certificates, "own_hosts", lambda *more: [*own_hosts(*more), "another.example"])
+        told = asyncio.Event()
+        looking = asyncio.create_task(made.look_after(told.set))
+        await asyncio.wait_for(told.wait(), DEADLINE)
+        await cancel(looking)
 
     asyncio.run(scenario())
 

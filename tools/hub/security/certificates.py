@@ -27,12 +27,14 @@ class Certificates:
 
     async def look_after(self, on_change: Callable[[], None]) -> None:
         """Renew the certificate when it is due or this machine has another address, and tell then; until cancelled."""
+        unread = False
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                changed = await asyncio.to_thread(lambda: self.authority.serve(self._folder, own_hosts(*self._more)))
-                if changed:
+                unread |= await asyncio.to_thread(lambda: self.authority.serve(self._folder, own_hosts(*self._more)))
+                if unread:
                     self.context.load_cert_chain(self.path)
+                    unread = False
                     log.info("the hub has a new certificate")
                     on_change()
             except (OSError, ValueError) as error:
