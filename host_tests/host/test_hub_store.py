@@ -15,7 +15,7 @@ from paho.mqtt.client import MQTTv5
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 from store_bench import StoreBench
 
 from tools.hub.broker.publish import Published, Undecodable, decode
@@ -518,3 +518,19 @@ def test_a_database_error_is_no_outage() -> None:
     assert not is_outage(IntegrityError("", {}, Exception()))
     assert not is_outage(ValueError())
     assert is_outage(DBAPIError("", {}, Exception(), connection_invalidated=True))
+
+
+@pytest.mark.parametrize("at", [0, 100])
+def test_a_damaged_database_is_an_outage(tmp_path: Path, at: int) -> None:
+    """What devices say waits in the broker until it is mended; it would be acknowledged and gone."""
+    path = tmp_path / "test.sqlite"
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE a (b)")
+    made.close()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(4096 - at))
+    with sqlite3.connect(path) as damaged, pytest.raises(sqlite3.DatabaseError) as raised:
+        damaged.execute("SELECT b FROM a")
+    damaged.close()
+    assert is_outage(DatabaseError("", {}, raised.value))
