@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from databases import sqlite_only
 from hub_support import Board, MqttBoard, body_of, forget_revisions
+from sqlalchemy.exc import OperationalError
 from xyte_bench import DEVICES, HOST, KEY, OPERATOR, Bench, Device
 
 from tools.hub.domain import dumps, files
@@ -497,3 +498,16 @@ def test_a_database_of_an_earlier_version_gets_files_incidents_and_events(tmp_pa
     bench = Bench(tmp_path)
     assert bench.call("GET", f"{OPERATOR}/files/{made['id']}/content").content == BYTES
     bench.close()
+
+
+def test_a_dump_that_cannot_be_kept_leaves_nothing_on_the_disk(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device tries again, each time under another id: a disk that is full would stay so."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise OperationalError("INSERT INTO dumps", None, Exception("database or disk is full"))
+
+    assert device.post("/dumps/text%2Ftxt/agent.log", b"one").status_code == 201
+    before = set((bench.folder / "dumps").iterdir())
+    monkeypatch.setattr(dumps, "tell", fails)
+    assert device.post("/dumps/text%2Ftxt/agent.log", b"two").status_code == 500
+    assert set((bench.folder / "dumps").iterdir()) == before

@@ -93,14 +93,20 @@ class FilesFacet(Calls):
     async def send_dump(self, device_id: str, name: str, request: Request) -> JSONResponse:
         """Send Dump: POST /dumps/{mime%2Ftype}/{filename}, raw or as a form's field `data`."""
 
+        made = str(uuid.uuid4())
+
         def keep(unit: Unit, device: Device, body: bytes) -> dict[str, Any]:
             mime, filename = _dump_name(request, name)
             _check_size(body)
-            dump = dumps.Dump(str(uuid.uuid4()), mime, filename, len(body))
+            dump = dumps.Dump(made, mime, filename, len(body))
             dumps.keep(unit, device, dump, self._hub.settings.data, body)
             return {"id": dump.id, "length": dump.length}
 
-        return await self._take_bytes(device_id, request, "dump", keep, field="data", limit=dumps.SIZE_MAX, status=201)
+        try:
+            return await self._take_bytes(device_id, request, "dump", keep, field="data", limit=dumps.SIZE_MAX, status=201)
+        except Exception:
+            dumps.path_of(self._hub.settings.data, made).unlink(missing_ok=True)
+            raise
 
     async def append_dump(self, device_id: str, dump_id: str, request: Request) -> JSONResponse:
         """Append to a dump, raw or as a form's field `data`."""
