@@ -3,9 +3,8 @@
 import asyncio
 import gc
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 import aiomqtt
@@ -13,10 +12,14 @@ import bson
 import pytest
 from astarte_board import ota_event
 from databases import sqlite_only
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
 from xyte_bench import Bench, Device
 
 from tools.hub.astarte_ids import device_id
 from tools.hub.broker.address import BrokerAddress
+from tools.hub.broker.publish import Published
+from tools.hub.facets.astarte import mqtt as astarte_mqtt
 from tools.hub.facets.astarte.interfaces import OTA_EVENT
 from tools.hub.facets.astarte.mqtt import AstarteMqtt
 from tools.hub.facets.xyte import mqtt as xyte_mqtt
@@ -34,7 +37,6 @@ class Connection:
         self.deaf = deaf
         self.published: list[str] = []  # topics
         self._lost = asyncio.Event()
-        self._coming: asyncio.Queue[Any] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,10 +46,6 @@ class Connection:
 
     def lose(self) -> None:
         self._lost.set()
-
-    def come(self, topic: str, payload: bytes, user: list[tuple[str, str]]) -> None:
-        properties = SimpleNamespace(UserProperty=user)
-        self._coming.put_nowait(SimpleNamespace(topic=topic, payload=payload, qos=2, retain=False, properties=properties))
 
     async def subscribe(self, _topics: Any) -> None:
         pass
@@ -61,11 +59,6 @@ class Connection:
     async def until_lost(self) -> None:
         await self._lost.wait()
         raise aiomqtt.MqttError("the connection was lost")
-
-    @property
-    async def messages(self) -> AsyncIterator[Any]:
-        while True:
-            yield await self._coming.get()
 
 
 @pytest.fixture
@@ -127,18 +120,17 @@ def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it
     bench = Bench(tmp_path)
     device = bench.device()
     topic = f"redpoll/{device_id(device.id)}/{OTA_EVENT.name}/event"
-    user = [("device_id", device.id), ("access_key", device.key)]
 
     async def scenario() -> None:
-        connection = Connection()
-        astarte = AstarteMqtt(bench.hub, lambda: connection)  # type: ignore[arg-type, return-value]
+        astarte = AstarteMqtt(bench.hub, lambda _intake: Connection())  # type: ignore[arg-type, return-value]
         running = asyncio.create_task(astarte.run())
         other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         try:
             event = ota_event("Downloading")
             for status in ("Downloading", "Success"):
-                connection.come(topic, bson.dumps({"v": {**event, "status": status}}), user)
+                payload = bson.dumps({"v": {**event, "status": status}})
+                astarte.intake.take([Published(topic, payload, 2, False, 7, (("device_id", device.id), ("access_key", device.key)))])
             await until(lambda: "messages cannot be stored" in caplog.text, "the outage")
             assert told(device, "firmwareStateChange") == []
             other.execute("ROLLBACK")
@@ -151,6 +143,53 @@ def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it
 
     bench._loop.run_until_complete(scenario())
     bench.close()
+
+
+async def packet(reader: asyncio.StreamReader) -> bytes:
+    """The next one that a client sends, without what says how long it is; none of these is longer than 127 bytes."""
+    kind, size = await reader.readexactly(2)
+    return bytes([kind]) + await reader.readexactly(size)
+
+
+def published(topic: str, payload: bytes, user: list[tuple[str, str]]) -> bytes:
+    """A PUBLISH at QoS 2 with the packet identifier 7."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = user
+    body = len(topic).to_bytes(2, "big") + topic.encode() + b"\x00\x07" + properties.pack() + payload
+    return b"\x34" + VariableByteIntegers.encode(len(body)) + body
+
+
+def test_an_update_event_whose_handshake_breaks_off_is_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the broker has PUBREC it forgets the message, and the next connection has no more of it than PUBREL."""
+    monkeypatch.setattr(astarte_mqtt, "_RETRY_SECONDS", 0.01)
+    device = bench.device()
+    user = [("device_id", device.id), ("access_key", device.key)]
+    event = published(f"redpoll/{device_id(device.id)}/{OTA_EVENT.name}/event", bson.dumps({"v": ota_event("Downloading")}), user)
+
+    async def scenario() -> None:
+        answers = [(event, b"\x50\x00\x07"), (b"\x62\x02\x00\x07", b"\x70\x00\x07")]  # PUBREC for PUBLISH, PUBCOMP for PUBREL
+        over = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            says, answer = answers.pop(0)
+            await packet(reader)
+            writer.write(b"\x20\x03\x01\x00\x00")  # CONNACK: there is a session
+            subscribe = await packet(reader)
+            writer.write(b"\x90\x04" + subscribe[1:3] + b"\x00\x02" + says)
+            assert (await packet(reader))[:3] == answer
+            writer.close()
+            if not answers:
+                over.set()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            mqtt = XyteMqtt(bench.hub, BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1]), "session")
+            running = asyncio.create_task(AstarteMqtt(bench.hub, lambda intake: mqtt.connection(intake, "-astarte")).run())
+            await asyncio.wait_for(over.wait(), DEADLINE)
+            running.cancel()
+            await asyncio.wait({running})
+
+    bench._loop.run_until_complete(scenario())
+    assert [data["status"] for data in told(device, "firmwareStateChange")] == ["Downloading"]
 
 
 @sqlite_only

@@ -6,7 +6,8 @@ so one hostile client could cut the hub off whenever it likes. Here such a packe
 
 paho also reads a packet with four calls of the system and acknowledges it with one more, and with what it builds of it that takes longer
 than storing it. So a client that is given `on_messages` reads as much as there is at once, decodes PUBLISH packets itself (publish.py), and
-leaves the rest to paho. Its messages are acknowledged when `acknowledge` says so, not when they arrive.
+leaves the rest to paho. Its messages are acknowledged when `acknowledge` says so, not when they arrive; of QoS 2 that is PUBREC, with which
+the broker forgets the message. paho would keep it until PUBREL in memory, which goes with the connection.
 
 And aiomqtt waits its whole timeout for an acknowledgement, or for the answer to CONNECT, also when the connection is lost meanwhile. Here
 that ends at once; and where no answer to CONNECT comes, the connection is closed.
@@ -16,11 +17,11 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Self, TypeVar
 
 import aiomqtt
-from paho.mqtt.client import MQTT_ERR_CONN_LOST, MQTT_ERR_PROTOCOL, PUBACK
+from paho.mqtt.client import MQTT_ERR_CONN_LOST, MQTT_ERR_PROTOCOL, PUBACK, PUBREC
 
 from tools.hub.broker.publish import Published, Undecodable, decode
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 _LOST = "the connection was lost"
 _READ = 256 * 1024  # bytes at once
 _PUBLISH = 3  # packet type
-_PUBACK = struct.Struct(">BBH")
+_PUBACK = struct.Struct(">BBH")  # and PUBREC
 
 
 class Client(aiomqtt.Client):
@@ -43,15 +44,15 @@ class Client(aiomqtt.Client):
         on_messages: Callable[[list[Published]], None] | None = None,
         **options: Any,
     ) -> None:
-        """`on_messages` gets all messages, which are then not in `messages`; those of QoS 1 are to be acknowledged by `acknowledge`."""
+        """`on_messages` gets all messages, which are then not in `messages`; those not of QoS 0 are to be acknowledged by `acknowledge`."""
         super().__init__(*args, **options)
         self._on_undecodable = on_undecodable
         self._on_messages = on_messages
         self._unread = b""
+        self._at_qos_2: set[int] = set()  # packet identifiers of such messages that are not acknowledged yet
         self._paused = False
         paho: Any = self._client
         if on_messages is not None:
-            paho.manual_ack_set(True)
             paho.loop_read = self._read
             return
         handle_publish = paho._handle_publish
@@ -70,9 +71,11 @@ class Client(aiomqtt.Client):
 
         paho._handle_publish = handle_or_drop
 
-    def acknowledge(self, packet_ids: Iterable[int]) -> None:
-        """The QoS 1 messages with these packet identifiers are stored. They are those of one connection, in the order they came."""
-        packets = b"".join([_PUBACK.pack(PUBACK, 2, packet_id) for packet_id in packet_ids])
+    def acknowledge(self, packet_ids: Collection[int]) -> None:
+        """The messages with these packet identifiers are stored. They are those of one connection, in the order they came."""
+        at_qos_2 = self._at_qos_2
+        packets = b"".join([_PUBACK.pack(PUBREC if packet_id in at_qos_2 else PUBACK, 2, packet_id) for packet_id in packet_ids])
+        at_qos_2.difference_update(packet_ids)
         if packets:
             self._paho._packet_queue(PUBACK, packets, 0, 1)
 
@@ -163,10 +166,14 @@ class Client(aiomqtt.Client):
 
     def _decoded(self, first: int, packet: bytes) -> Published:
         try:
-            return decode(first, packet)
+            published = decode(first, packet)
         except Undecodable as error:
-            packet_id = self._undecodable(first >> 1 & 3, packet, str(error))
-            return Published("", b"", 0 if packet_id is None else 1, False, packet_id or 0, ())
+            qos = first >> 1 & 3
+            packet_id = self._undecodable(qos, packet, str(error))
+            published = Published("", b"", 0 if packet_id is None else qos, False, packet_id or 0, ())
+        if published.qos == 2:
+            self._at_qos_2.add(published.packet_id)
+        return published
 
     def _leave_to_paho(self, first: int, packet: bytes) -> Any:
         paho = self._paho

@@ -1,4 +1,4 @@
-"""PUBLISH packets of MQTT 5 (MQTT 5.0 §3.3), as far as a receiver at QoS 1 needs them: topic, payload, user properties."""
+"""PUBLISH packets of MQTT 5 (MQTT 5.0 §3.3), as far as a receiver needs them: topic, payload, user properties."""
 
 from dataclasses import dataclass
 

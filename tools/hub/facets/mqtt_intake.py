@@ -22,7 +22,7 @@ from tools.hub.store.unit import Unit
 
 log = logging.getLogger("redpoll.hub.mqtt")
 
-WINDOW = 1000  # messages of QoS 1 that the broker may have on their way to the store: the hub's Receive Maximum
+WINDOW = 1000  # messages of QoS 1 and 2 that the broker may have on their way to the store: the hub's Receive Maximum
 _WAITING = 2 * WINDOW  # of any QoS; more are left unread
 _RETRY_SECONDS = 1.0
 

@@ -126,7 +126,7 @@ class Serving:
             logins = LoginKeeper(mqtt.watcher)
             hub.on_login(logins)
             self._begin(logins.run())
-        astarte = AstarteMqtt(hub, lambda: mqtt.beside("astarte"))
+        astarte = AstarteMqtt(hub, lambda intake: mqtt.connection(intake, "-astarte"))
         self._begin(astarte.run())
         await _at_most(_BESIDE_SECONDS, astarte.ready)
         broker.save()

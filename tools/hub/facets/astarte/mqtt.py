@@ -65,14 +65,13 @@ def subscription(realm: str, share_group: str | None) -> str:
 class AstarteMqtt:
     """A connection to the broker of its own, for it takes messages at QoS 2."""
 
-    def __init__(self, hub: Hub, connect: Callable[[], Client]) -> None:
+    def __init__(self, hub: Hub, connect: Callable[[Intake], Client]) -> None:
         """`connect` makes the client."""
         self._hub = hub
         self._connect = connect
         self._realm = hub.settings.astarte_realm
         self._requests: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
         self._begun: Push | None = None  # that was on its way when the connection was lost
-        # what is at QoS 2 has been acknowledged when it comes: an outage of the database is waited out, or it would be lost
         self.intake = Intake(hub.store, _read, self._work, lambda incoming: ((prepare_devices, incoming.device_id),))
         self.ready = asyncio.Event()  # connected and subscribed
         hub.on_push(self._queue, "ota")
@@ -82,11 +81,10 @@ class AstarteMqtt:
         while True:
             self.ready.clear()
             try:
-                async with self._connect() as client, asyncio.TaskGroup() as group:
+                async with self._connect(self.intake) as client, asyncio.TaskGroup() as group:
                     group.create_task(self._subscribe(client))
                     group.create_task(self._send(client))
-                    async for message in client.messages:
-                        self.take(message)
+                    await client.until_lost()
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 log.debug("no connection to the broker: %s", errors.exceptions)
             await asyncio.sleep(_RETRY_SECONDS)
@@ -94,12 +92,6 @@ class AstarteMqtt:
     async def _subscribe(self, client: Client) -> None:
         await client.subscribe([(subscription(self._realm, self._hub.settings.share_group), OTA_EVENT.qos)])
         self.ready.set()
-
-    def take(self, message: aiomqtt.Message) -> None:
-        """This one came."""
-        payload = message.payload if isinstance(message.payload, bytes) else b""
-        user = tuple(getattr(message.properties, "UserProperty", ()))
-        self.intake.take([Published(str(message.topic), payload, message.qos, message.retain, 0, user)])
 
     def _work(self, incoming: Incoming, unit: Unit) -> None:
         end = incoming.end

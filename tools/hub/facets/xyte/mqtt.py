@@ -110,14 +110,6 @@ class XyteMqtt:
         """Another connection to the broker, of no session."""
         return self._make_client(f"redpoll-watch-{secrets.token_hex(6)}")
 
-    def beside(self, name: str) -> Client:
-        """Another connection, which has a session of this name when the first one has its own."""
-        if self._session is None:
-            return self.watcher()
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_SECONDS
-        return self._make_client(f"{self._session}-{name}", clean_start=False, properties=properties)
-
     def connection(self, intake: Intake, name: str = "") -> Client:
         """A connection whose messages this intake stores; where the broker keeps our sessions, of the session of this name."""
         if self._session is None:
