@@ -1,6 +1,7 @@
 """The hub's own MQTT client: what it waits for ends with the connection; and who gives up on a broker, and who does not."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import aiomqtt
@@ -46,13 +47,15 @@ def _client(port: int, timeout: float = _PATIENCE) -> Client:
         pytest.param(2, lambda client: client.publish("a", b"b", qos=1), id="publish"),
     ],
 )
-def test_nothing_is_waited_for_once_the_connection_is_lost(until: int, asks: Asks) -> None:
+def test_nothing_is_waited_for_once_the_connection_is_lost(until: int, asks: Asks, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with await _broker(until) as server, _client(_port(server)) as client:
             await asks(client)
 
     with pytest.raises(aiomqtt.MqttError, match="connection was lost"):
         asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
+    gc.collect()
+    assert caplog.messages == []  # such as asyncio's, of an exception that was never retrieved
 
 
 def test_a_broker_that_is_silent_is_waited_for_as_long_as_was_said() -> None:

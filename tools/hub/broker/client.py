@@ -122,6 +122,8 @@ class Client(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError(_LOST))
         super()._on_disconnect(*args)
+        if self._disconnected.done():
+            self._disconnected.exception()  # asyncio logs one that nobody asks for, and who is told that the connection was lost does not
 
     @property
     def _paho(self) -> Any:
