@@ -22,6 +22,8 @@ from tools.hub.broker.publish import Published
 from tools.hub.facets.astarte import mqtt as astarte_mqtt
 from tools.hub.facets.astarte.interfaces import OTA_EVENT
 from tools.hub.facets.astarte.mqtt import AstarteMqtt
+from tools.hub.facets.kapua import kura_mqtt
+from tools.hub.facets.kapua.kura_mqtt import KuraMqtt
 from tools.hub.facets.xyte import mqtt as xyte_mqtt
 from tools.hub.facets.xyte.mqtt import XyteMqtt
 from tools.hub.store import database
@@ -190,6 +192,37 @@ def test_an_update_event_whose_handshake_breaks_off_is_not_lost(bench: Bench, mo
 
     bench._loop.run_until_complete(scenario())
     assert [data["status"] for data in told(device, "firmwareStateChange")] == ["Downloading"]
+
+
+def test_a_broker_that_took_no_control_prefix_is_asked_again_when_it_is_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been starting, or be another one now."""
+    monkeypatch.setattr(kura_mqtt, "_RETRY_SECONDS", 0.01)
+    asked: list[bool] = []
+
+    async def scenario() -> None:
+        over = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await packet(reader)
+            writer.write(b"\x20\x03\x01\x00\x00")  # CONNACK
+            subscribe = await packet(reader)
+            asked.append(b"$EDC" in subscribe)
+            if not asked[-1]:
+                writer.write(b"\x90\x04" + subscribe[1:3] + b"\x00\x01")
+            writer.close()
+            if len(asked) == 4:
+                over.set()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            mqtt = XyteMqtt(bench.hub, BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1]))
+            kura = KuraMqtt(bench.hub, lambda intake: mqtt.connection(intake, "-kura"), dollar=True)
+            running = asyncio.create_task(kura.run())
+            await asyncio.wait_for(over.wait(), DEADLINE)
+            running.cancel()
+            await asyncio.wait({running})
+
+    bench._loop.run_until_complete(scenario())
+    assert asked == [True, True, False, True]
 
 
 @sqlite_only

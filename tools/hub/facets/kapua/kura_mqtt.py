@@ -39,7 +39,7 @@ PREFIX, PLAIN_PREFIX = "$EDC", "EDC"
 KIND = "notify"
 _TOPIC = "+/+/DEPLOY-V2/NOTIFY/+/+"
 _STATUS = {"IN_PROGRESS": operations.RUNNING, "COMPLETED": operations.COMPLETED, "FAILED": operations.FAILED}
-_LOSSES = 2  # connections that are lost while subscribing before the hub does without `$EDC`
+_LOSSES = 2  # connections that are lost while subscribing before the hub does without `$EDC`, on the next one that is not
 _RETRY_SECONDS = 1.0
 
 
@@ -64,24 +64,24 @@ class KuraMqtt:
         """Until cancelled."""
         losses = 0
         while True:
+            dollar = self._dollar and losses < _LOSSES
             self.ready.clear()
             connected = False
             try:
                 async with self._connect(self.intake) as client, asyncio.TaskGroup() as group:
                     connected = True
-                    group.create_task(self._subscribe(client))
+                    group.create_task(self._subscribe(client, dollar))
                     await client.until_lost()
             except* (aiomqtt.MqttError, OSError, ValueError) as errors:
                 log.debug("no connection to the broker: %s", errors.exceptions)
             losses = 0 if self.ready.is_set() else losses + connected
-            if self._dollar and losses >= _LOSSES:
-                self._dollar = False
+            if dollar and losses >= _LOSSES:
                 log.info("the broker does not let the hub subscribe below %s; boards must use %s", PREFIX, PLAIN_PREFIX)
             else:
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _subscribe(self, client: Client) -> None:
-        await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group, self._dollar)])
+    async def _subscribe(self, client: Client, dollar: bool) -> None:
+        await client.subscribe([(topic, 1) for topic in subscriptions(self._hub.settings.share_group, dollar)])
         self.ready.set()
 
     def _work(self, incoming: Incoming, unit: Unit) -> None:
