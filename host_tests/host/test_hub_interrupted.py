@@ -244,3 +244,21 @@ def test_a_session_that_begins_or_ends_while_the_database_is_away_leaves_one_lin
     gc.collect()
     assert [record.exc_info for record in caplog.records if record.levelname == "ERROR"] == [None]
     bench.close()
+
+
+@sqlite_only
+def test_a_call_while_the_database_is_away_leaves_one_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a fleet that polls, each call left the same hundred lines, for as long as that took."""
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    bench = Bench(tmp_path)
+    device = bench.device()
+    other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert device.get("/config").status_code == 500
+    other.close()
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1 and errors[0].exc_info is None and "database is locked" in errors[0].getMessage()
+    assert device.get("/config").status_code == 200
+    bench.close()

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from tools.hub.activity import Activity, Filter
@@ -23,6 +24,7 @@ from tools.hub.facets.span import shapes as span_shapes
 from tools.hub.facets.xyte import device_api as xyte
 from tools.hub.facets.xyte import operator_api as xyte_operator
 from tools.hub.hub import Hub
+from tools.hub.store.outage import is_outage
 
 log = logging.getLogger("redpoll.hub.http")
 
@@ -49,6 +51,7 @@ def make_app(hub: Hub) -> FastAPI:
     app.add_api_route("/", _docs, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SQLAlchemyError, _without_database)
     app.add_exception_handler(Exception, _unexpected)
     openapi.install(app, _describe)
     return app
@@ -169,6 +172,19 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
+async def _without_database(request: Request, error: Exception) -> JSONResponse:
+    """As any other failure, but that an outage is told in a line: of it every call fails. Raises what is none."""
+    if not is_outage(error):
+        raise error
+    why = str(error).splitlines()[0]
+    log.error("%s %s failed: the database cannot be used: %s", request.method, request.scope.get("route", "?"), why)
+    return _failed(request)
+
+
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.scope.get("route", "?"), exc_info=error)
+    return _failed(request)
+
+
+def _failed(request: Request) -> JSONResponse:
     return _error(request, 500, "The hub failed; its log says why")
