@@ -126,9 +126,9 @@ class HTTPClient:
                 self._io = Stream(self.host, self.port, self._tls, self._connect_ms)
             self._io.write_timeout_ms = max(_WRITE_LEAST, self._connect_ms - ticks_diff(ticks_ms(), self._heard))
             self._io.write(self._message)
-        except Exception as error:
+        except Exception:
             # a kept connection that breaks at once is replaced; later that would have a second deadline
-            if ticks_diff(ticks_ms(), self._heard) > _WRITE_LEAST or not self._again(error):
+            if ticks_diff(ticks_ms(), self._heard) >= _WRITE_LEAST or not self._again():
                 self.close()
                 raise
 
@@ -142,9 +142,9 @@ class HTTPClient:
             self._drop()
             self._reused = False
 
-    def _again(self, error):
+    def _again(self):
         # a kept connection that turns out closed before any of the answer came is no failure (RFC 9112 §9.3.1)
-        if not self._reused or self._got_any or self._method not in _IDEMPOTENT or ETIMEDOUT in error.args:
+        if not self._reused or self._got_any or self._method not in _IDEMPOTENT:
             return False
         self._reused = False
         self._drop()
@@ -205,7 +205,7 @@ class HTTPClient:
         # the connection is over: this is how a body without a length ends, all else is a failure
         if error.args[0] == ECONNRESET and self._state == _BODY and self._left is None:
             return self._finish()
-        if not self._again(error):
+        if not self._again():
             raise error
         return None
 
@@ -293,7 +293,7 @@ class HTTPClient:
         self._left = _length(length)
         if not self._sink and self._left > self._most:
             raise HTTPError("body of %d bytes, only %d are taken" % (self._left, self._most))
-        return self._left == 0
+        return False
 
     def _take_body(self):
         n = len(self._in)
