@@ -99,11 +99,14 @@ def test_every_way_a_body_can_end_is_understood():
         (head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", b"abc0123456789", False),
         (head + b"\r\nto the end", b"to the end", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", True),
+        (b"HTTP/1.1 200\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", b"x", False),
+        (head + b"Not-UTF-8: \xff\r\nNot-UTF-8: \xff\r\nContent-Length: 1\r\n\r\nx", b"x", False),
+        (head + b"A: " + b"a" * 4040 + b"\r\nContent-Length: 1100\r\n\r\n" + b"x" * 1100, b"x" * 1100, False),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n" + OK, b"ok", False),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", False),
     ):
-        for dribble in (1, 7, 10000):
+        for dribble in (1, 7, 1000, 10000):
             web = Web(answer, close=close)
             web.wire.dribble = dribble
             assert get(client(web)).body == body
@@ -115,6 +118,69 @@ def test_head_has_no_body():
     made.request("HEAD", "/x")
     assert finish(made).headers["content-length"] == "500"
     assert get(made).body == b"ok"
+
+
+def test_https_is_for_tls_alone_and_each_scheme_has_its_port():
+    tls = object()
+    for url, host, number, wanted in (
+        ("https://h", b"h", 443, tls),
+        ("https://h:80", b"h:80", 80, tls),
+        ("http://h", b"h", 80, None),
+        ("http://h:443", b"h:443", 443, None),
+    ):
+        web = Web(OK)
+        made = client(web, url=url, tls=tls)
+        opened = []
+
+        class Stream(http.Stream):
+            def __init__(self, *where, opened=opened, kept=http.Stream):
+                opened.append(where[:3])
+                kept.__init__(self, *where)
+
+        http.Stream = Stream
+        get(made)
+        assert opened == [("h", number, wanted)]
+        assert b"\r\nHost: " + host + b"\r\n" in web.requests[0]
+
+
+def test_a_request_that_may_have_a_body_says_its_length_and_no_other_does():
+    for method, body, length in (
+        ("GET", None, None),
+        ("DELETE", None, None),
+        ("DELETE", b"abc", b"3"),
+        ("PUT", None, b"0"),
+        ("PATCH", None, b"0"),
+    ):
+        web = Web(OK)
+        made = client(web)
+        made.request(method, "/x", body)
+        finish(made)
+        found = [line for line in web.requests[0].split(b"\r\n") if line.startswith(b"Content-Length")]
+        assert found == ([b"Content-Length: " + length] if length else [])
+
+
+def test_a_body_may_be_as_long_as_is_allowed():
+    made = client(Web(OK), max_body=2)
+    assert get(made).body == b"ok"
+
+
+def test_a_server_that_speaks_something_else_is_told_from_a_slow_one_by_its_first_bytes():
+    made = client(Web(b"SSH-2"))
+    before = made.clock.now
+    with raises(http.HTTPError):
+        get(made)
+    assert made.clock.now == before
+
+
+def test_a_length_of_more_digits_than_any_file_has_is_an_error_for_a_sink_too():
+    for digits in (12, 13):
+        made = client(Web(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * digits + b"\r\n\r\n"))
+        made.request("GET", "/x", sink=len)
+        if digits == 12:
+            assert made.poll() is None
+        else:
+            with raises(http.HTTPError):
+                made.poll()
 
 
 def test_poll_does_not_block():
@@ -156,7 +222,11 @@ def test_answers_that_cannot_be_used_are_errors_and_end_the_connection():
         b"HTTP/1.1 099 x\r\n\r\n",
         b"HTTP/1.1 101 Switching\r\n\r\n",
         head + b"no colon\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
         head + b"Folded: a\r\n b\r\n\r\n",
+        head + b"Folded: a\r\n b: c\r\n\r\n",
+        head + b"Spaced : a\r\n\r\n",
+        head + b": a\r\n\r\n",
         head + b"Content-Length: x\r\n\r\n",
         head + b"Content-Length: -1\r\n\r\n",
         head + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -168,8 +238,12 @@ def test_answers_that_cannot_be_used_are_errors_and_end_the_connection():
         head + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
         head + b"Transfer-Encoding: chunked\r\n\r\nFFFF\r\n" + bytes(70000),
         head + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 300,
+        head + b"Transfer-Encoding: chunked\r\n\r\n000000001\r\na\r\n0\r\n\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 300 + b"\r\na\r\n0\r\n\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"Trailer: x\r\n" * 1000,
         head + b"\r\n" + bytes(9000),
         head + b"A: " + b"a" * 9000,
+        head + b"A: " + b"a" * 4400 + b"\r\n\r\n",
         b"x" * 9000,
     ):
         web = Web(answer)
@@ -220,6 +294,119 @@ def test_a_kept_connection_that_breaks_at_the_write_is_opened_again():
     first.wire.write_faults = [OSError(ECONNRESET)]
     made.request("GET", "/y")
     assert finish(made).status == 200 and len(second.requests) == 1
+
+
+def test_a_kept_connection_that_breaks_in_an_answer_is_an_error_and_the_body_comes_once():
+    first, second = Web(OK), Web(OK)
+    made = client(first, second)
+    get(made)
+    first.answers = [OK[:-1]]
+    first.close = True
+    pieces = []
+    made.request("GET", "/y", sink=lambda data: pieces.append(bytes(data)))
+    with raises(OSError):
+        finish(made)
+    assert pieces == [b"o"] and second.requests == []
+
+
+def test_a_new_connection_that_closes_is_an_error_also_where_a_kept_one_was_before():
+    first, second, third = Web(OK), Web(b"", close=True), Web(OK)
+    made = client(first, second, third)
+    get(made)
+    first.wire.ended = True
+    made.request("GET", "/y")
+    with raises(OSError):
+        finish(made)
+    assert third.requests == []
+
+
+def test_what_a_broken_connection_had_brought_is_not_taken_for_the_next_answer():
+    made = client(Web(OK[:20], close=True), Web(OK))
+    with raises(OSError):
+        get(made)
+    assert get(made).body == b"ok"
+
+
+def test_a_body_without_a_length_ends_with_the_connection_and_not_with_its_failure():
+    answer = b"HTTP/1.1 200 OK\r\n\r\nto the end"
+    web = Web(answer, close=True)
+    assert get(client(web)).body == b"to the end" and web.wire.closed
+    web = Web(answer)
+    made = client(web)
+    made.request("GET", "/x")
+    assert made.poll() is None
+    web.wire.read_faults = [OSError(5)]
+    with raises(OSError):
+        made.poll()
+
+
+def test_a_server_of_http_1_0_keeps_a_connection_only_when_it_says_so():
+    for field, kept in ((b"", False), (b"Connection: Keep-Alive\r\n", True)):
+        web = Web(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n" + field + b"\r\n")
+        get(client(web))
+        assert web.wire.closed is not kept
+
+
+def test_a_request_that_cannot_be_sent_is_over():
+    made = client()
+    with raises(OSError):
+        made.request("GET", "/x")
+    assert not made.busy
+    made.wait(10)
+
+
+def test_the_response_before_is_not_taken_for_the_one_that_is_coming():
+    made = client(Web(OK))
+    get(made)
+    made.request("GET", "/y")
+    assert made.poll() is None and made.response is None
+
+
+def test_nothing_is_waited_for_while_there_may_be_more_to_take():
+    web = Web(b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n" + bytes(5000))
+    made = client(web)
+    made.request("GET", "/x")
+    before = made.clock.now
+    assert made.poll() is None
+    made.wait(10)
+    assert made.clock.now == before
+    while web.wire.inbound:
+        made.poll()
+    made.poll()
+    made.wait(10)
+    assert made.clock.now == before + 10
+
+
+def test_opening_and_the_write_share_one_deadline_and_the_write_has_the_least_it_needs():
+    for opening, whole in ((6000, 7000), (6900, 7400)):
+        web = Web(OK)
+        made = client(web, connect_timeout_ms=7000)
+
+        class Slow(http.Stream):
+            def __init__(self, *where, kept=http.Stream, clock=made.clock, ms=opening):
+                clock.sleep_ms(ms)
+                kept.__init__(self, *where)
+                self._counts = True
+
+        http.Stream = Slow
+        web.wire.write_faults = [None] * 10000
+        before = made.clock.now
+        with raises(OSError) as caught:
+            made.request("GET", "/x")
+        assert caught.value.args[0] == ETIMEDOUT
+        assert whole <= made.clock.now - before <= whole + 20
+
+
+def test_a_kept_connection_that_takes_nothing_is_not_tried_again():
+    for most in (7000, 400):
+        first, second = Web(OK), Web(OK)
+        made = client(first, second, connect_timeout_ms=most)
+        get(made)
+        made._io._counts = True
+        first.wire.write_faults = [None] * 10000
+        with raises(OSError) as caught:
+            made.request("GET", "/y")
+        assert caught.value.args[0] == ETIMEDOUT and second.requests == []
 
 
 def test_a_request_has_one_deadline_also_on_a_kept_connection():
@@ -314,10 +501,11 @@ def test_redirects_are_returned():
 
 
 def test_headers_cannot_be_smuggled_in():
-    made = client(Web(OK), headers={"Authorization": "secret\r\nX: y"})
-    with raises(ValueError) as caught:
-        made.request("GET", "/x")
-    assert "secret" not in str(caught.value)
+    for end in ("\r\n", "\n", "\r"):
+        made = client(Web(OK), headers={"Authorization": "secret" + end + "X: y"})
+        with raises(ValueError) as caught:
+            made.request("GET", "/x")
+        assert "secret" not in str(caught.value)
     with raises(ValueError):
         client(Web(OK)).request("GET", "/x y")
     assert not made.busy
@@ -384,7 +572,8 @@ def test_a_server_that_drips_does_not_hold_a_request_for_ever():
 
 def test_a_server_that_drips_does_not_hold_a_download_for_ever_either():
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
-    for first, more in ((interim, interim), (b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n", b"x")):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"
+    for first, more in ((interim, interim), (head, b"x"), (head + bytes(2000), b"x")):
         web = Web(first)
         made = client(web, timeout_ms=15000)
         made.request("GET", "/x", sink=len)
