@@ -51,7 +51,7 @@ class Reports:
 
         try:
             operation, uuid, url = astarte.request(payload)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             log.warning("OTARequest: %s; it is left alone", log.describe(error))
             return
         if not uuid or len(uuid) > 64:

@@ -51,8 +51,6 @@ class Update:
         refusal = "InvalidRequest", '"operation" must be Update or Cancel'
         if operation == "Update":
             refusal = updater.request(EDGEHOG, uuid, url)
-        elif updater.knows(uuid):
-            refusal = None
         elif operation == "Cancel":
             refusal = "InvalidRequest", "there is no such update to cancel"
             if updater.cancel(uuid):
