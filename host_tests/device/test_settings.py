@@ -4,7 +4,7 @@ import sys
 
 import rsa_vectors
 import scratch
-from redpoll import log, rsa, settings_rules
+from redpoll import log, port, rsa, settings_rules
 from redpoll.cloud import registration
 from redpoll.settings import Settings, SettingsError
 from redpoll.settings_rules import check_credentials
@@ -76,10 +76,73 @@ def test_each_bad_value_is_named_with_its_reason_and_what_to_write():
         ("sn", "x" * 300, "text of 0 to 256 characters"),
         ("cloud_id", 7, "text"),
         ("details", "x", "must be an object"),
+        ("report", "astarte", 'a list of "astarte", "kura"'),
+        ("report", ["kura", "hawkbit"], 'a list of "astarte", "kura"'),
+        ("astarte_realm", "a/b", "1 to 48 letters, digits or -_."),
+        ("kura_account", "", "1 to 48 letters"),
+        ("kura_account", "x" * 49, "1 to 48 letters"),
+        ("update_key", 5, "file name, PEM text or a JWK"),
+        ("entry", "https://" + "x" * 249, "must be an https:// or http:// URL, not "),
     ):
         text = with_(**{key: value})
         assert isinstance(text, str), (key, value)
         assert '"%s"' % key in text and words in text, text
+
+
+def test_a_long_value_is_shown_by_its_beginning():
+    line = with_(details="x" * 200)
+    assert line.endswith("not '" + "x" * 56 + "...")
+    assert with_(details="x" * 58).endswith("not '" + "x" * 58 + "'")
+
+
+def test_reporters_have_topics_of_their_own_and_need_mqtt():
+    settings = load(GOOD)
+    assert (settings.report, settings.astarte_realm, settings.kura_account) == ([], "redpoll", "redpoll")
+    settings = with_(report=["astarte", "kura"], astarte_realm="a-b_c.d", kura_account="x" * 48)
+    assert (settings.report, settings.astarte_realm, settings.kura_account) == (["astarte", "kura"], "a-b_c.d", "x" * 48)
+    assert with_(report=[], transport="http").transport == "http"
+    text = with_(report=["kura"], transport="http")
+    assert '"report"' in text and "needs MQTT" in text
+
+
+def test_a_board_without_a_name_is_known_by_the_number_of_its_chip():
+    has = port.unique_id
+    port.unique_id = lambda: b"\x0a\xff"
+    try:
+        settings = load({"entry": GOOD["entry"]})
+        assert (settings.sn, settings.mac) == ("0aff", "0aff")
+        settings = load({"entry": GOOD["entry"], "cloud_id": "c1"})
+        assert (settings.sn, settings.mac) == ("", "")
+        port.unique_id = lambda: None
+        assert "this board has no number of its own" in load({"entry": GOOD["entry"]})
+        assert load({"entry": GOOD["entry"], "cloud_id": "c1"}).cloud_id == "c1"
+        # what else is wrong may be the reason
+        assert "number of its own" not in load({"entry": GOOD["entry"], "sn": 5})
+    finally:
+        port.unique_id = has
+
+
+def test_a_mac_of_its_own_is_told_beside_the_serial_number():
+    settings = with_(mac="00:11")
+    assert (settings.sn, settings.mac) == ("A1", "00:11")
+
+
+def test_the_hardware_key_is_the_boards_unless_settings_say_another_or_none():
+    assert load(GOOD).hardware_key == port.HARDWARE
+    assert with_(hardware_key="hk").hardware_key == "hk"
+    assert with_(hardware_key="").hardware_key == ""
+
+
+def test_the_cloud_may_change_what_the_link_depends_on_and_nothing_else():
+    settings = load(GOOD)
+    allowed = {
+        "entry": "http://e", "transport": "http", "snapshot_every": 20, "keepalive": 30, "connect_timeout": 5, "ca": "/x.pem",
+        "wifi_ssid": "home", "wifi_password": "12345678",
+    }  # fmt: skip
+    settings.overlay(allowed)
+    assert {key: getattr(settings, key) for key in allowed} == allowed
+    for key, value in (("ntp", "x"), ("sn", "B2"), ("report", []), ("update_key", ""), ("nothing", 1)):
+        assert scratch.text_of(SettingsError, settings.overlay, {key: value}) == "'%s' cannot be changed from the cloud" % key
 
 
 def test_the_licence_algorithms_are_those_that_can_be_verified():
@@ -116,6 +179,14 @@ def test_what_would_only_be_missed_later_is_told_at_the_start():
     del log._lines[:]
     scratch.write("here.pem", "x")
     with_(ca="here.pem", license_key="-----BEGIN PUBLIC KEY-----")
+    assert log.lines() == []
+
+
+def test_a_file_that_is_complete_gives_no_warning():
+    scratch.write("ca.pem", "x")
+    key = {"kty": "RSA", "n": "AQ", "e": "AQ"}
+    with_(ca="ca.pem", details={}, report=[], update_key=key, auto_update=True, trial_timeout=60, astarte_realm="a", kura_account="b")
+    with_(entry="http://entry.example")
     assert log.lines() == []
 
 
@@ -178,7 +249,19 @@ def test_credentials_of_another_entry_are_not_used():
 
 def test_a_registration_reply_is_checked_before_it_is_believed():
     assert check_credentials(CREDENTIALS)["hub_url"] == "https://hub.example"
-    for key, value in (("id", "a/#"), ("id", ""), ("id", None), ("access_key", "x\r\ny"), ("hub_url", "ftp://x"), ("mqtt_hub_url", 5)):
+    longest = {"id": "x" * 128, "access_key": "A.b-c_9", "hub_url": "https://hub.example/"}
+    assert check_credentials(dict(longest, more=1)) == dict(longest, hub_url="https://hub.example")
+    for key, value in (
+        ("id", "a/#"),
+        ("id", ""),
+        ("id", None),
+        ("id", "x" * 129),
+        ("access_key", "x\r\ny"),
+        ("hub_url", "ftp://x"),
+        ("hub_url", None),
+        ("mqtt_hub_url", 5),
+        ("mqtt_hub_url", "https://x"),
+    ):
         reply = dict(CREDENTIALS)
         reply[key] = value
         assert '"%s"' % key in scratch.text_of(ValueError, check_credentials, reply)
