@@ -241,6 +241,76 @@ def test_a_changed_image_never_boots():
     assert board.restart() == "ota_0" and board.world.restarts == 0
 
 
+def test_a_download_tells_how_far_it_is_and_that_it_is_complete_once_the_image_is_the_signed_one():
+    board = Board()
+    at = board.server.data.index(board.content[:64]) + len(board.content) - 1
+    board.server.data = board.server.data[:at] + bytes([board.server.data[at] ^ 1]) + board.server.data[at + 1 :]
+    board.server.pace = 512
+    board.server.cuts = [len(board.server.data) - len(board.content) // 2]
+    board.update()
+    said = board.said()
+    before = [progress for status, progress, _ in said[: said.index(("Error", 100, "NetworkError"))] if status == "Downloading"]
+    assert 30 <= before[-1] <= 50
+    assert [progress for status, progress, _ in said if status == "Downloading"][-1] == 90
+    assert board.world.events[-2]["size"] == len(board.content)
+
+
+def test_a_file_that_ends_within_the_image_is_asked_for_again():
+    board = Board()
+    board.server.data = board.server.data[: board.server.data.index(board.content[:64]) + 9000]
+    board.update()
+    assert board.final() == ("Failure", "NetworkError", "OSError: the file ends before the bundle does")
+    assert [status for status, _, _ in board.said()].count("Error") == 4
+
+
+def test_an_entry_of_another_name_is_refused_before_anything_is_written():
+    board = Board()
+    at = board.server.data.index(board.content[:64]) - 1
+    board.server.data = board.server.data[:at] + b"X" + board.server.data[at + 1 :]
+    refused(board, "InvalidBaseImage", "firmware.bin")
+
+
+def test_an_image_may_fill_its_partition():
+    board = Board(app(8 * BLOCK), blocks=8)
+    board.update()
+    assert board.world.restarts == 1 and board.flash.image("ota_1", 8 * BLOCK) == board.content
+
+
+def test_a_partition_is_read_through_only_where_it_may_hold_the_image_and_then_once():
+    board = Board()
+    reads = []
+    read = board.flash.Partition.readblocks
+
+    def readblocks(partition, block, buffer, offset=0):
+        reads.append((partition.label, block))
+        read(partition, block, buffer, offset)
+
+    board.flash.Partition.readblocks = readblocks
+    whole = [("ota_1", block) for block in range(4)]
+    board.update()
+    # what it holds, which chip's the one is that runs, and what was written
+    assert reads == [("ota_1", 0), ("ota_0", 0)] + whole
+    board.restart()
+    board.turn_for(181000)
+    board.restart()
+    del reads[:]
+    board.update(OTHER)
+    assert reads == whole
+
+
+def test_an_image_that_the_bootloader_does_not_take_ends_the_update_before_it_is_deployed():
+    board = Board()
+
+    def set_boot(partition):
+        raise OSError(-5379)
+
+    board.flash.Partition.set_boot = set_boot
+    board.update()
+    assert board.final()[1] == "InvalidBaseImage" and "the image cannot be started" in board.final()[2]
+    assert [progress for status, progress, _ in board.said() if status == "Deploying"] == list(range(0, 100, 10))
+    assert board.restart() == "ota_0" and board.world.restarts == 0
+
+
 def test_flash_that_fails_or_forgets_is_told():
     board = Board()
     board.flash.error = OSError(5)

@@ -988,6 +988,53 @@ def test_a_manifest_that_the_flash_does_not_give_back_ends_in_an_io_error():
         assert not bench.slots.sealed("a")
 
 
+def test_a_copy_that_the_flash_does_not_give_back_ends_in_an_io_error():
+    from redpoll.update import deploy
+
+    class Worn:
+        def __init__(self, path, mode):
+            self._path = path
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def write(self, data):
+            scratch.write(self._path, bytes(len(data)))
+
+    bench = Bench()
+    deploy.open = Worn
+    try:
+        bench.update()
+    finally:
+        del deploy.open
+    assert bench.final() == ("Failure", "IOError", "flash: lib/readings.py cannot be read as it was written")
+
+
+def test_it_is_deployed_once_the_slot_is_complete():
+    bench = Bench()
+
+    def seal(*what):
+        raise OSError(28)
+
+    bench.slots.seal = seal
+    bench.update()
+    assert bench.final()[:2] == ("Failure", "IOError")
+    assert [progress for status, progress, _ in bench.said() if status == "Deploying"] == TENTHS[:-1]
+
+
+def test_a_download_tells_how_far_it_is():
+    bench = Bench()
+    bench.server.pace = 512
+    bench.server.cuts = [len(bench.server.data) - 2000]
+    bench.update()
+    said = bench.said()
+    before = [progress for status, progress, _ in said[: said.index(("Error", 100, "NetworkError"))] if status == "Downloading"]
+    assert 30 <= before[-1] <= 60
+
+
 def test_too_little_flash_is_noticed_before_anything_is_written():
     from redpoll.flash import room
 
