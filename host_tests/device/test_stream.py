@@ -1,5 +1,5 @@
 # URLs, and connections over real loopback sockets, both ends in this process.
-from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
+from errno import ECONNREFUSED, ECONNRESET, EINPROGRESS, ETIMEDOUT
 
 import usocket
 from fakes import Clock, Wire
@@ -162,6 +162,119 @@ def test_code_written_for_a_socket_can_read_a_stream():
     assert client.read(4) == b""
 
 
+class Poller:
+    """Stands for a Stream's poller: nothing comes, or what `then` brings."""
+
+    def __init__(self, poller, then=None):
+        self.asked = []
+        self._poller = poller
+        self._then = then
+
+    def poll(self, ms):
+        self.asked.append(ms)
+        if not self._then:
+            return []
+        self._then()
+        return self._poller.poll(1000)
+
+
+def test_a_read_waits_as_long_as_it_was_told_to():
+    client, peer = pair()
+    poller = client._poller = Poller(client._poller)
+    for tell, waited in (
+        (lambda: client.settimeout(0.05), [50]),
+        (lambda: client.settimeout(0.0001), [1]),
+        (lambda: client.setblocking(True), [300]),
+        (lambda: client.settimeout(7), [7000]),
+        (lambda: client.settimeout(None), [300]),
+    ):
+        tell()
+        assert text_of(OSError, client.read, 1)
+        assert poller.asked == waited
+        poller.asked = []
+    client.settimeout(0)
+    assert client.read(1) is None and not poller.asked
+    peer.close()
+
+
+def test_a_read_gives_all_it_was_asked_for_or_without_waiting_what_is_there():
+    client, peer = pair()
+    peer.write(b"ab")
+    client.poll(1000)
+    client._poller = Poller(client._poller, lambda: peer.write(b"cd"))
+    assert client.read(4) == b"abcd"
+    assert client._poller.asked == [300]
+    peer.write(b"ef")
+    client.poll(1000)
+    client.setblocking(False)
+    assert client.read(4) == b"ef"
+    peer.write(b"gh")
+    client.poll(1000)
+    peer.close()
+    client.setblocking(True)
+    assert client.read(4) == b"gh"
+
+
+def test_wait_msg_looks_each_second_and_ends_at_the_timeout_that_was_set():
+    client, peer = pair()
+    clock = Clock().install(adopted)
+    since = clock.ticks_ms()
+    assert client.patience(since) == 1000
+    client.settimeout(2.5)
+    assert client.patience(since) == 1000
+    clock.now += 2000
+    assert client.patience(since) == 500
+    clock.now += 500
+    with raises(OSError) as caught:
+        client.patience(since)
+    assert caught.value.args[0] == ETIMEDOUT
+    # for one wait_msg()
+    client.setblocking(False)
+    assert [client.patience(since) for _ in range(2)] == [0, 1000]
+    with raises(AttributeError):
+        client.makefile  # noqa: B018
+    peer.close()
+
+
+def test_a_poller_is_told_of_what_the_socket_does_not_know_of():
+    import select
+
+    class Client:
+        _queue = []
+        _r = _w = 0
+        _begun = None
+
+    def asked(events):
+        return client.ioctl(3, events)
+
+    client, peer = pair()
+    assert asked(select.POLLIN) == 0 and asked(select.POLLIN | select.POLLOUT) == select.POLLOUT
+    assert client.ioctl(4, 0) == -1
+    own = client.client = Client()
+    assert asked(select.POLLIN) == 0
+    own._queue = ["message"]
+    assert asked(select.POLLIN) == select.POLLIN and asked(0) == 0
+    own._queue = []
+    own._w = 2
+    assert asked(select.POLLIN) == select.POLLIN
+    # of a packet that is not complete
+    own._begun = 1
+    assert asked(select.POLLIN) == 0
+    # TLS has it already
+    other, far = pair()
+    raw, client.sock = client.sock, other.sock
+    assert asked(select.POLLIN) == 0
+    far.write(b"x")
+    other.poll(1000)
+    assert asked(select.POLLIN) == select.POLLIN
+    client.sock = raw
+    peer.write(b"x")
+    client.poll(1000)
+    assert asked(select.POLLIN) == select.POLLIN
+    client.close()
+    assert asked(select.POLLIN) == select.POLLHUP and client.ioctl(4, 0) == -1
+
+
 def test_select_can_wait_for_a_stream():
     import select
 
@@ -191,6 +304,232 @@ def test_an_adopted_socket_has_every_awkwardness():
     wire.ended = True
     with raises(OSError):
         own.readinto(buf)
+
+
+def test_what_an_adopted_socket_was_set_to_does_not_matter():
+    Clock().install(stream, adopted)
+    wire = Wire()
+    own = adopted.Adopted(wire, 1000)
+    wire.setblocking(True)
+    assert own.readinto(bytearray(4)) == 0
+    blocking = []
+    write = wire.write
+    wire.write = lambda data: blocking.append(wire.blocking) or write(data)
+    wire.setblocking(True)
+    own.send(b"xxabcxx", 2, 3)
+    assert bytes(wire.sent) == b"abc" and blocking == [False]
+
+
+def test_an_adopted_socket_that_says_later_that_it_took_nothing_is_believed():
+    clock = Clock().install(stream, adopted)
+    wire = Wire()
+    wire.write_faults = [OSError(11), None]
+    before = clock.now
+    adopted.Adopted(wire, 1000).write(b"abc")
+    assert bytes(wire.sent) == b"abc" and clock.now == before + 20
+
+
+def test_of_an_adopted_socket_that_breaks_behind_a_byte_the_byte_is_taken():
+    class Breaking(Wire):
+        def read(self, n):
+            if n > 1:
+                raise OSError(ECONNRESET)
+            return Wire.read(self, n)
+
+    own = adopted.Adopted(Breaking())
+    own.sock.inbound.extend(b"x")
+    buf = bytearray(4)
+    assert own.readinto(buf) == 1 and buf == b"x\0\0\0"
+
+
+def test_an_adopted_socket_needs_no_close_and_is_looked_at_every_few_milliseconds():
+    class Least:
+        pass
+
+    clock = Clock().install(stream, adopted)
+    own = adopted.Adopted(Least())
+    before = clock.now
+    own.poll(5000)
+    own.poll(3)
+    assert clock.now == before + 13
+    own.close()
+    assert own.sock is None
+
+
+class Sock:
+    """A socket whose connect, read and write are what the test says."""
+
+    def __init__(self, connect=None, read=None):
+        self.result = connect
+        self.reading = read
+        self.closed = 0
+        self.taken = 0
+
+    def setsockopt(self, *what):
+        pass
+
+    def setblocking(self, flag):
+        assert not flag
+
+    def connect(self, address):
+        if self.result:
+            raise self.result
+
+    def readinto(self, buf):
+        if self.reading:
+            raise self.reading
+
+    def write(self, buf, off, n):
+        return self.taken
+
+    def close(self):
+        self.closed += 1
+
+
+class Network:
+    """What stream has as `select` and `socket`, with these sockets for the addresses of a name; `events` is what polling finds."""
+
+    POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
+    SOCK_STREAM = 1
+
+    def __init__(self, *sockets, events=()):
+        self.sockets = list(sockets)
+        self.events = list(events)
+        self.waited = []
+        self.clock = Clock().install(stream)
+
+    def __enter__(self):
+        self._has = stream.select, stream.socket, stream._port.open_socket
+        stream.select = stream.socket = self
+        left = self.sockets[:]
+        stream._port.open_socket = lambda *kind: left.pop(0)
+        return self
+
+    def __exit__(self, *error):
+        stream.select, stream.socket, stream._port.open_socket = self._has
+
+    def getaddrinfo(self, host, port, *hints):
+        return [(2, 1, 6, "", (host, port))] * len(self.sockets)
+
+    def register(self, sock, events):
+        pass
+
+    modify = register
+
+    def poll(self, *ms):
+        if not ms:
+            return self
+        self.waited += ms
+        self.clock.now += ms[0]
+        return [(None, event) for event in self.events]
+
+
+def test_the_next_address_of_a_name_is_tried_until_the_time_is_over():
+    with Network(Sock(OSError(ECONNREFUSED)), Sock()) as network:
+        assert stream.Stream("h", 1).sock is network.sockets[1]
+        assert [sock.closed for sock in network.sockets] == [1, 0]
+    with Network(Sock(OSError(5)), Sock(OSError(ECONNREFUSED))) as network:
+        with raises(OSError) as caught:
+            stream.Stream("h", 1)
+        assert caught.value.args[0] == ECONNREFUSED
+    with Network(Sock(OSError(EINPROGRESS)), Sock()) as network:
+        with raises(OSError) as caught:
+            stream.Stream("h", 1, timeout_ms=700)
+        assert caught.value.args[0] == ETIMEDOUT and network.waited == [700]
+        assert [sock.closed for sock in network.sockets] == [1, 0]
+    with Network():
+        with raises(OSError) as caught:
+            stream.Stream("h", 1)
+        assert caught.value.args[0] == ECONNREFUSED
+
+
+def test_why_a_connection_failed_is_asked_of_its_socket():
+    for event in (8, 16, 4 | 8):
+        for reading, why in ((OSError(113), 113), (None, ECONNREFUSED)):
+            with Network(Sock(OSError(EINPROGRESS), reading), events=[event]):
+                with raises(OSError) as caught:
+                    stream.Stream("h", 1)
+                assert caught.value.args[0] == why
+    with Network(Sock(OSError(EINPROGRESS)), events=[4]) as network:
+        assert stream.Stream("h", 1).sock is network.sockets[0]
+
+
+class TLS(Network):
+    """The same with TLS, which `wrap` makes."""
+
+    def __init__(self, wrap):
+        super().__init__(Sock())
+        self.wrap = wrap
+
+    def __enter__(self):
+        self._wrap = stream._port.tls_wrap
+        stream._port.tls_wrap = self.wrap
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        stream._port.tls_wrap = self._wrap
+        super().__exit__(*error)
+
+
+def test_tls_verifies_the_name_of_the_server_or_the_one_that_is_given():
+    names = []
+    over = Sock()
+    with TLS(lambda context, raw, name: names.append((context, name)) or over) as network:
+        stream.Stream("h", 1, "context")
+        made = stream.Stream
+        stream._port.open_socket = lambda *kind: network.sockets[0]
+        own = made("h", 1, "context", server_hostname="other")
+        assert names == [("context", "h"), ("context", "other")] and own.sock is over
+        own.close()
+        assert over.closed == network.sockets[0].closed == 1
+
+
+def test_a_tls_that_cannot_begin_leaves_no_socket_open():
+    def wrap(context, raw, name):
+        raise MemoryError
+
+    with TLS(wrap) as network:
+        with raises(MemoryError):
+            stream.Stream("h", 1, "context")
+        assert network.sockets[0].closed == 1
+
+
+def test_a_handshake_has_the_deadline_of_opening_and_waits_for_the_other_side():
+    over = Sock()
+    with TLS(lambda context, raw, name: over) as network:
+        own = stream.Stream("h", 1, "context", timeout_ms=4005, write_timeout_ms=300)
+        # a handshake can always write
+        assert own.ready() and not network.waited
+        before = network.clock.now
+        with raises(OSError) as caught:
+            own.write(b"abc")
+        assert caught.value.args[0] == ETIMEDOUT
+        assert network.clock.now == before + 4005 and network.waited == [10] * 400 + [5]
+        over.taken = 3
+        own.write(b"abc")
+        over.taken = 0
+        before = network.clock.now
+        with raises(OSError):
+            own.write(b"abc")
+        assert network.clock.now == before + 300
+        assert not own.ready()
+
+
+def test_what_a_tls_library_raises_is_an_error_of_the_connection():
+    over = Sock()
+    with TLS(lambda context, raw, name: over):
+        own = stream.Stream("h", 1, "context")
+        over.reading = ValueError(" invalid key ")
+        assert text_of(OSError, own.readinto, bytearray(1)) == "TLS: invalid key"
+        over.reading = MemoryError()
+        with raises(MemoryError):
+            own.readinto(bytearray(1))
+        for error in (OSError(11), OSError(ETIMEDOUT)):
+            over.reading = error
+            assert own.readinto(bytearray(1)) == 0
+        over.reading = OSError()
+        with raises(OSError):
+            own.readinto(bytearray(1))
 
 
 def test_tls_needs_a_ca():
