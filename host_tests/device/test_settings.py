@@ -76,6 +76,7 @@ def test_each_bad_value_is_named_with_its_reason_and_what_to_write():
         ("sn", "x" * 300, "text of 0 to 256 characters"),
         ("cloud_id", 7, "text"),
         ("details", "x", "must be an object"),
+        ("report", 5, 'a list of "astarte", "kura"'),
         ("report", "astarte", 'a list of "astarte", "kura"'),
         ("report", ["kura", "hawkbit"], 'a list of "astarte", "kura"'),
         ("astarte_realm", "a/b", "1 to 48 letters, digits or -_."),

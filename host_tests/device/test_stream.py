@@ -231,8 +231,13 @@ def test_wait_msg_looks_each_second_and_ends_at_the_timeout_that_was_set():
     # for one wait_msg()
     client.setblocking(False)
     assert [client.patience(since) for _ in range(2)] == [0, 1000]
-    with raises(AttributeError):
-        client.makefile  # noqa: B018
+    peer.close()
+
+
+def test_a_stream_has_no_names_but_its_own():
+    client, peer = pair()
+    for name in ("makefile", "select", "adopt"):
+        assert not hasattr(client, name)
     peer.close()
 
 
@@ -364,9 +369,19 @@ class Sock:
         self.reading = read
         self.closed = 0
         self.taken = 0
+        self.written = b""
+        self.options = []
+        # what the next calls of write, setsockopt and close raise, or None
+        self.faults = []
+
+    def fail(self):
+        fault = self.faults.pop(0) if self.faults else None
+        if fault:
+            raise fault
 
     def setsockopt(self, *what):
-        pass
+        self.fail()
+        self.options.append(what)
 
     def setblocking(self, flag):
         assert not flag
@@ -380,10 +395,13 @@ class Sock:
             raise self.reading
 
     def write(self, buf, off, n):
-        return self.taken
+        self.fail()
+        self.written += bytes(buf[off : off + min(n, self.taken)])
+        return min(n, self.taken) or None
 
     def close(self):
         self.closed += 1
+        self.fail()
 
 
 class Network:
@@ -412,7 +430,7 @@ class Network:
         return [(2, 1, 6, "", (host, port))] * len(self.sockets)
 
     def register(self, sock, events):
-        pass
+        self.awaited = events
 
     modify = register
 
@@ -420,6 +438,7 @@ class Network:
         if not ms:
             return self
         self.waited += ms
+        self.polled = self.awaited
         self.clock.now += ms[0]
         return [(None, event) for event in self.events]
 
@@ -452,6 +471,53 @@ def test_why_a_connection_failed_is_asked_of_its_socket():
                 assert caught.value.args[0] == why
     with Network(Sock(OSError(EINPROGRESS)), events=[4]) as network:
         assert stream.Stream("h", 1).sock is network.sockets[0]
+
+
+def test_a_packet_is_not_held_back_for_the_next_one_where_the_port_can_do_that():
+    with Network(Sock()) as network:
+        stream.Stream("h", 1)
+        assert network.sockets[0].options == [(6, 1, 1)]
+    with Network(Sock()) as network:
+        network.TCP_NODELAY = 64
+        stream.Stream("h", 1)
+        assert network.sockets[0].options == [(6, 64, 1)]
+    for fault in (OSError(22), AttributeError(), NotImplementedError()):
+        with Network(Sock()) as network:
+            network.sockets[0].faults = [fault]
+            assert stream.Stream("h", 1).sock is network.sockets[0]
+
+
+def test_what_a_socket_takes_piece_by_piece_is_sent_once_and_in_order():
+    for taken in (2, 3, 100):
+        with Network(Sock(), events=[4]) as network:
+            own = stream.Stream("h", 1)
+            sock = network.sockets[0]
+            sock.taken = taken
+            sock.faults = [None, OSError(11), None, OSError(ETIMEDOUT)]
+            own.send(b"xxabcdefgxx", 2, 7)
+            assert sock.written == b"abcdefg"
+            assert own.write(b"hijkl", 3) == 3 and own.write(b"klm") == 3 and own.write(b"n", 0) == 0
+            assert sock.written == b"abcdefghijklm"
+            sock.taken = 0
+            sock.faults = [None, OSError(ECONNRESET)]
+            with raises(OSError) as caught:
+                own.write(b"n")
+            assert caught.value.args[0] == ECONNRESET
+
+
+def test_a_look_for_room_leaves_the_wait_for_what_comes_as_it_was():
+    client, peer = pair()
+    assert client.ready() and not client._poller.poll(0)
+    peer.close()
+
+
+def test_a_socket_that_does_not_close_is_closed():
+    with Network(Sock()) as network:
+        own = stream.Stream("h", 1)
+        network.sockets[0].faults = [OSError(107)]
+        own.close()
+        own.close()
+        assert own.sock is None and network.sockets[0].closed == 1
 
 
 class TLS(Network):
@@ -505,13 +571,14 @@ def test_a_handshake_has_the_deadline_of_opening_and_waits_for_the_other_side():
             own.write(b"abc")
         assert caught.value.args[0] == ETIMEDOUT
         assert network.clock.now == before + 4005 and network.waited == [10] * 400 + [5]
+        assert network.polled == network.POLLIN
         over.taken = 3
         own.write(b"abc")
         over.taken = 0
         before = network.clock.now
         with raises(OSError):
             own.write(b"abc")
-        assert network.clock.now == before + 300
+        assert network.clock.now == before + 300 and network.polled == network.POLLOUT
         assert not own.ready()
 
 

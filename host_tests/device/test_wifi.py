@@ -152,3 +152,64 @@ def test_off_takes_the_current_from_the_radio():
         assert bench.run(5000)
         bench.wifi.off()
         assert not bench.wlan.activated and not bench.wifi.up
+
+
+def test_a_connection_that_is_lost_is_said_and_made_anew():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        assert bench.run(5000)
+        bench.wlan.disconnect()
+        wait = bench.wifi.poll()
+        assert 0 < wait <= 1000 and not bench.wifi.up and bench.wifi.rssi() is None
+        assert bench.wifi.trouble == "Wi-Fi hall: the connection was lost"
+        # it is not made before that time, also when it is asked earlier
+        bench.ticks.ms += wait - 1
+        attempts = len(bench.wlan.attempts)
+        assert bench.wifi.poll() == 1 and len(bench.wlan.attempts) == attempts
+        assert bench.run(5000) and bench.wifi.rssi() == -61
+
+
+def test_what_a_driver_raises_is_a_failed_attempt():
+    for chip in CHIPS:
+        for error in (OSError("Wifi Internal Error"), RuntimeError("Wifi Unknown Error 0x0101")):
+            bench = Bench(chip)
+
+            def fail(*values, error=error):
+                raise error
+
+            start = bench.wifi._station.start
+            stop = bench.wifi._station.stop
+            bench.wifi._station.start = bench.wifi._station.stop = fail
+            assert bench.wifi.poll() > 0
+            assert bench.wifi.trouble == "Wi-Fi hall: %s: %s" % (type(error).__name__, error)
+            bench.wifi._station.start = start
+            bench.wifi._station.stop = stop
+            assert bench.run(10000)
+            bench.wifi._station.stop = bench.wifi._station.off = fail
+            bench.wifi.off()
+            assert not bench.wifi.up
+
+
+def test_another_name_begins_with_short_waits_and_its_own_count_of_failures():
+    bench = Bench("esp32", "off")
+    bench.run(600000)
+    failed = bench.wifi._failed
+    assert failed > 5
+    bench.settings.wifi_ssid = "office"
+    at = bench.ticks.ms
+    bench.run(15000)
+    assert len([when for when, name, _ in bench.wlan.attempts if name == "office"]) >= 2
+    assert bench.wlan.attempts[-1][0] - at < 15000 and bench.wifi._failed < failed
+
+
+def test_an_access_point_that_stays_away_is_said_again_at_each_tenth_failure():
+    bench = Bench("rp2", "off")
+    for _ in range(400):
+        bench.run(10000)
+        if bench.wifi._failed == 31:
+            break
+    assert bench.said("no such access point") == 4
+    # what is new is said at once
+    bench.wlan.air = "password"
+    bench.run(130000)
+    assert bench.said("wrong password") == 1
