@@ -54,7 +54,6 @@ class Wifi:
         if self.up:
             if self._station.up():
                 return 0
-            self.up = False
             self.drops += 1
             return self._fail("the connection was lost")
         if self._since is None:
@@ -66,7 +65,6 @@ class Wifi:
             self._station.start(*self._wanted)
             return _LOOK_MS
         if self._station.up():
-            self._since = None
             self.up = True
             self._failed = 0
             self._backoff.reset()

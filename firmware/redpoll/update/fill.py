@@ -119,7 +119,6 @@ class _Files:
                 flash(self._unpacker.feed, data[at : at + n])
                 self._left -= n
                 self.done += n
-                at += n
             if self._left:
                 return False
             flash(self._file.close)
