@@ -2,6 +2,7 @@
 from fakes import Server, Wire, publish
 from mqtt_session import attach, del_sent, poll_until, raised, session
 from redpoll.net import mqtt, mqtt5, mqtt5_alias
+from scratch import text_of
 from support import raises
 
 HEAP = "1M"
@@ -564,3 +565,25 @@ def test_an_alias_of_the_application_is_not_put_beside_one_of_the_client():
     del_sent(wire)
     client.publish("", "m", properties=[(mqtt5.TOPIC_ALIAS, 8)])
     assert bytes(wire.sent) == b"\x30\x07\0\0\x03\x23\0\x08m"
+
+
+def test_a_property_that_mqtt_does_not_know_is_refused_by_its_number_and_by_its_name():
+    for identifier in (0, 4, 43, 200):
+        assert text_of(ValueError, mqtt5.encode, [(identifier, 1)]) == "unknown property"
+    for name in ("NO_SUCH_PROPERTY", "_private"):
+        assert not hasattr(mqtt5, name)
+
+
+def test_values_at_their_limits_are_encoded_and_beyond_them_refused():
+    for value, block in ((127, b"\x7f"), (128, b"\x80\1"), (16384, b"\x80\x80\1")):
+        assert mqtt5.encode([(mqtt5.SUBSCRIPTION_IDENTIFIER, value)]) == bytes([1 + len(block), 11]) + block
+    longest = mqtt5.encode([(mqtt5.RESPONSE_TOPIC, "x" * 65535)])
+    assert mqtt5.decode(longest, 0, len(longest))[0] == [(mqtt5.RESPONSE_TOPIC, "x" * 65535)]
+    assert "65535" in text_of(ValueError, mqtt5.encode, [(mqtt5.RESPONSE_TOPIC, "x" * 65536)])
+
+
+def test_a_property_that_ends_behind_its_block_is_malformed_though_the_packet_goes_on():
+    for block in (b"\2\x21\0\5", b"\2\x1f\0\1", b"\5\x1f\0\5ab", b"\2\x0b\x80\1", b"\x80"):
+        with raises(mqtt.MQTTException) as caught:
+            mqtt5.decode(block + b"\1" * 10, 0, len(block) if block == b"\x80" else len(block) + 10)
+        assert caught.value.code == 0x81

@@ -219,6 +219,32 @@ def test_only_what_differs_is_fetched():
     assert ("Downloading", 100, "") in bench.said()
 
 
+def test_files_without_content_are_made_too():
+    empty = [("empty.txt", b""), ("lib/empty.py", b"")]
+    for files, old in ((NEW + empty, OLD), (empty[:1] + NEW + empty[1:], NEW), (empty, OLD)):
+        bench = Bench(files, old)
+        bench.update()
+        assert bench.world.restarts == 1, bench.final()
+        assert bench.holds("a") == dict(files)
+
+
+def test_of_many_files_those_that_differ_are_fetched():
+    old = [("file_%02d.txt" % number, b"%d" % number * 600) for number in range(30)]
+    new = [(name, b"n" + content if number % 7 == 3 or number > 27 else content) for number, (name, content) in enumerate(old)]
+    bench = Bench(new, old)
+    bench.update()
+    assert bench.holds("a") == dict(new)
+    assert len(bench.server.requests) == 3 + 5
+
+
+def test_an_entry_of_another_name_is_no_file_of_the_manifest():
+    bench = Bench()
+    at = bench.server.data.index(b"main.pyprint") + 6
+    bench.server.data = bench.server.data[:at] + b"X" + bench.server.data[at + 1 :]
+    bench.update()
+    assert bench.final()[1] == "InvalidBaseImage" and "SHA-256" not in bench.final()[2]
+
+
 def test_a_server_without_ranges_is_streamed():
     bench = Bench()
     bench.server.ranges = False

@@ -213,3 +213,18 @@ def test_an_access_point_that_stays_away_is_said_again_at_each_tenth_failure():
     bench.wlan.air = "password"
     bench.run(130000)
     assert bench.said("wrong password") == 1
+
+
+def test_failures_before_a_connection_do_not_count_for_the_next_one():
+    bench = Bench("esp32", "off")
+    while bench.wifi._failed < 9:
+        bench.run(1000)
+    bench.wlan.air = "on"
+    assert bench.run(70000)
+    off = []
+    bench.wifi._station.off = lambda: off.append(1)
+    bench.wlan.air = "off"
+    attempts = len(bench.wlan.attempts)
+    while len(bench.wlan.attempts) < attempts + 4:
+        bench.run(1000)
+    assert not off
