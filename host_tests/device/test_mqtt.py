@@ -582,6 +582,52 @@ def test_acknowledgements_go_out_in_the_order_of_the_messages():
     assert server.packets[2:] == [(0x40, b"\0\x07"), (0x50, b"\0\x08"), (0x40, b"\0\x09")]
 
 
+def test_a_server_that_has_a_session_where_none_was_wanted_is_not_talked_to():
+    client, wire, server = session(connect=False)
+    server.session = True
+    error = raised(client.connect, True)
+    assert isinstance(error, mqtt.MQTTException) and error.code == 0x82
+    assert wire.closed and client.sock is None
+
+
+def test_connect_closes_the_connection_before():
+    client, wire, _ = session()
+    attach(client, Wire(Server()))
+    client.connect()
+    assert wire.closed and client.sock is not None
+
+
+def test_disconnect_waits_for_what_is_in_flight():
+    client, wire, server = session()
+    client.publish("a", b"0", qos=1)
+    assert client.in_flight
+    client.disconnect()
+    assert not client.in_flight and server.kinds() == [1, 3, 14]
+
+
+def test_more_messages_than_a_server_may_have_under_way_are_a_violation():
+    client, wire, _ = session(max_packet=128, receive_maximum=2)
+    wire.inbound.extend(b"".join([publish(b"t", bytes(120), 1, 1 + n) for n in range(6)]))
+    error = raised(client.subscribe, "x")
+    assert isinstance(error, mqtt.MQTTException) and error.code == 0x97 and wire.closed
+
+
+def test_messages_that_were_delivered_leave_their_room_to_the_next():
+    client, wire, _ = session(max_packet=256)
+    for _ in range(20):
+        wire.inbound.extend(publish(b"t", bytes(100)))
+        client.subscribe("x")
+        client.poll()
+    assert len(client.got) == 20 and not client.dropped
+
+
+def test_a_topic_is_as_long_as_two_bytes_can_tell():
+    client, _, server = session()
+    assert isinstance(raised(client.publish, "x" * 65536, b"m"), ValueError)
+    client.publish("x" * 65535, b"m")
+    assert len(server.packets[-1][1]) == 65538 and server.packets[-1][1][:3] == b"\xff\xffx"
+
+
 def test_a_callback_that_raises_leaves_a_usable_session():
     client, wire, server = session()
 
@@ -657,6 +703,9 @@ def test_garbage_is_a_violation():
         b"\x32\x05\0\x01t\0\0",  # identifier 0
         b"\x30\x02\0\0",  # no topic
         b"\x30\x03\0\x01#",  # a topic with a wildcard
+        b"\x30\x03\0\x01+",
+        b"\x40\x02\0\0",  # identifier 0
+        b"\x40\x01\0",
         b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
         b"\x90\x01\0",
         b"\x60\x02\0\x01",  # PUBREL with wrong flags
