@@ -26,8 +26,6 @@ def run(source, base, window, folder, running, job, progress):
                 yield ms
             if files.wants(end):
                 yield from source.short()
-        # those that need no data
-        files.take(b"")
     finally:
         files.close()
     progress("Downloading", 100)
