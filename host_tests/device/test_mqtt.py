@@ -397,6 +397,15 @@ def test_unknown_and_repeated_acknowledgements_are_ignored():
     assert client.acks == []
 
 
+def test_an_acknowledgement_of_no_message_does_not_count_for_a_place_in_the_window_that_is_free():
+    client, wire, _ = session(window=1)
+    client.publish("a", b"0", qos=1)
+    client.flush()
+    wire.inbound.extend(b"\x40\x02\0\0")
+    assert isinstance(raised(client.poll), mqtt.MQTTException)
+    assert client.in_flight == 0 and client.window_free() == 1
+
+
 def test_an_acknowledgement_of_another_qos_is_a_violation():
     for qos, data in ((1, b"\x50\x02\0\x01"), (2, b"\x40\x02\0\x01"), (2, b"\x70\x02\0\x01"), (1, b"\x40\x02\0\0")):
         client, wire, server = session()
