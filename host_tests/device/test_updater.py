@@ -219,6 +219,20 @@ def test_only_what_differs_is_fetched():
     assert ("Downloading", 100, "") in bench.said()
 
 
+def test_a_long_file_is_read_with_pauses_and_another_is_told_by_its_size():
+    from redpoll.update import files
+
+    scratch.write("long", b"x" * 20000)
+    got = []
+    assert len(list(files.read("long", lambda data: got.append(len(data))))) == 2
+    assert sum(got) == 20000 and max(got) <= 1024
+    files.open = None
+    try:
+        assert list(files.same("long", {"size": 19999, "sha256": ""})) == []
+    finally:
+        del files.open
+
+
 def test_files_without_content_are_made_too():
     empty = [("empty.txt", b""), ("lib/empty.py", b"")]
     for files, old in ((NEW + empty, OLD), (empty[:1] + NEW + empty[1:], NEW), (empty, OLD)):

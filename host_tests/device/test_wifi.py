@@ -228,3 +228,28 @@ def test_failures_before_a_connection_do_not_count_for_the_next_one():
     while len(bench.wlan.attempts) < attempts + 4:
         bench.run(1000)
     assert not off
+
+
+def test_what_the_chip_says_of_an_attempt_is_told_in_words():
+    refused = "refused by the access point"
+    for chip, status, words in (
+        ("esp32", 15, "wrong password"),
+        ("esp32", 204, "wrong password"),
+        ("esp32", 201, "no such access point"),
+        ("esp32", 210, "no such access point"),
+        ("esp32", 212, "no such access point"),
+        ("esp32", 209, refused + " (209)"),
+        ("esp32", 213, refused + " (213)"),
+        ("esp32", 1001, None),
+        ("rp2", -1, refused),
+        ("rp2", 1, None),
+    ):
+        bench = Bench(chip)
+
+        def say(what=None, status=status):
+            if what:
+                raise ValueError("unknown status param")
+            return status
+
+        bench.wlan.status = say
+        assert bench.wifi._station.trouble() == words, status
