@@ -181,14 +181,19 @@ def test_a_broken_connection_goes_on_where_it_broke():
         assert board.flash.image("ota_1", len(board.content)) == board.content
 
 
-def test_a_deflated_image_is_unpacked_on_the_way():
-    content = app()
+def deflated(content, packed):
+    """A board with a bundle that has the image in these packed bytes."""
     pack = maker.pack
-    maker.pack = lambda data: (8, maker.stored_blocks(data))
+    maker.pack = lambda data: (8, packed)
     try:
-        board = Board(content, name="deflated")
+        return Board(content, name="deflated")
     finally:
         maker.pack = pack
+
+
+def test_a_deflated_image_is_unpacked_on_the_way():
+    content = app()
+    board = deflated(content, maker.stored_blocks(content))
     board.update()
     assert board.flash.image("ota_1", len(content)) == content
 
@@ -217,6 +222,10 @@ def test_what_is_no_application_image_is_refused_before_anything_is_written():
     board = Board(app(5000, chip=9))
     board.flash.put("ota_0", app(512))
     refused(board, "InvalidBaseImage", "another chip")
+
+
+def test_a_deflated_image_of_no_bytes_is_refused_before_anything_is_written():
+    refused(deflated(app(), b""), "InvalidBaseImage", "not the file that was signed")
 
 
 def test_an_image_is_judged_like_any_bundle():
