@@ -5,8 +5,10 @@ runs the hub's tests that way too.
 """
 
 import atexit
+import contextlib
 import itertools
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +35,14 @@ def url_in(folder: Path) -> str:
     if folder not in _urls:
         _urls[folder] = _servers[0].create(f"test_{next(_numbers)}")
     return _urls[folder]
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Nobody can write to this SQLite file meanwhile."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=EVERYWHERE)

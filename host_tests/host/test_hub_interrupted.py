@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +10,7 @@ import aiomqtt
 import bson
 import pytest
 from astarte_board import ota_event
-from databases import sqlite_only
+from databases import locked, sqlite_only
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 from xyte_bench import Bench, Device
@@ -117,7 +116,6 @@ def test_what_is_on_its_way_to_a_device_when_the_broker_goes_is_sent_by_the_next
 def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The broker has it acknowledged, and the device forgotten it: nobody sends it again."""
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
     bench = Bench(tmp_path)
     device = bench.device()
@@ -126,20 +124,17 @@ def test_an_update_event_that_comes_while_the_database_is_away_is_stored_when_it
     async def scenario() -> None:
         astarte = AstarteMqtt(bench.hub, lambda _intake: Connection())  # type: ignore[arg-type, return-value]
         running = asyncio.create_task(astarte.run())
-        other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
         try:
-            event = ota_event("Downloading")
-            for status in ("Downloading", "Success"):
-                payload = bson.dumps({"v": {**event, "status": status}})
-                astarte.intake.take([Published(topic, payload, 2, False, 7, (("device_id", device.id), ("access_key", device.key)))])
-            await until(lambda: "messages cannot be stored" in caplog.text, "the outage")
-            assert told(device, "firmwareStateChange") == []
-            other.execute("ROLLBACK")
+            with locked(tmp_path / "hub.sqlite"):
+                event = ota_event("Downloading")
+                for status in ("Downloading", "Success"):
+                    payload = bson.dumps({"v": {**event, "status": status}})
+                    astarte.intake.take([Published(topic, payload, 2, False, 7, (("device_id", device.id), ("access_key", device.key)))])
+                await until(lambda: "messages cannot be stored" in caplog.text, "the outage")
+                assert told(device, "firmwareStateChange") == []
             await until(lambda: len(told(device, "firmwareStateChange")) == 2, "both events")
             assert [data["status"] for data in told(device, "firmwareStateChange")] == ["Downloading", "Success"]
         finally:
-            other.close()
             running.cancel()
             await asyncio.wait({running})
 
@@ -234,11 +229,9 @@ def test_a_session_that_begins_or_ends_while_the_database_is_away_leaves_one_lin
     device = bench.device()
 
     async def scenario() -> None:
-        other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        bench.hub.on_session(device.id, None)
-        await until(lambda: not bench.hub._tasks, "the outage")
-        other.close()
+        with locked(tmp_path / "hub.sqlite"):
+            bench.hub.on_session(device.id, None)
+            await until(lambda: not bench.hub._tasks, "the outage")
 
     bench._loop.run_until_complete(scenario())
     gc.collect()
@@ -254,10 +247,8 @@ def test_a_call_while_the_database_is_away_leaves_one_line_in_the_log(
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
     bench = Bench(tmp_path)
     device = bench.device()
-    other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert device.get("/config").status_code == 500
-    other.close()
+    with locked(tmp_path / "hub.sqlite"):
+        assert device.get("/config").status_code == 500
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == 1 and errors[0].exc_info is None and "database is locked" in errors[0].getMessage()
     assert device.get("/config").status_code == 200

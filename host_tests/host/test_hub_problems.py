@@ -1,12 +1,11 @@
 """What an operator sees of a device that does not do well: problems, how far a configuration has come, whether it is there."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import sqlite_only
+from databases import locked, sqlite_only
 from hub_support import Board, MqttBoard
 from sqlalchemy.exc import OperationalError
 from waiting import DEADLINE, wait_for
@@ -25,6 +24,16 @@ def shown(device: Device) -> dict[str, Any]:
 
 def problems(device: Device) -> dict[str, str]:
     return {item["kind"]: item["reason"] for item in shown(device)["problems"]}
+
+
+def assert_silent_after(bench: Bench, device: Device, first: int, then: int) -> None:
+    """After the first seconds it is still there, after these too it is silent."""
+    bench.now += first
+    bench.sweep()
+    assert problems(device) == {} and shown(device)["online"]
+    bench.now += then
+    bench.sweep()
+    assert problems(device) == {"connection": "silent for 180 s"}
 
 
 def configure(device: Device, values: dict[str, Any]) -> int:
@@ -161,12 +170,7 @@ def test_a_clock_that_is_set_forward_makes_nobody_silent(bench: Bench, device: D
     device.post("/telemetry", {})
     bench.set_clock(86_400)
     bench.sweep()
-    bench.now += 170
-    bench.sweep()
-    assert problems(device) == {} and shown(device)["online"]
-    bench.now += 20
-    bench.sweep()
-    assert problems(device) == {"connection": "silent for 180 s"}
+    assert_silent_after(bench, device, 170, 20)
 
 
 @sqlite_only
@@ -177,18 +181,10 @@ def test_a_database_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatc
     device = bench.device()
     bench.now += 200
     device.post("/telemetry", {})
-    other = sqlite3.connect(tmp_path / "hub.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
     bench.now += 170
-    with pytest.raises(OperationalError):
+    with locked(tmp_path / "hub.sqlite"), pytest.raises(OperationalError):
         bench.sweep()
-    other.close()
-    bench.now += 30
-    bench.sweep()
-    assert problems(device) == {} and shown(device)["online"]
-    bench.now += 160
-    bench.sweep()
-    assert problems(device) == {"connection": "silent for 180 s"}
+    assert_silent_after(bench, device, 30, 160)
     bench.close()
 
 
@@ -200,12 +196,7 @@ def test_a_hub_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("xyte_bench.NOON", NOON + 3600)
     bench = Bench(tmp_path)
     device = Device(bench, device.id, device.key, device.model)
-    bench.now += 30
-    bench.sweep()
-    assert problems(device) == {} and shown(device)["online"]
-    bench.now += 160
-    bench.sweep()
-    assert problems(device) == {"connection": "silent for 180 s"}
+    assert_silent_after(bench, device, 30, 160)
     bench.close()
 
 

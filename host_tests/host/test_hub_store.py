@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import locked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import MQTTv5
@@ -170,14 +171,11 @@ def test_the_writer_tells_its_callers_of_an_outage_and_goes_on_after_it(tmp_path
 
     async def scenario() -> None:
         device_id = await bench.device()
-        other = sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OperationalError, match="locked") as raised:
-            await bench.store.write(take(device_id, {"telemetries": {"a": 1}}, 1))
-        assert is_outage(raised.value)
-        assert (await bench.store.read(lambda db: get_device(db, device_id))).state == {}
-        other.execute("ROLLBACK")
-        other.close()
+        with locked(tmp_path / "test.sqlite"):
+            with pytest.raises(OperationalError, match="locked") as raised:
+                await bench.store.write(take(device_id, {"telemetries": {"a": 1}}, 1))
+            assert is_outage(raised.value)
+            assert (await bench.store.read(lambda db: get_device(db, device_id))).state == {}
         await bench.store.write(take(device_id, {"telemetries": {"a": 2}}, 1))
         assert (await bench.store.read(lambda db: get_device(db, device_id))).state == {"a": 2}
 
@@ -394,13 +392,10 @@ def test_nothing_is_acknowledged_while_the_database_cannot_be_written(
     async def scenario() -> None:
         device_id = await bench.device()
         intake = intake_of(bench, broker, committed)
-        other = sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        intake.take([message(device_id, n, n=n) for n in range(1, 51)])
-        await until(lambda: caplog.text.count("messages cannot be stored") == 2, "the second failure")
-        assert broker.acknowledged == []
-        other.execute("ROLLBACK")
-        other.close()
+        with locked(tmp_path / "test.sqlite"):
+            intake.take([message(device_id, n, n=n) for n in range(1, 51)])
+            await until(lambda: caplog.text.count("messages cannot be stored") == 2, "the second failure")
+            assert broker.acknowledged == []
         await until(lambda: len(broker.acknowledged) == 50)
         assert broker.acknowledged == list(range(1, 51))
         history = await bench.store.read(lambda db: telemetry.history(db, device_id, 100, None, 0))
