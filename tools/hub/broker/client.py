@@ -62,12 +62,8 @@ class Client(aiomqtt.Client):
                 return handle_publish()
             except Exception as error:  # noqa: BLE001 - paho raises a dozen kinds here, and all mean the same
                 packet = bytes(paho._in_packet["packet"])
-                qos = paho._in_packet["command"] >> 1 & 3
-                packet_id = self._undecodable(qos, packet, type(error).__name__)
-                if packet_id is None:
-                    return 0
-                # at QoS 2 a PUBREL follows, which paho completes also for a message that it does not have
-                return paho._send_pubrec(packet_id) if qos == 2 else paho._send_puback(packet_id)
+                packet_id = self._undecodable(paho._in_packet["command"] >> 1 & 3, packet, type(error).__name__)
+                return 0 if packet_id is None else paho._send_puback(packet_id)  # who takes QoS 2 has on_messages
 
         paho._handle_publish = handle_or_drop
 
