@@ -17,11 +17,12 @@ all of them with REDPOLL_LONG=1.
   test on both interpreters (30 s).
 
 On CPython the test runs inside pytest, with host_tests/shim, firmware, build/lib and host_tests/device first on sys.path and
-everything imported from there forgotten afterwards. On the VM each test has a process of its own that runs bytecode: compiling
-from source would be the peak of a 192K heap and is not what a board does. The firmware is compiled as for a board (no asserts),
-the tests keep theirs; both keep file and line for tracebacks. `assert left == right` tells its two values there as well
-(assertion_values.py). The shim is not on the VM's path. A test has passed only when the VM has said so, in a line with a word that
-the test cannot know, and has exited with 0; anything else, a hang and a silent death included, is a failure with all output.
+everything imported from there forgotten afterwards; a test that asks a name server fails. On the VM each test has a process of its
+own that runs bytecode: compiling from source would be the peak of a 192K heap and is not what a board does. The firmware is
+compiled as for a board (no asserts), the tests keep theirs; both keep file and line for tracebacks. `assert left == right` tells
+its two values there as well (assertion_values.py). The shim is not on the VM's path. A test has passed only when the VM has said
+so, in a line with a word that the test cannot know, and has exited with 0; anything else, a hang and a silent death included, is a
+failure with all output.
 """
 
 import ast
@@ -30,6 +31,7 @@ import importlib
 import os
 import re
 import secrets
+import socket
 import subprocess
 import tempfile
 import threading
@@ -156,7 +158,8 @@ class OnCPython(DeviceItem):
         self.add_marker(pytest.mark.timeout(self.deadline))
 
     def runtest(self) -> None:
-        with self.folder() as folder, borrowed_imports([SHIM, FIRMWARE, LIB, self.path.parent]), contextlib.chdir(folder):
+        modules = borrowed_imports([SHIM, FIRMWARE, LIB, self.path.parent])
+        with self.folder() as folder, modules, contextlib.chdir(folder), this_machine_only():
             try:
                 getattr(importlib.import_module(self.path.stem), self.test)()
             except Exception as error:
@@ -255,6 +258,25 @@ class OnBoard(OnMicroPython):
 
     def lacks(self, shown: str) -> str | None:
         return what_it_lacks(shown, serial_board(self.config).heap, heap_bytes(self.heap))
+
+
+@contextlib.contextmanager
+def this_machine_only() -> Iterator[None]:
+    """No test of the firmware asks a name server: it would wait for one, and behave as the network does. AssertionError names the host."""
+    asked: list[str] = []
+
+    def look_up(host: Any, *args: Any, **more: Any) -> Any:
+        if host in (None, "", "localhost") or host.replace(".", "").isdigit():
+            return real(host, *args, **more)
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    real, socket.getaddrinfo = socket.getaddrinfo, look_up
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = real
+    assert not asked, f"the test looked for the host {asked[0]}; it has to play the network, or be without"
 
 
 def serial_board(config: pytest.Config) -> SerialBoard:

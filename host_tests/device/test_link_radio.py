@@ -22,7 +22,8 @@ class RadioBench(Bench):
         for name in ("station", "deep_sleep"):
             setattr(port, name, getattr(chip_port, name))
         self.fails = None
-        self.settings = settings
+        self.settings = {"ntp": "off"}
+        self.settings.update(settings)
         super().__init__()
 
     def start(self):
@@ -126,7 +127,7 @@ def test_an_answer_about_the_time_is_taken_when_it_comes_and_not_with_the_next_t
     looks = []
     ntp.Ntp, real = Waits, ntp.Ntp
     try:
-        bench = RadioBench(**WIFI)
+        bench = RadioBench(ntp="time.example", **WIFI)
         for fails in (None, OSError(-202)):
             bench.fails = fails
             while bench.ticks.ms < (20000 if fails is None else 40000):
@@ -149,7 +150,7 @@ def test_nothing_is_connected_before_the_answer_about_the_time_for_without_it_tl
 
     ntp.Ntp, real = Asking, ntp.Ntp
     try:
-        bench = RadioBench(**WIFI)
+        bench = RadioBench(ntp="time.example", **WIFI)
         fed = []
         bench.agent.feed = lambda: fed.append(bench.ticks.ms)
         while not bench.agent.link.radio or not bench.agent.link.radio._ntp:
@@ -178,7 +179,7 @@ def test_a_wrong_time_is_asked_for_anew_when_the_cloud_is_not_reached_with_it():
     asked = []
     ntp.Ntp, real = Counted, ntp.Ntp
     try:
-        bench = RadioBench(**WIFI)
+        bench = RadioBench(ntp="time.example", **WIFI)
         bench.run(70000)
         assert len(asked) == 1
         # as every server's certificate is in a year that is not yet

@@ -113,6 +113,13 @@ def test_cpython_failure_is_shown_from_the_test_on(run):
     assert "import_module" not in output(result)
 
 
+def test_a_test_that_asks_a_name_server_fails_even_where_the_firmware_copes(run):
+    look = "import socket\ndef test_it():\n    try:\n        socket.getaddrinfo('%s', 123)\n    except OSError:\n        pass\n"
+    result = run("-k", "cpython", test_a=look % "time.example", test_b=look % "127.0.0.1", test_c=look % "localhost")
+    result.assert_outcomes(passed=2, failed=1, deselected=3)
+    assert "the test looked for the host time.example" in output(result)
+
+
 def test_an_exception_shows_the_vms_traceback(run):
     helper = "def f():\n    raise ValueError('odd')\n"
     result = run("-k", "micropython", test_a="from helper import f\ndef test_it():\n    f()\n", helper=helper)
