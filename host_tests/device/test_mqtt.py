@@ -852,13 +852,13 @@ def test_a_buffer_full_of_messages_without_room_for_their_acknowledgements_costs
         wire.inbound.extend(publish(b"t", b"message", 1, pid))
     client.poll(0)
     turns = []
-    pause = client._io._wait_writable
+    pause = client._io._wait_room
 
     def wait(ms):
         turns.append(ms)
         pause(ms)
 
-    client._io._wait_writable = wait
+    client._io._wait_room = wait
     assert client.poll(3000) == 0
     assert sum(turns) == 3000 and len(turns) < 10
 
@@ -1249,6 +1249,13 @@ def test_a_long_message_gives_its_memory_back_when_it_is_acknowledged():
     client.publish("t", bytes(4000), qos=1)
     client.flush()
     assert max([len(buffer) for buffer in client._spare + client._packets if buffer is not None]) < 100
+
+
+def test_what_a_session_begins_with_keeps_no_memory():
+    client, wire, _ = session(user="u" * 300, password="p")
+    client.subscribe(["filter" * 50, "another" * 50], 1)
+    # QoS 0, pings and acknowledgements go out of the same buffer
+    assert len(wire.sent) > 900 and len(client._tx) < 100
 
 
 def test_steady_publishing_does_not_allocate():

@@ -631,7 +631,7 @@ def test_a_write_ends_at_its_deadline_also_while_a_little_goes_through():
     clock.install(stream)
     slow.sock = Slow()
     slow.write_timeout_ms = 5000
-    slow._wait_writable = clock.sleep_ms
+    slow._wait_room = clock.sleep_ms
     with raises(OSError):
         slow.send(bytes(4096), 0, 4096)
     assert clock.now - Clock().now <= 5010

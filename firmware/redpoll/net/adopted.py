@@ -149,7 +149,7 @@ class Adopted(Stream):
         """Nothing tells."""
         return True
 
-    def _wait_writable(self, ms):
+    def _wait_room(self, ms):
         sleep_ms(ms)
 
     def poll(self, timeout_ms):

@@ -27,6 +27,8 @@ _OPEN = const(2)
 _HEAD = const(5)
 # a buffer of the window gives its memory back when its packet was longer
 _KEEP = const(1024)
+# and so does the one beside it when its packet was a request
+_SHORT = const(64)
 _WAIT_MS = const(1000)
 # topics that are not checked again
 _TOPICS = const(4)
@@ -97,7 +99,7 @@ class MQTTClient(simple.MQTTClient):
     _aliases = None
     # the Stream in use, and the self.sock that it was made for
     _io = _seen = None
-    _pending_size = 0
+    _queued = 0
 
     def __init__(
         self,
@@ -140,7 +142,8 @@ class MQTTClient(simple.MQTTClient):
         self._connect_ms = connect_timeout_ms
         self._ack_ms = ack_timeout_ms
         self._receive_max = receive_maximum
-        self._tx = bytearray(128)
+        # what is not in the window
+        self._tx = bytearray(_HEAD)
         # a bytearray is used as it is: it can outlive the client, where a large piece would not be had a second time
         self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
         # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
@@ -159,7 +162,7 @@ class MQTTClient(simple.MQTTClient):
         self._queue = []
         self._limit = window
         # the topics that were checked last
-        self._good_topics = [None] * _TOPICS
+        self._topics = [None] * _TOPICS
         # every message looks at these: in the instance they are found at once. in_flight: QoS 1 and 2 messages that are not acknowledged
         self.maximum_qos = 2
         self.maximum_packet_size = self.in_flight = 0
@@ -274,7 +277,7 @@ class MQTTClient(simple.MQTTClient):
         tx = self._begin()
         if self._mqtt5:
             tx.append(reason)
-            self._put_properties(tx, properties)
+            self._put_block(tx, properties)
         self._finish(_DISCONNECT << 4)
 
     def close(self):
@@ -318,7 +321,7 @@ class MQTTClient(simple.MQTTClient):
         packet[_BODY] = b""
         _put(packet, topic)
         # not by its value: where str and bytes are compared a board prints a warning
-        for good in self._good_topics:
+        for good in self._topics:
             if good is topic:
                 break
         else:
@@ -330,7 +333,7 @@ class MQTTClient(simple.MQTTClient):
             if properties is None:
                 packet.append(0)
             else:
-                self._put_properties(packet, properties)
+                self._put_block(packet, properties)
         extend(packet, msg)
         start = _frame(packet, 0x30 | qos << 1 | (1 if retain else 0))
         if self._aliases is None:
@@ -352,10 +355,10 @@ class MQTTClient(simple.MQTTClient):
         if "+" in name or "#" in name or "\0" in name or not (name or self._mqtt5 and properties):
             raise ValueError("bad topic")
         if name:
-            self._good_topics.insert(0, topic)
-            self._good_topics.pop()
+            self._topics.insert(0, topic)
+            self._topics.pop()
 
-    def _put_properties(self, packet, properties):
+    def _put_block(self, packet, properties):
         # a bytearray is a block too, so that its owner can change a value in place; a tuple of both types would allocate
         if type(properties) is not bytes and type(properties) is not bytearray:
             properties = self._mqtt5.encode(properties or ())
@@ -404,7 +407,7 @@ class MQTTClient(simple.MQTTClient):
         if self._mqtt5 and (code or found):
             tx.append(code)
             if found:
-                self._put_properties(tx, found)
+                self._put_block(tx, found)
         self._finish(first)
 
     def _begin(self):
@@ -412,7 +415,11 @@ class MQTTClient(simple.MQTTClient):
         return self._tx
 
     def _finish(self, first):
-        self._send(self._tx, _frame(self._tx, first))
+        tx = self._tx
+        self._send(tx, _frame(tx, first))
+        if len(tx) > _SHORT:
+            # CONNECT or SUBSCRIBE: what comes after it does not need its room
+            self._tx = bytearray(_HEAD)
 
     def _send(self, packet, start):
         # here and not where a packet is begun: on_ack may have closed it while there was no room in the window
@@ -447,7 +454,7 @@ class MQTTClient(simple.MQTTClient):
         try:
             if self._queue and self._may_call:
                 if not self._io or self._room():
-                    return self._deliver_pending()
+                    return self._deliver()
                 self._may_call = False
                 timeout_ms = min(timeout_ms, self._slice_ms)
             started = ticks_ms()
@@ -494,7 +501,7 @@ class MQTTClient(simple.MQTTClient):
                 if self._waiting is None:
                     io.poll(wait_ms)
                 else:
-                    io._wait_writable(wait_ms)
+                    io._wait_room(wait_ms)
                 wait_ms = 0
             else:
                 self._check()
@@ -748,19 +755,19 @@ class MQTTClient(simple.MQTTClient):
 
     def _defer(self, size, qos, pid, topic, msg, found):
         # somebody waits inside publish or subscribe, or in the callback: keep it for the next poll
-        size += self._pending_size + 64
+        size += self._queued + 64
         # what comes at QoS 0 has the room of one message, beside all that the server may have under way
         if size > (len(self._rx) + 64) * (self._receive_max + 1 if qos else 1):
             if qos:
                 self._violation(0x97, "too many")
             self.dropped += 1
             return
-        self._pending_size = size
+        self._queued = size
         self._queue.append((qos, pid, topic, msg, found, self._io))
 
-    def _deliver_pending(self):
+    def _deliver(self):
         pending = self._queue
-        self._pending_size = 0
+        self._queued = 0
         for _ in range(len(pending)):
             self._call(*pending.pop(0))
         return 1

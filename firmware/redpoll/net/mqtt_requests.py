@@ -51,7 +51,7 @@ def ask(client, first, topic, options, properties):
     tx = client._begin()
     _put16(tx, pid)
     if client._mqtt5:
-        client._put_properties(tx, properties)
+        client._put_block(tx, properties)
     filters = topic if isinstance(topic, list) else (topic,)
     for one in filters:
         name, own = one if isinstance(one, tuple) else (one, options)

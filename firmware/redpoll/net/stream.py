@@ -121,7 +121,7 @@ class Stream(_port.Pollable):
             left = ticks_diff(deadline, ticks_ms())
             if left <= 0:
                 raise OSError(ETIMEDOUT)
-            self._wait_writable(min(left, _SLICE_MS))
+            self._wait_room(min(left, _SLICE_MS))
             done += self._write_some(buf, off + done, n - done)
 
     def ready(self):
@@ -134,7 +134,7 @@ class Stream(_port.Pollable):
         self._poller.modify(self._raw, select.POLLIN)
         return bool(found)
 
-    def _wait_writable(self, ms):
+    def _wait_room(self, ms):
         # in a handshake there is always room to write, what is waited for is the other side's answer
         if self._handshake is None:
             self._room(ms)
