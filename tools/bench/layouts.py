@@ -173,7 +173,7 @@ LAYOUTS = (
 
 COMPARISONS = (
     Comparison(
-        "MQTT client, rate at QoS 1",
+        "MQTT client, MQTT 5, rate at QoS 1",
         _MQTT,
         "mqtt",
         "rate, Mosquitto, QoS 1",
@@ -182,8 +182,9 @@ COMPARISONS = (
         _BARE,
         instead="rate, embedded rumqttd, QoS 1",
     ),
-    Comparison("MQTT client, allocated by a publish", _MQTT, "mqtt", "allocated by a publish", _OURS, _CLIENTS),
-    Comparison("MQTT client, smallest heap, 64-bit VM", _MQTT, "mqtt", "smallest heap", "Redpoll, 3.1.1, window of 16", _CLIENTS),
+    Comparison("MQTT client, MQTT 5, allocated by a publish", _MQTT, "mqtt", "allocated by a publish", _OURS, _CLIENTS),
+    Comparison("MQTT client, MQTT 5, smallest heap, 64-bit VM", _MQTT, "mqtt", "smallest heap", _OURS, _CLIENTS),
+    Comparison("MQTT client, MQTT 3.1.1, smallest heap, 64-bit VM", _MQTT, "mqtt", "smallest heap", "Redpoll, 3.1.1, window of 16"),
     Comparison("agent, start until telemetry is acknowledged", _AGENT, "agent", agent.START, agent.MQTT, (agent.ARDUINO,), agent.BARE),
     Comparison("agent, idle CPU", _AGENT, "agent", agent.IDLE, agent.MQTT, (agent.ARDUINO,), agent.BARE),
     Comparison("agent, smallest heap, 64-bit VM", _AGENT, "agent", "smallest heap, 64-bit VM", agent.MQTT, (agent.ARDUINO,)),
