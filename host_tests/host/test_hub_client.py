@@ -1,6 +1,7 @@
 """The hub's own MQTT client: what it waits for ends with the connection; and who gives up on a broker, and who does not."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Callable
 
@@ -86,6 +87,38 @@ def test_a_connection_that_a_broker_does_not_answer_is_closed() -> None:
             await closed.wait()
 
     asyncio.run(asyncio.wait_for(scenario(), _SECONDS))
+
+
+def test_a_connection_that_a_broker_reads_no_more_is_closed_when_the_hub_leaves_it(caplog: pytest.LogCaptureFixture) -> None:
+    """What such a broker has not taken is published again on the next connection: it must not have it of this one too, when it goes on."""
+    payload = bytes(32 * 1024 * 1024)  # more than two sockets hold
+
+    async def scenario() -> int:
+        left = asyncio.Event()
+        taken: asyncio.Future[int] = asyncio.Future()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly((await reader.readexactly(2))[1])
+            writer.write(_CONNACK)
+            await left.wait()
+            count = 0
+            with contextlib.suppress(ConnectionError):
+                while some := await reader.read(1024 * 1024):
+                    count += len(some)
+            taken.set_result(count)
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            with pytest.raises(aiomqtt.MqttError):
+                async with _client(_port(server)) as client:
+                    client.timeout = 0.05
+                    await client.publish("a", payload, qos=1)
+            left.set()
+            return await taken
+
+    assert asyncio.run(asyncio.wait_for(scenario(), _SECONDS)) < len(payload)
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_a_broker_that_lets_nobody_see_its_sessions_is_asked_three_times(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ leaves the rest to paho. Its messages are acknowledged when `acknowledge` says s
 the broker forgets the message. paho would keep it until PUBREL in memory, which goes with the connection.
 
 And aiomqtt waits its whole timeout for an acknowledgement, or for the answer to CONNECT, also when the connection is lost meanwhile. Here
-that ends at once; and where no answer to CONNECT comes, the connection is closed.
+that ends at once; and where no answer to CONNECT comes, or DISCONNECT is not taken, the connection is closed.
 """
 
 import asyncio
@@ -95,6 +95,13 @@ class Client(aiomqtt.Client):
         except BaseException:
             self._paho._sock_close()
             raise
+
+    async def __aexit__(self, *raised: Any) -> None:
+        """In aiomqtt's place, which leaves a connection open that did not take DISCONNECT in time."""
+        try:
+            await super().__aexit__(*raised)
+        finally:
+            self._paho._sock_close()
 
     async def until_lost(self) -> None:
         """Wait until the connection is gone. Raises aiomqtt.MqttError then."""
