@@ -112,7 +112,10 @@ def run(args: argparse.Namespace) -> int:
         places["embedded rumqttd"] = lambda name: (embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311, "")
         # as a hub has it: TLS ends in Python, before the broker
         ports = stack.enter_context(terminated(folder, embedded.port, embedded.port_311))
-        places["embedded rumqttd, TLS"] = lambda name: (ports[embedded.again().port if name in _PROTOCOL_5 else embedded.port_311], str(ca))
+        places["embedded rumqttd, TLS"] = lambda name: (
+            ports[embedded.again().port if name in _PROTOCOL_5 else embedded.again().port_311],
+            str(ca),
+        )
         place = next(iter(places.values()))
         if args.only in (None, "rates"):
             for qos in (1, 0):
