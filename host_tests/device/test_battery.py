@@ -217,7 +217,7 @@ def test_a_sensor_that_is_read_each_second_does_not_keep_it_awake():
     assert 2000 <= bench.slept_at < 5000
 
 
-def test_so_has_what_a_command_answers_that_has_taken_longer_than_a_start_without_one():
+def test_what_a_command_of_more_than_a_minute_has_answered_has_time_to_leave_too():
     bench = Once(sleep=300)
     ended = []
 
