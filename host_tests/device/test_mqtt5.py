@@ -558,7 +558,7 @@ def test_a_packet_with_an_alias_has_the_same_as_one_without_and_is_left_as_it_wa
                     assert sink.sent == bytes(made[start:]), (topic, qos, value, size)
 
 
-def test_an_alias_of_the_application_is_not_put_beside_one_of_the_client():
+def test_an_empty_topic_with_an_alias_of_the_application_gets_none_of_the_client():
     client, wire, server = session(5, connect=False, topic_aliases=8)
     server.connack = b"\x22\0\x08"
     client.connect()
