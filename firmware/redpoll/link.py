@@ -58,7 +58,9 @@ class Link:
             if wait <= 0:
                 wait = self._step()
         except Exception as error:
-            wait = self.broken(error)
+            # the radio is looked at while the link waits too
+            if wait <= 0:
+                wait = self.broken(error)
         return min(wait, self.radio.look_ms) if self.radio else wait
 
     def add_readings(self, told):
@@ -74,7 +76,7 @@ class Link:
     def wait(self, ms):
         """Wait until something comes from the cloud, at most so long. False when there is nothing to wait on."""
         source = self._job or self.adapter
-        if source is None or self._clock.ms() < self._not_before:
+        if not source or self._clock.ms() < self._not_before:
             return False
         try:
             return source.wait(ms)
@@ -129,7 +131,6 @@ class Link:
             if done is False:
                 self.revoked()
             elif done is True:
-                self._doubtful = False
                 self._verified = self._clock.ms()
             else:
                 done["version"] = self._version

@@ -252,6 +252,33 @@ def test_a_session_that_was_closed_from_within_is_no_failure():
     assert bench.link.failures == 0 and adapter.closed
 
 
+class Radio:
+    """Wi-Fi that is up, unless its poll() raises this."""
+
+    look_ms = 1000
+    fails = None
+
+    def poll(self):
+        if self.fails:
+            raise self.fails
+        return 0
+
+
+def test_a_radio_that_finds_no_memory_is_waited_for_as_the_cloud_is_and_ends_the_session():
+    bench = Bench()
+    bench.settings.wifi_ssid = "hall"
+    radio = bench.link.radio = Radio()
+    adapter = bench.connect()
+    radio.fails = MemoryError()
+    # it is looked at more often than the link tries
+    end = bench.ticks.ms + MINUTE
+    while bench.ticks.ms < end:
+        bench.ticks.ms += min(bench.link.poll(), 100)
+    assert adapter.closed and 5 <= bench.link.failures <= 7
+    radio.fails = None
+    assert bench.connect() is not adapter
+
+
 def test_without_memory_modules_are_given_back_and_in_the_end_the_board_restarts():
     bench = Bench()
     bench.connect()
