@@ -137,18 +137,14 @@ class Hub:
     async def sweep(self) -> None:
         """Take devices offline that have been silent too long.
 
-        Since when is known of no device after the hub was away or stood still, the database was away, or the clock was set: it counts anew.
+        After the hub was away or stood still, the database was away, or the clock was set, nobody knows since when: it counts anew.
         """
         now, passed = self.now(), self.elapsed()
         (then, passed_then), self._swept = self._swept, (now, passed)
         if abs(now - then - (passed - passed_then)) > _STEP_SECONDS:
             self.hears_anew("the clock was set, or the machine slept")
         if passed - self._hears_since > self.settings.offline_after:
-            try:
-                await self.do(lambda unit: presence.sweep(unit, self.settings.offline_after))
-            except SQLAlchemyError:
-                self._hears_since = passed
-                raise
+            await self._look_after(lambda unit: presence.sweep(unit, self.settings.offline_after))
 
     def hears_anew(self, why: str) -> None:
         """What devices said lately the hub has not heard, or nobody knows when it was."""
@@ -157,8 +153,16 @@ class Hub:
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
-        while await self.do(lambda unit: retention.prune(unit, self.settings.keep)):
+        while await self._look_after(lambda unit: retention.prune(unit, self.settings.keep)):
             await asyncio.sleep(_PRUNE_PAUSE)
+
+    async def _look_after(self, work: Callable[[Unit], T]) -> T:
+        """As do(), for what is done now and then: by this it is noticed that the database is away, also when nobody calls."""
+        try:
+            return await self.do(work)
+        except SQLAlchemyError:
+            self._hears_since = self.elapsed()
+            raise
 
     def on_session(self, client: str, gone: str | None) -> None:
         """The broker has a session of this client, or (with the reason) no longer has it. Client ids that are no device's mean nothing."""
