@@ -1,5 +1,5 @@
-# The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud, but that an update
-# (update/service.py) asks the cloud for its file.
+# The loop: what is due, what came in, and who handles it. Only this module knows both the features and the cloud, except that an update
+# fetches its file (update/service.py) and tells its events (update/reports.py) by way of the cloud.
 import gc
 import os
 

@@ -3,7 +3,7 @@ from micropython import const
 
 from . import log, port
 
-# for what the cloud has to say, and after the last answer, which takes its way also when it comes late
+# that it listens to the cloud, and stays awake after its own last answer, so that it leaves the board however late it was given
 _LISTEN_MS = const(2000)
 # a start in which nobody can be reached ends too
 _AWAKE_MS = const(60000)

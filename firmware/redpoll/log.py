@@ -41,7 +41,7 @@ def info(form, *values):
 
 
 def once(form, *values):
-    """The same as info, unless it was said since the start, of the 32 that were last said so, with these first two values.
+    """The same as info, but nothing when the form and its first two values are among the last 32 that came here.
 
     For what every connection or message would say again; a reason that stands third may be another one each time.
     """

@@ -173,7 +173,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _without_database(request: Request, error: Exception) -> JSONResponse:
-    """As any other failure, but that an outage is told in a line: of it every call fails. Raises what is none."""
+    """As any other failure, except that an outage takes one line of the log: each call fails by it. Raises an error that is no outage."""
     if not is_outage(error):
         raise error
     why = str(error).splitlines()[0]

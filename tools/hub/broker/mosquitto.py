@@ -145,7 +145,7 @@ class MosquittoBroker:
         self._signal(signal.SIGHUP)
 
     def save(self) -> None:
-        """Have it write down which sessions there are: a Mosquitto that is started again then keeps for them what comes before they do."""
+        """Have it write down which sessions there are: one that is started again keeps what comes for them before they are back."""
         self._signal(signal.SIGUSR1)
 
     def _signal(self, number: signal.Signals) -> None:
