@@ -1,7 +1,7 @@
 """The databases that the hub's store is tried on: `DATABASES` are the names, `database_url` gives a new one of that kind.
 
-With REDPOLL_DATABASE=postgresql in the environment every hub of every test has its data there, unless the test says where. `make test-long`
-runs the hub's tests that way too.
+With REDPOLL_TEST_DATABASE=postgresql in the environment every hub of every test has its data there, unless the test says where.
+`make test-long` runs the hub's tests that way too.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from tools.hub.process import HubProcess, ProcessError
 from tools.hub.store.postgres import PostgresProcess
 
 DATABASES = ("sqlite", "postgresql")
-EVERYWHERE = os.environ.get("REDPOLL_DATABASE") == "postgresql"
+EVERYWHERE = os.environ.get("REDPOLL_TEST_DATABASE") == "postgresql"
 sqlite_only = pytest.mark.skipif(EVERYWHERE, reason="looks into an SQLite file")
 _numbers = itertools.count()
 _servers: list[PostgresProcess] = []

@@ -51,7 +51,7 @@ def test_each_database_is_its_own(new_postgres_database: Callable[[], str]) -> N
 def test_the_hub_is_the_same_on_postgresql(postgres: PostgresProcess, figure: Callable[[str], None]) -> None:
     here = Path(__file__).parent
     files = [str(path) for path in sorted(here.glob("test_hub_*.py")) if path.name not in OWN]
-    environment = {**os.environ, "REDPOLL_DATABASE": "postgresql", "REDPOLL_LONG": ""}
+    environment = {**os.environ, "REDPOLL_TEST_DATABASE": "postgresql", "REDPOLL_LONG": ""}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *files]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-8000:]

@@ -236,6 +236,12 @@ def test_the_database_comes_from_the_environment_where_no_option_names_it(
     assert "planted-secret" not in result.error + result.out
 
 
+def test_a_hub_that_another_tool_starts_leaves_the_operators_database_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDPOLL_DATABASE", f"sqlite:///{tmp_path / 'operators.sqlite'}")
+    with HubProcess(tmp_path / "hub"):
+        assert not (tmp_path / "operators.sqlite").exists()
+
+
 def test_two_hubs_on_one_directory_are_refused(tmp_path: Path, run_hub: RunHub) -> None:
     with HubProcess(tmp_path):
         assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "--data", "another hub")

@@ -27,7 +27,7 @@ class ProcessError(Exception):
 
 
 class HubProcess:
-    """`redpoll hub` as a subprocess in a session of its own, its output in DIR/hub.log.
+    """`redpoll hub` as a subprocess in a session of its own, its data in DIR, its output in DIR/hub.log.
 
     ::
 
@@ -104,6 +104,7 @@ class HubProcess:
         arguments = ["hub", "--port", str(self._port), "--broker", self._broker, "--data", str(self.data), "--until-stdin-closes"]
         arguments += [*([] if self._tls else ["--no-tls"]), *self._extra]
         environment = {**os.environ, "REDPOLL_OPERATOR_KEY": self.operator_key}  # not an argument: those are for all to read
+        environment.pop("REDPOLL_DATABASE", None)  # a demonstration, a measurement or a test has no place in the operator's own
         self._process = self._spawn(arguments, environment, self._log)
         deadline = time.monotonic() + _START_SECONDS
         while not ready.exists():
