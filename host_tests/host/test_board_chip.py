@@ -14,6 +14,7 @@ from long_run import LONG
 from serial_client import Session, Wire
 
 from tools.board.errors import BoardError
+from tools.board.flash import FlashImage
 from tools.board.process import Board
 from tools.board.profile import Profile
 from tools.hub.security import authority
@@ -524,6 +525,14 @@ def test_each_chip_board_has_what_flashing_needs():
         if profile.partitions:
             assert profile.partitions[-1].name == "vfs" and ends == profile.chip_size
             assert (profile.partitions[-1].offset, profile.partitions[-1].size) == (profile.flash_offset, profile.flash_size)
+
+
+def test_a_flash_is_its_owners_only_also_when_it_is_erased_that_others_could_read(tmp_path):
+    image = FlashImage(tmp_path / "flash.img", Profile.load("rpi_pico_w"))
+    for fresh in (False, True):
+        image.create(fresh=fresh)
+        assert image.path.stat().st_mode & 0o777 == 0o600
+        image.path.chmod(0o644)  # as an earlier version made it
 
 
 @pytest.mark.parametrize("timer", [False, True])

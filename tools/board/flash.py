@@ -32,8 +32,8 @@ class FlashImage:
         if fresh or not self.path.exists():
             self.acquire()
             try:
-                # for its owner only: the Wi-Fi password and the access key will be on it
-                with open(self.path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                with self.path.open("wb") as file:
+                    os.fchmod(file.fileno(), 0o600)  # for its owner only: the Wi-Fi password and the access key will be on it
                     for _ in range(self.profile.flash_blocks):
                         file.write(b"\xff" * self.profile.flash_block)
             finally:
