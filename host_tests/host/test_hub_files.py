@@ -15,6 +15,7 @@ from xyte_bench import DEVICES, HOST, KEY, OPERATOR, Bench, Device
 
 from tools.hub.domain import dumps, files
 from tools.hub.security.links import LINK_SECONDS
+from tools.hub.store.gathered import Gathered
 
 BYTES = bytes(range(256)) * 300
 SUM = hashlib.sha256(BYTES).hexdigest()
@@ -500,14 +501,47 @@ def test_a_database_of_an_earlier_version_gets_files_incidents_and_events(tmp_pa
     bench.close()
 
 
+def fails(*_: object, **__: object) -> None:
+    """In the place of what a full disk ends."""
+    raise OperationalError("INSERT INTO dumps", None, Exception("database or disk is full"))
+
+
 def test_a_dump_that_cannot_be_kept_leaves_nothing_on_the_disk(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device tries again, each time under another id: a disk that is full would stay so."""
-
-    def fails(*_: object, **__: object) -> None:
-        raise OperationalError("INSERT INTO dumps", None, Exception("database or disk is full"))
-
     assert device.post("/dumps/text%2Ftxt/agent.log", b"one").status_code == 201
     before = set((bench.folder / "dumps").iterdir())
     monkeypatch.setattr(dumps, "tell", fails)
     assert device.post("/dumps/text%2Ftxt/agent.log", b"two").status_code == 500
     assert set((bench.folder / "dumps").iterdir()) == before
+
+
+def test_a_device_that_cannot_be_removed_keeps_its_dumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    device = bench.device()
+    dump = device.post("/dumps/text%2Ftxt/agent.log", b"one").json()["id"]
+    content = f"{DEVICES}/{device.id}/dumps/{dump}/content"
+    with monkeypatch.context() as patch:
+        patch.setattr(Gathered, "write", fails)  # the last that is done before the commit
+        for path in (f"{DEVICES}/{device.id}", f"{DEVICES}/{device.id}/dumps/{dump}"):
+            assert bench.call("DELETE", path).status_code == 500
+    assert bench.call("GET", content).content == b"one"
+    bench.close()
+    bench = Bench(tmp_path)
+    assert bench.call("GET", content).content == b"one"
+    bench.operator("DELETE", f"{DEVICES}/{device.id}")
+    assert list((tmp_path / "dumps").iterdir()) == []
+    bench.close()
+
+
+def test_the_dumps_of_a_device_whose_removal_a_hub_was_killed_over_go_with_the_next_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    gone, other = bench.device(), bench.device()
+    for device in (gone, other):
+        device.post("/dumps/text%2Ftxt/agent.log", b"one")
+    bench.hub.store._on_commit = lambda _unit: None  # killed after the commit
+    bench.operator("DELETE", f"{DEVICES}/{gone.id}")
+    bench.close()
+    bench = Bench(tmp_path)
+    kept = [item["id"] for item in bench.items(f"{DEVICES}/{other.id}/dumps")]
+    assert [path.name for path in (tmp_path / "dumps").iterdir()] == kept
+    bench.close()

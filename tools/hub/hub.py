@@ -1,6 +1,7 @@
 """What every facet needs, in one object: settings, store, activity feed, and the way to the connected devices."""
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import time
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tools.hub.activity import ActivityFeed
 from tools.hub.broker.logins import LoginKeeper
-from tools.hub.domain import presence, retention, spaces
+from tools.hub.domain import dumps, presence, retention, spaces
 from tools.hub.domain.devices import is_device_id
 from tools.hub.domain.model import prepare_devices
 from tools.hub.domain.retention import Keep
@@ -86,6 +87,7 @@ class Hub:
         """Open the store. Raises as Store.open."""
         self.store.open()
         self.home = await self.store.write(lambda unit: spaces.home(unit.db))
+        await self.store.read(lambda db: dumps.sweep(db, self.settings.data))
         self._swept = self.now(), self.elapsed()
         self._hears_since = self.elapsed()
 
@@ -204,6 +206,9 @@ class Hub:
     def _committed(self, unit: Unit) -> None:
         for item in unit.activities:
             self.activities.emit(item.event, item.collection_id, item.device_id, item.data, item.gateway_id)
+        for path in unit.gone:
+            with contextlib.suppress(OSError):
+                path.unlink()
         if self._logins is not None:
             for login in unit.logins:
                 self._logins.take(login)

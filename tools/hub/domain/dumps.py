@@ -1,5 +1,6 @@
 """Dumps: what a device uploads for people to look at (logs, traces). Each is one file below DIR/dumps, named by its id only."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tools.hub.store.unit import Unit
 SIZE_MAX = 1024 * 1024  # bytes of one dump
 DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
 DUMPS_MAX = 1000  # of one device: small ones would be without number
+_GONE = ".gone"  # what the mark of a dump that is being forgotten ends with
 _MIME = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _FILENAME = re.compile(r"[^\0-\x1f/\\\x7f]{1,255}")
 
@@ -85,9 +87,10 @@ def path_of(data: Path, dump_id: str) -> Path:
     return data / "dumps" / dump_id
 
 
-def remove(unit: Unit, device_id: str, dump_id: str) -> None:
-    """Forget a dump; its bytes are the caller's to delete. Raises NotFound."""
+def remove(unit: Unit, device_id: str, dump_id: str, data: Path) -> None:
+    """Forget a dump. Raises NotFound."""
     unit.db.execute(delete(tables.dumps).where(tables.dumps.c.id == get(unit.db, device_id, dump_id).id))
+    _delete(unit, path_of(data, dump_id))
 
 
 def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:
@@ -100,10 +103,31 @@ def list_dumps(db: Connection, device_id: str) -> list[dict[str, object]]:
 
 
 def forget(unit: Unit, device: Device, data: Path) -> None:
-    """Delete all dumps of a device."""
-    for item in list_dumps(unit.db, device.id):
-        (data / "dumps" / str(item["id"])).unlink(missing_ok=True)
-    unit.db.execute(delete(tables.dumps).where(tables.dumps.c.device_id == device.id))
+    """Forget all dumps of a device."""
+    rows = tables.dumps.c
+    for dump_id in unit.db.execute(select(rows.id).where(rows.device_id == device.id)).scalars():
+        _delete(unit, path_of(data, dump_id))
+    unit.db.execute(delete(tables.dumps).where(rows.device_id == device.id))
+
+
+def sweep(db: Connection, data: Path) -> None:
+    """Delete the dumps that a hub had forgotten and not deleted when it was killed."""
+    for mark in (data / "dumps").glob(f"*{_GONE}"):
+        with contextlib.suppress(OSError):
+            if db.execute(select(tables.dumps.c.id).where(tables.dumps.c.id == mark.stem)).first() is None:
+                mark.with_suffix("").unlink(missing_ok=True)
+            mark.unlink()
+
+
+def _delete(unit: Unit, path: Path) -> None:
+    """Once it is committed that the dump is forgotten; the mark says so to the next start, should the hub be killed before.
+
+    That a file has no row is no proof: the database may be another than the one that had it.
+    """
+    mark = path.with_suffix(_GONE)
+    with contextlib.suppress(OSError):  # where the disk is full, a killed hub may leave the file
+        mark.touch()
+    unit.gone += [path, mark]
 
 
 def _check_room(db: Connection, device: Device, more: int) -> int:

@@ -1,6 +1,7 @@
 """What a piece of work sees of the database, and what it leaves to be told once it is committed."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -45,4 +46,5 @@ class Unit:
     activities: list[Happening] = field(default_factory=list)
     pushes: list[Push] = field(default_factory=list)
     logins: list[Login] = field(default_factory=list)
+    gone: list[Path] = field(default_factory=list)  # files to delete then: a commit that fails leaves their rows
     marks: dict[str, str] = field(default_factory=dict)  # what the activity about the message in work says beside the usual

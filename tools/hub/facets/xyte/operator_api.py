@@ -278,9 +278,7 @@ class OperatorFacet:
 
     async def delete_dump(self, device_id: str, dump_id: str) -> JSONResponse:
         """Delete a dump."""
-        await self._hub.do(lambda unit: dumps.remove(unit, device_id, dump_id))
-        with contextlib.suppress(OSError):
-            dumps.path_of(self._hub.settings.data, dump_id).unlink()
+        await self._hub.do(lambda unit: dumps.remove(unit, device_id, dump_id, self._hub.settings.data))
         return JSONResponse({"success": True})
 
     async def list_licenses(self, device_id: str, request: Request) -> JSONResponse:
