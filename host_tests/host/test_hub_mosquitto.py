@@ -22,7 +22,7 @@ from brokers import needs_mosquitto
 from certificates import make_certificates
 from databases import sqlite_only
 from hub_support import Board, MqttBoard, registration
-from waiting import wait_for
+from waiting import DEADLINE, wait_for
 
 from tools.cli import main
 from tools.hub.broker import dynsec, mosquitto
@@ -222,6 +222,20 @@ def test_what_mosquitto_has_taken_while_the_hub_was_away_waits_for_it(tmp_path: 
         hub.kill()
         hub.start()
         wait_for(lambda: len(hub.operator.history(board.id)) == 20, "what was acknowledged")
+
+
+def test_mosquitto_serves_while_the_hub_stands_still_however_much_it_has_to_say(tmp_path: Path) -> None:
+    with HubProcess(tmp_path, broker="mosquitto:0") as hub, Board.registered(hub) as board:
+        port = urlsplit(hub.mqtt_url).port
+        assert hub.pid is not None
+        os.kill(hub.pid, signal.SIGSTOP)  # a debugger, Ctrl-Z, a machine short of memory
+        try:
+            for _ in range(1000):  # two lines each, more than the pipe between them holds
+                socket.create_connection(("127.0.0.1", port), DEADLINE).close()
+            assert connect(hub, board.id, board.id, board.key) == "Success"
+        finally:
+            os.kill(hub.pid, signal.SIGCONT)
+        sends(board, 1)
 
 
 @sqlite_only

@@ -2,6 +2,9 @@
 
 Standard input is held by the starter; when it closes, whatever happened to the starter, the program is asked to end (SIGTERM, so that it
 can save what it has) and after some seconds made to. Ends with the program's exit status, 128 and the signal's number where one ended it.
+
+Standard error is a pipe to the starter. While the starter stands still, what no longer fits into it is lost: a program that waited until it
+is read would stand still too.
 """
 
 import os
@@ -17,6 +20,7 @@ def main() -> int:
     """Until the program has ended."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the starter, which closes our standard input when it has finished
+    os.set_blocking(2, False)  # for the program as well: it is one pipe
     # in a session of its own: nobody else's signals
     program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
 
