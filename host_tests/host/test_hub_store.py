@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -398,6 +399,37 @@ def test_nothing_is_acknowledged_while_the_database_cannot_be_written(
             assert broker.acknowledged == []
         await until(lambda: len(broker.acknowledged) == 50)
         assert broker.acknowledged == list(range(1, 51))
+        history = await bench.store.read(lambda db: telemetry.history(db, device_id, 100, None, 0))
+        assert len(history) == 50
+
+    bench.run(scenario)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_acknowledged_while_the_database_file_is_gone_or_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    monkeypatch.setattr("tools.hub.facets.mqtt_intake._RETRY_SECONDS", 0.05)
+    path, aside = tmp_path / "test.sqlite", tmp_path / "aside.sqlite"
+    bench, broker = Bench(f"sqlite:///{path}"), Broker()
+
+    async def scenario() -> None:
+        device_id = await bench.device()
+        intake = intake_of(bench, broker, set())
+        path.rename(aside)
+        if replaced:
+            shutil.copyfile(aside, path)
+        intake.take([message(device_id, n, n=n) for n in range(1, 51)])
+        await until(lambda: caplog.text.count("messages cannot be stored") == 2, "the second failure")
+        assert f"{path} was deleted or replaced" in caplog.text
+        for _ in range(2):  # on a connection that is there, and on a new one
+            with pytest.raises(OperationalError, match="was deleted or replaced"):
+                await bench.store.read(lambda db: get_device(db, device_id))
+            assert bench.store._engine is not None
+            bench.store._engine.dispose()
+        assert broker.acknowledged == [] and path.exists() == replaced
+        aside.replace(path)
+        await until(lambda: len(broker.acknowledged) == 50)
         history = await bench.store.read(lambda db: telemetry.history(db, device_id, 100, None, 0))
         assert len(history) == 50
 

@@ -5,11 +5,12 @@ A connection with the execution option `reads` begins a transaction that only re
 
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 WAIT_SECONDS = 10.0  # for a lock that another process has
 
@@ -35,6 +36,8 @@ def make_engine(url: str, *, wait: float | None = None, references: bool = True,
         connection.execute("PRAGMA cache_size=-32768")  # KiB: the pages of some thousand devices that write all the time
 
     event.listen(engine, "connect", tune)
+    if parsed.database and parsed.database != ":memory:":
+        _guard(engine, Path(parsed.database))
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -46,6 +49,36 @@ def driver_of(url: str) -> URL:
     except ValueError:  # its text has what stands in the port's place: the password, where the host is missing
         raise ArgumentError("its port is no number; a URL is postgresql://user:password@host:5432/name") from None
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgresql", "postgres") else parsed
+
+
+def _guard(engine: Engine, path: Path) -> None:
+    """Have everything fail, as in an outage, while the file is not the one that was opened.
+
+    SQLite does not look: it goes on reading and writing what nobody finds any more, or makes an empty one for its next connection.
+    """
+    opened: list[tuple[int, int]] = []
+
+    def check(*_: Any) -> None:
+        if opened and _identity(path) != opened[0]:
+            why = f"{path} was deleted or replaced under the hub: stop the hub, put the file or a backup of it back, start the hub"
+            raise OperationalError(None, None, sqlite3.OperationalError(why))
+
+    def remember(*_: Any) -> None:
+        found = _identity(path)
+        if not opened and found is not None:
+            opened.append(found)
+
+    event.listen(engine, "connect", remember)
+    for moment in ("do_connect", "begin", "commit"):
+        event.listen(engine, moment, check)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin(connection: Connection) -> None:
