@@ -44,9 +44,9 @@ class Ended(NamedTuple):
 RunHub = Callable[..., Ended]
 
 
-def assert_refused(ended: Ended, *words: str) -> None:
+def assert_refused(ended: Ended, *words: str, status: int = 2) -> None:
     """The command did not start, and its last line says why with these words."""
-    assert ended.status == 2, ended.error
+    assert ended.status == status, ended.error
     assert "Traceback" not in ended.error
     last = ended.error.strip().splitlines()[-1]
     assert last.startswith("redpoll hub: ")

@@ -1,5 +1,7 @@
 """`redpoll hub` as a process: start, stop, restart, what it refuses to start with, and what it never says."""
 
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -8,15 +10,22 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from databases import sqlite_only
+from brokers import needs_mosquitto
+from databases import locked, sqlite_only
 from hub_support import Board, MqttBoard, RunHub, assert_refused
 from waiting import wait_for
 
 from tools.hub.process import HubProcess, ProcessError
+from tools.hub.security.authority import Authority
+from tools.hub.security.signer import Signer
+from tools.hub.server import serving
+from tools.hub.server.brokers import start_broker
 from tools.hub.server.folder import session
+from tools.hub.store import database, migrations
 from tools.paths import ROOT
 
 
@@ -217,10 +226,84 @@ def test_a_data_directory_that_cannot_be_is_refused(tmp_path: Path, run_hub: Run
 @sqlite_only
 def test_a_database_that_is_none_is_refused(tmp_path: Path, run_hub: RunHub) -> None:
     (tmp_path / "hub.sqlite").write_text("this is not a database " * 100)
-    assert_refused(run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path)), "database", "--database")
+    result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(result, str(tmp_path / "hub.sqlite"), "is not a database", "backup", "--database", status=1)
 
 
-@pytest.mark.parametrize("url", ["postgresql://hub:planted-secret", "postgresql://hub:planted-secret/more@127.0.0.1:1x/hub"])
+@sqlite_only
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_database_that_another_program_holds_is_named(
+    tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch, opened: bool
+) -> None:
+    monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    file = tmp_path / "hub.sqlite"
+    with contextlib.ExitStack() as stack:
+        if opened:  # by the hub, and then held by the other one
+
+            async def start(*arguments: Any) -> Any:
+                stack.enter_context(locked(file))
+                return await start_broker(*arguments)
+
+            monkeypatch.setattr(serving, "start_broker", start)
+        else:
+            stack.enter_context(locked(file))
+        result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(result, str(file), "database is locked", "end what has it open", status=1)
+
+
+@sqlite_only
+def test_a_database_that_has_no_room_is_named(tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_wal = database._set_wal
+
+    def fill(connection: Any, wait: float) -> None:
+        set_wal(connection, wait)
+        connection.execute("PRAGMA max_page_count=1")
+
+    monkeypatch.setattr(database, "_set_wal", fill)
+    result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert_refused(result, str(tmp_path / "hub.sqlite"), "disk is full", "make room", status=1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="takes /dev/full for the disk")
+@pytest.mark.parametrize(
+    ("broker", "name"),
+    [
+        ("embedded:0", "rumqttd.toml"),
+        ("embedded:0", "hub.json.new"),
+        pytest.param("mosquitto:0", "mosquitto/mosquitto.conf", marks=needs_mosquitto),
+    ],
+)
+def test_a_disk_that_is_full_is_named_whatever_is_written_to_it(tmp_path: Path, run_hub: RunHub, broker: str, name: str) -> None:
+    (tmp_path / "mosquitto").mkdir()
+    (tmp_path / name).symlink_to("/dev/full")
+    result = run_hub("--port", "0", "--broker", broker, "--data", str(tmp_path), "--no-tls")
+    assert_refused(result, f"--data {tmp_path}", "No space left on device", "make room", status=1)
+
+
+def test_keys_that_a_full_disk_does_not_take_are_no_reason_to_make_others(
+    tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows a CA that cannot be read, to remove it, would cut every board off."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for holder in (Authority, Signer):
+        with monkeypatch.context() as patch:
+            patch.setattr(holder, "kept", full)
+            result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+        assert_refused(result, str(tmp_path), "No space left on device", "make room", status=1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://hub:planted-secret",
+        "postgresql://hub:planted-secret/more@127.0.0.1:1x/hub",
+        "postgresql://hub:a@planted-secret@h.invalid/hub",
+    ],
+)
 def test_a_database_url_that_cannot_be_read_is_named_without_its_password(tmp_path: Path, run_hub: RunHub, url: str) -> None:
     result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path), "--database", url)
     assert_refused(result, "database", "postgresql://user:password@host")
@@ -230,9 +313,9 @@ def test_a_database_url_that_cannot_be_read_is_named_without_its_password(tmp_pa
 def test_the_database_comes_from_the_environment_where_no_option_names_it(
     tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDPOLL_DATABASE", "postgresql://hub:planted-secret@127.0.0.1:1/hub")
+    monkeypatch.setenv("REDPOLL_DATABASE", "postgresql://hub:planted-secret@127.0.0.1:1/hub?options=planted-secret")
     result = run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
-    assert_refused(result, "127.0.0.1", "port 1")
+    assert_refused(result, "postgresql://hub:***@127.0.0.1:1/hub ", "refused", "start or mend that server", status=1)
     assert "planted-secret" not in result.error + result.out
 
 

@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the hub until SIGINT or SIGTERM, or print what was asked for. Returns 0, or 2 when it could not."""
+    """Run the hub until SIGINT or SIGTERM, or print what was asked for. Returns 0, 1 or 2 (StartError)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for name in ("alembic", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 asyncio.run(Serving(settings, choice, args.host, server, certificates).serve(args.until_stdin_closes))
     except (StartError, BrokerError) as error:
         print(f"redpoll hub: {error}", file=sys.stderr)
-        return 2
+        return error.status if isinstance(error, StartError) else 2
     return 0
 
 

@@ -1,10 +1,12 @@
 """The data directory: one hub's at a time, and what is kept there."""
 
 import contextlib
+import errno
 import fcntl
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from tools.private import write_private
 
@@ -14,7 +16,14 @@ SESSION_FILE = "mqtt.session"
 
 
 class StartError(Exception):
-    """The hub cannot start; the text says what is wrong and what to do."""
+    """The hub cannot start; the text says what is wrong and what to do.
+
+    `status` becomes the exit status: 2 for what cannot be as it was asked for, 1 for a disk or a database that fails, which may pass.
+    """
+
+    def __init__(self, text: str, status: int = 2) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def make_folder(data: Path) -> None:
@@ -27,7 +36,14 @@ def make_folder(data: Path) -> None:
 
 def cannot_write(data: Path, error: OSError) -> StartError:
     """What to say when something in the data directory cannot be read or written."""
+    if is_full(error):
+        return StartError(f"--data {data}: {error.strerror}; make room there, or give a directory on another disk", 1)
     return StartError(f"--data {data}: {error.strerror or error}; give a directory that can be written")
+
+
+def is_full(error: Exception) -> TypeGuard[OSError]:
+    """Whether the disk has no room, or its user may not have more."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager

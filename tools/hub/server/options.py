@@ -15,7 +15,7 @@ from tools.hub.security.authority import Authority, check_host
 from tools.hub.security.certificates import Certificates
 from tools.hub.security.rates import LIMIT_MAX as RATE_LIMIT_MAX
 from tools.hub.security.signer import Signer
-from tools.hub.server.folder import LICENSE_KEY_FILE, StartError, cannot_write, kept_key
+from tools.hub.server.folder import LICENSE_KEY_FILE, StartError, cannot_write, is_full, kept_key
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -118,9 +118,13 @@ def signer_of(args: argparse.Namespace) -> Signer:
         return Signer.kept(path)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
+        if is_full(error):
+            raise StartError(f"--license-key {path}: {why}; make room there", 1) from error
         raise StartError(f"--license-key {path}: {why}; give an RSA key in PEM, or a place where one can be made") from error
 
 
 def _no_ca(data: Path, error: OSError | ValueError) -> StartError:
+    if is_full(error):
+        return cannot_write(data, error)
     why = error.strerror if isinstance(error, OSError) else error
     return StartError(f"--data {data}: no CA: {why}; remove that file for a new CA (boards must then be given it), or use --no-tls")

@@ -26,9 +26,9 @@ from tools.hub.security.certificates import Certificates
 from tools.hub.server.announcement import announce, write_ready
 from tools.hub.server.brokers import RunningBroker, start_broker
 from tools.hub.server.folder import StartError, session
+from tools.hub.server.starting import starting
 from tools.hub.server.web import Server, config, url_of
-from tools.hub.store.migrations import SchemaError
-from tools.hub.store.outage import is_outage
+from tools.hub.store.outage import cause, is_outage
 from tools.hub.tasks import cancel
 
 log = logging.getLogger("redpoll.hub")
@@ -59,24 +59,27 @@ class Serving:
         """Until SIGINT or SIGTERM. Raises StartError and BrokerError."""
         self._heed_signals(until_stdin_closes)
         async with self._stack:
-            hub = await self._open_hub()
-            certificate = None if self._certificates is None else self._certificates.path
-            broker = await start_broker(self._choice, hub, self._host, certificate, self._stack)
-            hub.url = url_of(self._host, self._listener, tls=self._certificates is not None)
-            hub.mqtt_url = broker.listeners[0].address.url
-            mqtt = XyteMqtt(hub, broker.address, session(self._settings.data, self._settings.share_group))
-            mqtt_task = self._begin(mqtt.run())
-            await self._wait_for_broker(mqtt, mqtt_task, broker.address)
-            beside = await self._connect_beside(hub, mqtt, broker)
-            http = Server(config(hub, self._certificates))
-            http_task = asyncio.create_task(http.serve([self._listener]))
-            sweep_task = self._begin(_sweep(hub))
-            self._look_after(hub, mqtt, broker)
-            while not http.started and not http_task.done():
-                await asyncio.sleep(0.01)
-            if not self._stopping.is_set():
-                write_ready(self._settings, hub.url, broker.listeners, tls=self._certificates is not None)
-                announce(self._settings, self._host, hub.url, broker.listeners, self._certificates)
+            with starting(self._settings.data, self._settings.database_url):
+                hub = Hub(self._settings)
+                self._stack.push_async_callback(hub.close)
+                await hub.open()
+                certificate = None if self._certificates is None else self._certificates.path
+                broker = await start_broker(self._choice, hub, self._host, certificate, self._stack)
+                hub.url = url_of(self._host, self._listener, tls=self._certificates is not None)
+                hub.mqtt_url = broker.listeners[0].address.url
+                mqtt = XyteMqtt(hub, broker.address, session(self._settings.data, self._settings.share_group))
+                mqtt_task = self._begin(mqtt.run())
+                await self._wait_for_broker(mqtt, mqtt_task, broker.address)
+                beside = await self._connect_beside(hub, mqtt, broker)
+                http = Server(config(hub, self._certificates))
+                http_task = asyncio.create_task(http.serve([self._listener]))
+                sweep_task = self._begin(_sweep(hub))
+                self._look_after(hub, mqtt, broker)
+                while not http.started and not http_task.done():
+                    await asyncio.sleep(0.01)
+                if not self._stopping.is_set():
+                    write_ready(self._settings, hub.url, broker.listeners, tls=self._certificates is not None)
+                    announce(self._settings, self._host, hub.url, broker.listeners, self._certificates)
             stopped = self._begin(self._stopping.wait())
             await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
@@ -95,18 +98,6 @@ class Serving:
             loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_stdin, loop, self._stopping)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-
-    async def _open_hub(self) -> Hub:
-        hub = Hub(self._settings)
-        try:
-            await hub.open()
-        except SchemaError as error:
-            raise StartError(f"--database: {error}") from error
-        except SQLAlchemyError as error:
-            why = _cause(error)
-            raise StartError(f"the database cannot be opened: {why}; give a --data that can be written, or another --database") from error
-        self._stack.push_async_callback(hub.close)
-        return hub
 
     async def _wait_for_broker(self, mqtt: XyteMqtt, task: asyncio.Task[Any], address: BrokerAddress) -> None:
         waits = {asyncio.create_task(mqtt.ready.wait()), asyncio.create_task(self._stopping.wait())}
@@ -173,8 +164,4 @@ async def _sweep(hub: Hub) -> None:
         except SQLAlchemyError as error:
             if not is_outage(error):
                 raise
-            log.error("the database cannot be used: %s", _cause(error))
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+            log.error("the database cannot be used: %s", cause(error))

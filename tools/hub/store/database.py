@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+_A_URL = "a URL is postgresql://user:password@host:5432/name"
 WAIT_SECONDS = 10.0  # for a lock that another process has
 
 
@@ -47,7 +48,9 @@ def driver_of(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ValueError:  # its text has what stands in the port's place: the password, where the host is missing
-        raise ArgumentError("its port is no number; a URL is postgresql://user:password@host:5432/name") from None
+        raise ArgumentError(f"its port is no number; {_A_URL}") from None
+    if "@" in (parsed.host or ""):  # what is before it belongs to the password
+        raise ArgumentError(f"it has more than one @, which within a password is %40; {_A_URL}")
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgresql", "postgres") else parsed
 
 

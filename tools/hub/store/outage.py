@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 _COLLISIONS = ("40P01", "40001")  # PostgreSQL's deadlock_detected and serialization_failure
 _READ_ONLY = "25006"  # its read_only_sql_transaction: another server is the one to write to now
@@ -20,6 +20,11 @@ def is_outage(error: Exception) -> bool:
         if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             return True
     return isinstance(error, OperationalError | InterfaceError | TimeoutError) or is_lost(error)
+
+
+def cause(error: SQLAlchemyError) -> str:
+    """What the database has said, in a line."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
 def is_lost(error: Exception) -> bool:
