@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tools.hub.ports import answers, free_port
 from tools.hub.server.brokers import start_broker
 from tools.hub.tasks import cancel
 
-_SECONDS = 20.0
+_SECONDS = 60.0
 _FULL = OSError(errno.ENOSPC, "No space left on device")
 _LOCKED = OperationalError("BEGIN IMMEDIATE", None, Exception("database is locked"))
 
@@ -88,14 +89,19 @@ async def is_killed(pid: int, failing: Failing) -> None:
 
 
 @needs_mosquitto
-@pytest.mark.parametrize(("what", "error"), [("logins", _LOCKED), ("on_end", _LOCKED), ("write", _FULL)])
-def test_a_mosquitto_is_started_again_also_when_the_database_or_the_disk_fails_at_that_moment(
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [("logins", _LOCKED), ("on_end", _LOCKED), ("on_end", OSError()), ("write", _FULL), ("ps", subprocess.TimeoutExpired("ps", 10))],
+)
+def test_a_mosquitto_is_started_again_also_when_something_else_fails_at_that_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception
 ) -> None:
     monkeypatch.setattr(mosquitto, "_RESTART_SECONDS", 0.0)
     functions: dict[str, Callable[..., Any]] = {"logins": no_logins, "on_end": nothing, "write": mosquitto.write_private}
+    functions["ps"] = mosquitto._is_ours
     functions[what] = failing = Failing(error, functions[what])
     monkeypatch.setattr(mosquitto, "write_private", functions["write"])
+    monkeypatch.setattr(mosquitto, "_is_ours", functions["ps"])
 
     async def scenario() -> None:
         broker = MosquittoBroker("127.0.0.1", 0, tmp_path, functions["logins"], functions["on_end"])

@@ -1,6 +1,7 @@
 """What an operator sees of a device that does not do well: problems, how far a configuration has come, whether it is there."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,11 +252,16 @@ def test_a_change_that_is_refused_in_part_is_refused_whole(bench: Bench, device:
     assert shown(device) == before
 
 
-def test_a_hub_that_stood_still_makes_nobody_silent(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("offline_after", "before", "still"), [(180, 0, 600), (8, 4, 6)])
+def test_a_hub_that_stood_still_makes_nobody_silent(
+    bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch, offline_after: int, before: int, still: int
+) -> None:
     """It was stopped, or its container was: what devices said meanwhile has not been read yet when it goes on."""
+    monkeypatch.setattr(bench.hub, "settings", replace(bench.hub.settings, offline_after=offline_after))
     monkeypatch.setattr(serving, "_SWEEP_MAX_SECONDS", 0.01)
     bench.now += 200
     device.post("/telemetry", {})
+    bench.now += before
     swept = asyncio.Event()
     sweep = bench.hub.sweep
 
@@ -268,7 +274,7 @@ def test_a_hub_that_stood_still_makes_nobody_silent(bench: Bench, device: Device
     async def scenario() -> None:
         sweeping = asyncio.create_task(serving._sweep(bench.hub))
         await asyncio.sleep(0)
-        bench.now += 600
+        bench.now += still
         await asyncio.wait_for(swept.wait(), DEADLINE)
         await cancel(sweeping)
 

@@ -24,7 +24,7 @@ from tools.hub.facets.span import shapes as span_shapes
 from tools.hub.facets.xyte import device_api as xyte
 from tools.hub.facets.xyte import operator_api as xyte_operator
 from tools.hub.hub import Hub
-from tools.hub.store.outage import is_outage
+from tools.hub.store.outage import cause, is_outage
 
 log = logging.getLogger("redpoll.hub.http")
 
@@ -176,8 +176,7 @@ async def _without_database(request: Request, error: Exception) -> JSONResponse:
     """As any other failure, except that an outage takes one line of the log: each call fails by it. Raises an error that is no outage."""
     if not is_outage(error):
         raise error
-    why = str(error).splitlines()[0]
-    log.error("%s %s failed: the database cannot be used: %s", request.method, request.scope.get("route", "?"), why)
+    log.error("%s %s failed: the database cannot be used: %s", request.method, request.scope.get("route", "?"), cause(error))
     return _failed(request)
 
 

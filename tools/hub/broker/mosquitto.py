@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.hub.broker import dynsec
 from tools.hub.broker.address import PACKET_MAX, BrokerAddress, BrokerError, Listener, check_port_is_free, usual_port
 from tools.hub.ports import answers, free_port, here
+from tools.hub.store.outage import cause
 from tools.hub.tasks import cancel
 from tools.private import write_private
 
@@ -201,7 +202,7 @@ class MosquittoBroker:
                     await self._spawn(program)
                     break
                 except (BrokerError, OSError, SQLAlchemyError) as error:  # a full disk and a database that is away pass, as do ports in use
-                    log.error("%s; trying again in %g s", str(error).splitlines()[0], _RESTART_SECONDS)
+                    log.error("%s; trying again in %g s", cause(error), _RESTART_SECONDS)
                     await asyncio.sleep(_RESTART_SECONDS)
 
     async def _end(self) -> None:
@@ -242,7 +243,7 @@ def _find() -> tuple[str, Path]:
 def _end_former(folder: Path) -> None:
     """The Mosquitto of a hub that was killed is ending by itself, unless its leash was killed too: wait for it, then end it."""
     path = folder / "mosquitto.pid"
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
         former = int(path.read_text())
         for number in (None, signal.SIGTERM, signal.SIGKILL):
             if number is not None:

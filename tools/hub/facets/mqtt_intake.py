@@ -16,7 +16,7 @@ from tools.hub.broker.client import Client
 from tools.hub.broker.publish import Published
 from tools.hub.errors import Refused
 from tools.hub.facets.mqtt_sender import Incoming
-from tools.hub.store.outage import is_outage
+from tools.hub.store.outage import cause, is_outage
 from tools.hub.store.store import Job, Need, Store
 from tools.hub.store.unit import Unit
 
@@ -84,7 +84,7 @@ class Intake:
         error = job.error
         if error is not None and is_outage(error):
             if not self._again:
-                log.error("messages cannot be stored (%s); trying again", str(error).splitlines()[0])
+                log.error("messages cannot be stored (%s); trying again", cause(error))
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._retry)
             self._again.append(job)
             return

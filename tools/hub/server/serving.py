@@ -36,7 +36,7 @@ log = logging.getLogger("redpoll.hub")
 _MQTT_SECONDS = 6.0  # how long the hub may take to reach its broker when it starts
 _BESIDE_SECONDS = 3.0  # how long it then waits for each of its other connections, without which it goes on
 _PRUNE_SECONDS = 60.0  # between two looks for what is to be forgotten
-_LATE_SECONDS = 15.0  # that a look comes too late when the process was stopped
+_LATE_SECONDS = 15.0  # that a look comes too late, at most, when the process was stopped
 _SWEEP_MAX_SECONDS = 30.0  # reference xyte §2: offline is judged every 30 s
 
 
@@ -154,7 +154,7 @@ async def _sweep(hub: Hub) -> None:
     while True:
         begun = hub.elapsed()
         await asyncio.sleep(interval)
-        if hub.elapsed() - begun - interval > _LATE_SECONDS:
+        if hub.elapsed() - begun - interval > min(_LATE_SECONDS, hub.settings.offline_after / 2):
             hub.hears_anew("the hub stood still")
         try:
             await hub.sweep()

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 _COLLISIONS = ("40P01", "40001")  # PostgreSQL's deadlock_detected and serialization_failure
 _READ_ONLY = "25006"  # its read_only_sql_transaction: another server is the one to write to now
@@ -22,9 +22,10 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError | TimeoutError) or is_lost(error)
 
 
-def cause(error: SQLAlchemyError) -> str:
-    """What the database has said, in a line."""
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+def cause(error: Exception) -> str:
+    """What the database has said, in a line; of an error without a text its name."""
+    said = getattr(error, "orig", None) or error
+    return (str(said).splitlines() or [type(said).__name__])[0]
 
 
 def is_lost(error: Exception) -> bool:
