@@ -323,8 +323,8 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
 
 
 def test_the_watchdog_of_a_product_that_was_ended_restarts_no_board_in_a_test(tmp_path, monkeypatch):
-    monkeypatch.setattr(serial_board, "_FEED", serial_board._FEED.replace("8388", "2500").replace("1000", "100"))
-    product = b"import machine, time\nw = machine.WDT(timeout=2500)\nwhile True:\n    w.feed()\n    time.sleep_ms(20)\n"
+    monkeypatch.setattr(serial_board, "_FEED", serial_board._FEED.replace("8388", "5000").replace("1000", "100"))
+    product = b"import machine, time\nw = machine.WDT(timeout=5000)\nwhile True:\n    w.feed()\n    time.sleep_ms(20)\n"
     for marked in (True, False):
         with Board(tmp_path / f"{marked}", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
             board.kill()
@@ -334,7 +334,7 @@ def test_the_watchdog_of_a_product_that_was_ended_restarts_no_board_in_a_test(tm
             board.start()
             tested = serial_board.SerialBoard(str(board.port))
             tested._reset()
-            tested._transport.exec_raw_no_follow("import time\nfor _ in range(45): time.sleep_ms(100)\nprint('well', 'done')")
+            tested._transport.exec_raw_no_follow("import time\nfor _ in range(60): time.sleep_ms(100)\nprint('well', 'done')")
             # where no product of ours is known to run there is no watchdog to be fed
             board.wait_for("well done" if marked else "cause: watchdog", 20)
             assert marked != any("cause: watchdog" in line for line in board.lines)
