@@ -286,19 +286,28 @@ def test_what_the_server_said_when_it_took_a_message_of_qos_2_is_told_when_it_is
     wire.inbound.extend(b"\x70\x02\0\x02\x70\x0b\0\x01\0\x07\x26\0\x01a\0\x01b")
     client.poll()
     assert told == [(2, 0, None), (1, 0x10, [why, more])] and client.properties is None
-    # what was said before the connection broke is told too, and nothing of it of the next message in that place
-    del told[:]
-    client.publish("t", "m", qos=2)
-    wire.inbound.extend(b"\x50\x0a\0\x03\x10\x06\x1f\0\x03why")
-    client.poll()
-    client.close()
-    again = Wire(Server(5, session=True))
-    attach(client, again)
-    client.connect(False)
-    client.publish("t", "m", qos=2)
-    client.publish("t", "m", qos=2)
-    client.flush()
-    assert told == [(3, 0x10, [why]), (4, 0, None), (5, 0, None)]
+
+
+def test_what_the_server_said_when_it_took_a_message_of_qos_2_is_told_also_after_the_connection_broke():
+    # and where the session is gone with it, whose messages the server had taken
+    for kept in (True, False):
+        client, wire, server = session(5, window=2, clean=False)
+        server.silent = (3, 6)
+        told = []
+        client.on_ack = lambda pid, code, client=client, told=told: told.append((pid, code, client.properties))
+        why = (mqtt5.REASON_STRING, "why")
+        client.publish("t", "m", qos=2)
+        wire.inbound.extend(b"\x50\x0a\0\x01\x10\x06\x1f\0\x03why")
+        client.poll()
+        client.close()
+        again = Wire(Server(5, session=kept))
+        attach(client, again)
+        assert client.connect(False) == kept
+        # nothing of it for the next message in that place
+        client.publish("t", "m", qos=2)
+        client.publish("t", "m", qos=2)
+        client.flush()
+        assert told == [(1, 0x10, [why]), (2, 0, None), (3, 0, None)] and client.properties is None
 
 
 def test_properties_of_an_acknowledgement_do_not_stay_when_it_fails():

@@ -36,7 +36,14 @@ def _send_slot(client, i):
     packet[start] |= 8
     if client._wants[i] == _PUBCOMP:
         if not client.session_present:
-            client._acknowledged(_PUBCOMP, client._ids[i], 0)  # the server had taken it before it lost the session
+            # the server had taken it before it lost the session, and what PUBREC said holds
+            from .mqtt_qos2 import on_packet
+
+            mine = client.properties
+            try:
+                on_packet(client, _PUBCOMP, client._ids[i], 0)
+            finally:
+                client.properties = mine
             return
         client._send_ack(_PUBREL, client._ids[i], 0)
     elif 0 < client.maximum_packet_size < len(packet) - start:
