@@ -39,17 +39,17 @@ def on_packet(client, kind, pid, code):
     if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
         if wants == _PUBREC:
             client._wants[i] = _PUBCOMP
-            # what PUBREC said, until PUBCOMP comes; under numbers that no packet has. As a block: it takes a third of the list's memory
-            client._replies[~i] = code, client.properties and client._mqtt5.encode(client.properties)
+            # what PUBREC said, until PUBCOMP comes; under numbers that no packet has. As bytes: they take a third of the list's memory
+            client._replies[~i] = bytes([code]) + (client._mqtt5.encode(client.properties) if client.properties else b"")
         client._send_ack(_SEND_PUBREL, pid, 0 if wants else _NOT_FOUND)
         if wants:
             client._sent[i] = client._tx_at
     else:
         if kind == _PUBCOMP == wants:
             # PUBCOMP says nothing of what became of the message, PUBREC did (MQTT 5.0 §3.5.2.1)
-            first, found = client._replies.pop(~i)
+            said = client._replies.pop(~i)
             if not code or client._packets[i][client._starts[i]] & _DUP:
-                code = first  # that the server has forgotten what it took on an earlier connection is no error (MQTT 5.0 §3.7.2.1)
-            if found:
-                client.properties = client._mqtt5.decode(found, 0, len(found))[0] + (client.properties or [])
+                code = said[0]  # that the server has forgotten what it took on an earlier connection is no error (MQTT 5.0 §3.7.2.1)
+            if len(said) > 1:
+                client.properties = client._mqtt5.decode(said, 1, len(said))[0] + (client.properties or [])
         client._acknowledged(kind, pid, code)
