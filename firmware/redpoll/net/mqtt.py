@@ -27,7 +27,7 @@ _OPEN = const(2)
 _HEAD = const(5)
 # a buffer of the window gives its memory back when its packet was longer
 _KEEP = const(1024)
-# and so does the one beside it when its packet was a request
+# and so does the one for what is not in the window, QoS 0 aside: CONNECT and SUBSCRIBE are seldom, and long
 _SHORT = const(64)
 _WAIT_MS = const(1000)
 # topics that are not checked again
@@ -142,7 +142,7 @@ class MQTTClient(simple.MQTTClient):
         self._connect_ms = connect_timeout_ms
         self._ack_ms = ack_timeout_ms
         self._receive_max = receive_maximum
-        # what is not in the window
+        # what is sent and not in the window
         self._tx = bytearray(_HEAD)
         # a bytearray is used as it is: it can outlive the client, where a large piece would not be had a second time
         self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
@@ -418,7 +418,7 @@ class MQTTClient(simple.MQTTClient):
         tx = self._tx
         self._send(tx, _frame(tx, first))
         if len(tx) > _SHORT:
-            # CONNECT or SUBSCRIBE: what comes after it does not need its room
+            # what comes after a request does not need its room
             self._tx = bytearray(_HEAD)
 
     def _send(self, packet, start):
