@@ -45,3 +45,10 @@ def poll_until(client, done, turns=2000):
             return
         client.poll(10)
     raise AssertionError("it did not happen")
+
+
+def poll_for(client, ms):
+    """Poll until so many milliseconds of the client's fake clock have passed."""
+    end = client.clock.now + ms
+    while client.clock.now < end:
+        client.poll(1000)
