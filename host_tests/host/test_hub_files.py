@@ -515,6 +515,52 @@ def test_a_dump_that_cannot_be_kept_leaves_nothing_on_the_disk(bench: Bench, dev
     assert set((bench.folder / "dumps").iterdir()) == before
 
 
+def test_a_dump_whose_commit_came_through_though_its_answer_was_lost_keeps_its_bytes(
+    bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a PostgreSQL that goes away right after COMMIT leaves it."""
+    do = bench.hub.do
+    before = set((bench.folder / "dumps").glob("*"))
+
+    async def lost(work: Any) -> Any:
+        value = await do(work)
+        if set((bench.folder / "dumps").glob("*")) != before:
+            fails()
+        return value
+
+    monkeypatch.setattr(bench.hub, "do", lost)
+    monkeypatch.setattr(bench.hub.store, "_on_commit", lambda _unit: None)
+    assert device.post("/dumps/text%2Ftxt/agent.log", b"one").status_code == 500
+    (dump,) = bench.items(f"{DEVICES}/{device.id}/dumps")
+    assert bench.call("GET", f"{DEVICES}/{device.id}/dumps/{dump['id']}/content").content == b"one"
+    assert set((bench.folder / "dumps").iterdir()) - before == {bench.folder / "dumps" / dump["id"]}
+
+
+def test_what_a_killed_hub_has_written_of_a_dump_goes_once_no_other_hub_can_still_be_storing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    device = bench.device()
+    kept = device.post("/dumps/text%2Ftxt/agent.log", b"one").json()["id"]
+
+    async def killed(_dump_id: str) -> None:
+        """It comes to nothing more."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dumps, "tell", fails)
+        patch.setattr(bench.hub, "settle_dump", killed)
+        assert device.post("/dumps/text%2Ftxt/agent.log", b"two").status_code == 500
+    bench.close()
+    bench = Bench(tmp_path)
+    left = list((tmp_path / "dumps").iterdir())
+    assert len(left) == 3  # a hub that shares the folder may have this moment begun
+    for path in left:
+        os.utime(path, (path.stat().st_mtime - 3600, path.stat().st_mtime - 3600))
+    bench.prune()
+    assert [path.name for path in (tmp_path / "dumps").iterdir()] == [kept]
+    bench.close()
+
+
 def test_a_device_that_cannot_be_removed_keeps_its_dumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path)
     device = bench.device()

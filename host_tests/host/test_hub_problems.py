@@ -186,7 +186,7 @@ def test_a_database_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatc
     bench.now += 170
     with locked(tmp_path / "hub.sqlite"), pytest.raises(OperationalError):
         bench.sweep()
-        bench._loop.run_until_complete(bench.hub.prune())
+        bench.prune()
     assert_silent_after(bench, device, 30, 160)
     bench.close()
 

@@ -64,6 +64,10 @@ class Bench:
         """What the hub does from time to time about silent devices."""
         self._loop.run_until_complete(self.hub.sweep())
 
+    def prune(self) -> None:
+        """What it forgets from time to time."""
+        self._loop.run_until_complete(self.hub.prune())
+
     def operator(self, method: str, path: str, body: Any = None, *, status: int | None = None, **more: Any) -> Any:
         """A call of the operator that must succeed, or have this status; returns the JSON."""
         answer = self.call(method, path, KEY, body, **more)

@@ -155,8 +155,15 @@ class Hub:
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
+        await self.store.read(lambda db: dumps.sweep(db, self.settings.data))
         while await self._look_after(lambda unit: retention.prune(unit, self.settings.keep)):
             await asyncio.sleep(_PRUNE_PAUSE)
+
+    async def settle_dump(self, dump_id: str) -> None:
+        """A dump could not be stored: what was written of it goes. Where the database cannot tell, prune() sees to it later."""
+        if dumps.path_of(self.settings.data, dump_id).exists():
+            with contextlib.suppress(SQLAlchemyError):
+                await self.store.read(lambda db: dumps.settle(db, self.settings.data, dump_id))
 
     async def _look_after(self, work: Callable[[Unit], T]) -> T:
         """As do(), for what is done now and then: by this it is noticed that the database is away, also when nobody calls."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ SIZE_MAX = 1024 * 1024  # bytes of one dump
 DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
 DUMPS_MAX = 1000  # of one device: small ones would be without number
 _GONE = ".gone"  # what the mark of a dump that is being forgotten ends with
+_NEW = ".new"  # and of one that is being stored
+_STALE_SECONDS = 60.0  # after which none of the hubs on this folder is still storing it
 _MIME = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _FILENAME = re.compile(r"[^\0-\x1f/\\\x7f]{1,255}")
 
@@ -40,12 +43,13 @@ def check_name(mime: str, filename: str) -> tuple[str, str]:
 
 
 def keep(unit: Unit, device: Device, dump: Dump, data: Path, body: bytes) -> None:
-    """Store a new dump. Raises Invalid when the device has used up its room."""
+    """Store a new dump. Raises Invalid when the device has used up its room. Whatever fails then, settle() is to be called."""
     if _check_room(unit.db, device, len(body)) >= DUMPS_MAX:
         raise Invalid(f"The dumps of one device are at most {DUMPS_MAX}")
-    folder = data / "dumps"
-    folder.mkdir(exist_ok=True)
-    (folder / dump.id).write_bytes(body)
+    path = path_of(data, dump.id)
+    path.parent.mkdir(exist_ok=True)
+    unit.gone.append(_mark(path, _NEW))
+    path.write_bytes(body)
     unit.db.execute(
         insert(tables.dumps).values(
             id=dump.id, device_id=device.id, mime=dump.mime, filename=dump.filename, length=dump.length, created_at=unit.now
@@ -111,23 +115,40 @@ def forget(unit: Unit, device: Device, data: Path) -> None:
 
 
 def sweep(db: Connection, data: Path) -> None:
-    """Delete the dumps that a hub had forgotten and not deleted when it was killed."""
+    """Delete the dumps that a hub had forgotten and not deleted, or not stored to the end, when it was killed or lost its database."""
     for mark in (data / "dumps").glob(f"*{_GONE}"):
+        _settle(db, mark)
+    for mark in (data / "dumps").glob(f"*{_NEW}"):
         with contextlib.suppress(OSError):
-            if db.execute(select(tables.dumps.c.id).where(tables.dumps.c.id == mark.stem)).first() is None:
-                mark.with_suffix("").unlink(missing_ok=True)
-            mark.unlink()
+            if time.time() - mark.stat().st_mtime > _STALE_SECONDS:
+                _settle(db, mark)
 
 
-def _delete(unit: Unit, path: Path) -> None:
-    """Once it is committed that the dump is forgotten; the mark says so to the next start, should the hub be killed before.
+def settle(db: Connection, data: Path, dump_id: str) -> None:
+    """Delete what was written of a dump that could not be stored; a commit whose answer was lost has stored it."""
+    _settle(db, path_of(data, dump_id).with_suffix(_NEW))
+
+
+def _settle(db: Connection, mark: Path) -> None:
+    with contextlib.suppress(OSError):
+        if db.execute(select(tables.dumps.c.id).where(tables.dumps.c.id == mark.stem)).first() is None:
+            mark.with_suffix("").unlink(missing_ok=True)
+        mark.unlink()
+
+
+def _mark(path: Path, suffix: str) -> Path:
+    """Says of a dump that its row may not be there, until it is committed whether it is.
 
     That a file has no row is no proof: the database may be another than the one that had it.
     """
-    mark = path.with_suffix(_GONE)
+    mark = path.with_suffix(suffix)
     with contextlib.suppress(OSError):  # where the disk is full, a killed hub may leave the file
         mark.touch()
-    unit.gone += [path, mark]
+    return mark
+
+
+def _delete(unit: Unit, path: Path) -> None:
+    unit.gone += [path, _mark(path, _GONE)]
 
 
 def _check_room(db: Connection, device: Device, more: int) -> int:

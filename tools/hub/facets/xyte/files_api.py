@@ -105,7 +105,7 @@ class FilesFacet(Calls):
         try:
             return await self._take_bytes(device_id, request, "dump", keep, field="data", limit=dumps.SIZE_MAX, status=201)
         except Exception:
-            dumps.path_of(self._hub.settings.data, made).unlink(missing_ok=True)
+            await self._hub.settle_dump(made)
             raise
 
     async def append_dump(self, device_id: str, dump_id: str, request: Request) -> JSONResponse:
