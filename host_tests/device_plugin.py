@@ -1,8 +1,8 @@
 """Runs each `test_*` function of host_tests/device on CPython and on the MicroPython VM, one result each.
 
-    host_tests/device/test_mqtt.py::test_packet_ids_wrap_and_pass_over_those_in_flight[cpython]
-    host_tests/device/test_mqtt.py::test_packet_ids_wrap_and_pass_over_those_in_flight[micropython]
-    host_tests/device/test_mqtt.py::test_packet_ids_wrap_and_pass_over_those_in_flight[micropython32]
+    host_tests/device/test_mqtt_window.py::test_packet_ids_wrap_and_pass_over_those_in_flight[cpython]
+    host_tests/device/test_mqtt_window.py::test_packet_ids_wrap_and_pass_over_those_in_flight[micropython]
+    host_tests/device/test_mqtt_window.py::test_packet_ids_wrap_and_pass_over_those_in_flight[micropython32]
 
 The third is the VM with 32-bit objects, as boards have them: where `make vm32` has fetched it, one test in eight runs on it, and
 all of them with REDPOLL_LONG=1.
