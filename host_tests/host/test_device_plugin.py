@@ -324,7 +324,9 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
 
 def test_the_watchdog_of_a_product_that_was_ended_restarts_no_board_in_a_test(tmp_path, monkeypatch):
     monkeypatch.setattr(serial_board, "_FEED", serial_board._FEED.replace("8388", "5000").replace("1000", "100"))
-    product = b"import machine, time\nw = machine.WDT(timeout=5000)\nprint('it', 'runs')\nwhile True:\n    w.feed()\n    time.sleep_ms(20)\n"
+    product = (
+        b"import machine, time\nw = machine.WDT(timeout=5000)\nprint('it', 'runs')\nwhile True:\n    w.feed()\n    time.sleep_ms(20)\n"
+    )
     for marked in (True, False):
         with Board(tmp_path / f"{marked}", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
             board.kill()
