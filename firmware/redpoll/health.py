@@ -1,5 +1,4 @@
 # How the device itself does: why and how often it started, what ended it, and what the loop has left.
-import io
 import os
 
 from micropython import const
@@ -35,27 +34,22 @@ class Health:
     def readings(self):
         """What a heartbeat carries whatever the link does: a dict of readings."""
         told = {"starts": self.starts, "uptime_s": log.seconds()}
-        if self.cause:
-            told["reset_cause"] = self.cause
-        if self.safe:
-            told["safe_mode"] = True
-        free = port.free_heap()
-        if free is not None:
-            told["heap_free_bytes"] = free
-        largest = port.largest_block()
-        if largest is not None:
-            told["heap_largest_bytes"] = largest
+        for name, value in (
+            ("reset_cause", self.cause),
+            ("safe_mode", self.safe),
+            ("heap_free_bytes", port.free_heap()),
+            ("heap_largest_bytes", port.largest_block()),
+        ):
+            if value:
+                told[name] = value
         return told
 
     def keep(self, error):
         """The program ends with this exception: the next start tells of it."""
-        why = type(error).__name__
         try:
-            text = io.StringIO()
-            port.print_exception(error, text)
-            why = log.redact(text.getvalue())[-_TRACE:]
+            why = log.traceback(error)[-_TRACE:]
         except MemoryError:
-            pass
+            why = type(error).__name__
         self._record.try_save({"starts": self.starts, "exception": why})
 
 

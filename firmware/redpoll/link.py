@@ -117,6 +117,10 @@ class Link:
     def restart(self):
         """Begin again at once, with other settings: what was learned of the way before does not count."""
         self.close()
+        if self.radio and not self._settings.wifi_ssid:
+            # what is on trial has to do without it too
+            self.radio.off()
+            self.radio = None
         self._not_before = 0
         self._backoff.reset()
         self._doubtful = False

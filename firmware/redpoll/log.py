@@ -59,8 +59,8 @@ def warning(form, *values):
 
 
 def describe(error):
-    """An exception as a person wants to read it."""
-    text = str(error)
+    """An exception as a person wants to read it, without secrets."""
+    text = redact(str(error))
     name = type(error).__name__
     if isinstance(error, OSError) and error.args and isinstance(error.args[0], int) and -4096 < error.args[0] < 0:
         # the numbers of getaddrinfo; those of mbedTLS lie below
@@ -68,12 +68,18 @@ def describe(error):
     return text if name == "Refused" else "%s: %s" % (name, text) if text else name
 
 
+def traceback(error):
+    """Where an exception came from, as text. MemoryError."""
+    text = io.StringIO()
+    port.print_exception(error, text)
+    return redact(text.getvalue())
+
+
 def trace(error):
     """Show on the console where an exception came from, if there is memory for it."""
     try:
-        text = io.StringIO()
-        port.print_exception(error, text)
-        print(redact(text.getvalue()).rstrip())
+        for line in traceback(error).rstrip().split("\n"):
+            print(_plain(line))
     except MemoryError:
         pass
 
@@ -98,15 +104,18 @@ def _now():
     return passed % 1000
 
 
+def _plain(text):
+    # what a server or a sensor sent must not steer the terminal
+    for char in text:
+        if ord(char) < 32 or ord(char) == 127:
+            return "".join([c if 32 <= ord(c) != 127 else "?" for c in text])
+    return text
+
+
 def _write(mark, form, values):
     ms = _now()
     text = redact(mark + (form % values if values else form))[:_WIDTH]
-    for char in text:
-        if ord(char) < 32 or ord(char) == 127:
-            # what a server or a sensor sent must not steer the terminal
-            text = "".join([c if 32 <= ord(c) != 127 else "?" for c in text])
-            break
-    line = "[%5d.%03d] %s" % (_seconds, ms, text)
+    line = "[%5d.%03d] %s" % (_seconds, ms, _plain(text))
     if len(_lines) >= _KEEP:
         _lines.pop(0)
     _lines.append(line)

@@ -1,5 +1,5 @@
 # The link alone: when it connects, waits, asks and gives up. The cloud's adapter, and what asks over HTTPS, are played.
-from redpoll import port
+from redpoll import log, port
 from redpoll.clock import Clock
 from redpoll.cloud import registration, xyte_mqtt
 from redpoll.link import Link
@@ -295,3 +295,12 @@ def test_without_memory_modules_are_given_back_and_in_the_end_the_board_restarts
     del unloaded[:]
     bench.link.spare()
     assert "cloud.files" in unloaded and "net.http" not in unloaded
+
+
+def test_a_secret_in_what_a_server_says_is_in_no_heartbeat():
+    log.hide("hunter2hunter2")
+    link = Link(None, Clock(Ticks(), lambda: None), None, "1.0.0")
+    link.broken(OSError("bad password hunter2hunter2"))
+    told = {}
+    link.add_readings(told)
+    assert told["link_trouble"].endswith("bad password ***")

@@ -362,3 +362,35 @@ def test_without_the_setting_it_never_sleeps():
     bench = RadioBench(**WIFI)
     bench.run(100000)
     assert not bench.machine.slept
+
+
+class WifiOnly(RadioBench):
+    """One that reaches its cloud by Wi-Fi and by nothing else."""
+
+    def serve(self, method, path, body):
+        if not self.wlan.isconnected():
+            raise OSError(ETIMEDOUT)
+        return super().serve(method, path, body)
+
+
+def without_wifi(bench):
+    """The agent, connected, has got a configuration that takes the name of the Wi-Fi away, and its trial is over."""
+    bench.run(10000)
+    bench.reply["config_version"] = 1
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 1, "config": {"interval": 60, "settings": {"wifi_ssid": ""}}})
+    bench.run(300000)
+    return bench
+
+
+def test_a_trial_without_the_wifi_is_not_passed_over_the_connection_that_is_still_up():
+    for chip in ("esp32", "rp2"):
+        bench = without_wifi(WifiOnly(chip, trial_timeout=60, **WIFI))
+        assert any("rolled back" in line for line in log.lines())
+        assert bench.agent.settings.wifi_ssid == "hall" and bench.agent.connected()
+        bench.start()
+        assert bench.agent.settings.wifi_ssid == "hall"
+
+
+def test_a_board_with_another_network_may_do_without_its_wifi():
+    bench = without_wifi(RadioBench(trial_timeout=60, **WIFI))
+    assert bench.agent.settings.wifi_ssid == "" and bench.agent.connected() and not bench.wlan.activated

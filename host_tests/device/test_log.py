@@ -63,3 +63,15 @@ def test_a_traceback_that_finds_no_memory_is_left_out():
         log.trace(ValueError())
     finally:
         port.print_exception = real
+
+
+def test_a_traceback_does_not_steer_the_terminal_either():
+    shown = []
+    log.print = shown.append
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError as error:
+        log.trace(error)
+    finally:
+        del log.print
+    assert shown and not any("\x1b" in line for line in shown)
