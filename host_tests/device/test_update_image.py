@@ -358,3 +358,14 @@ def test_a_cancel_ends_it_until_it_is_deployed():
     assert board.restart() == "ota_0"
     board.update(OTHER)
     assert board.updater.cancel(OTHER) and board.restart() == "ota_1"
+
+
+def test_an_automatic_update_of_an_application_whose_version_is_none_ends_too():
+    board = Board()
+    board.updater.request(NOTICE, UUID, URL, "1.1.0")
+    board.turn()
+    board.flash.restart()
+    # Agent(version="build-17")
+    board.start("", "build-17")
+    board.updater.round_trip()
+    assert board.final()[0] == "Success" and board.updater.failed == "1.1.0"

@@ -579,3 +579,10 @@ def test_requests_that_cannot_be_answered_are_left_alone():
     assert not asked and len(log.lines()) == 6
     take(bson.encode({"v": {"operation": "Update", "uuid": "x" * 64, "url": URL}}))
     assert asked == [("Update", "x" * 64, URL)]
+
+
+def test_a_version_that_was_chosen_and_cannot_be_had_is_told():
+    update = Update(Agent())
+    # the cloud has told of it without a file
+    update.notice("1.1.0", None, True)
+    assert not update._updater.job and "warning: update: " in log.lines()[-1]

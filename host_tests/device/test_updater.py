@@ -334,3 +334,18 @@ def test_what_redpoll_deploy_puts_on_trial_during_an_update_is_confirmed_and_end
             assert bench.final()[:2] == ("Failure", "UpdateAlreadyInProgress")
         else:
             assert bench.updater.job and bench.said()[-1][0] != "Success"
+
+
+def test_an_update_to_whatever_version_its_file_has_ends_too():
+    bench = Bench()
+    # agent.update(None, file_id): the product knows the file only
+    bench.updater.request(NOTICE, UUID, URL)
+    bench.turn()
+    bench.start("a", "1.1.0")
+    bench.updater.round_trip()
+    assert bench.final() == ("Success", "", "")
+    # what was confirmed before the end was saved
+    job = {"id": OTHER, "kind": NOTICE, "url": URL, "file": None, "want": None, "downgrade": False, "at": [4, 100]}
+    Record("update").save({"job": dict(job, phase="trial", slot="a", to="1.1.0")})
+    bench.start("a", "1.1.0")
+    assert bench.final(OTHER) == ("Success", "", "") and not bench.updater.job

@@ -71,7 +71,9 @@ class Update:
         digits = "".join(["%02x" % byte for byte in urandom(16)])
         uuid = "-".join((digits[:8], digits[8:12], "4" + digits[13:16], "a" + digits[17:20], digits[20:]))
         log.info("update to %s, %s", version, "as it was chosen" if chosen else "because settings allow it")
-        updater.request(NOTICE, uuid, None, version, file_id)
+        refusal = updater.request(NOTICE, uuid, None, version, file_id)
+        if refusal:
+            log.warning("update: %s", refusal[1])
 
     # what the agent calls
 

@@ -18,7 +18,7 @@ import gc
 
 from micropython import const
 
-from .. import log, port, version
+from .. import log, port
 from ..flash.record import Record
 from .errors import BadBundle, Changed, Failed
 
@@ -288,7 +288,7 @@ class Updater:
         job = self.job
         if job["kind"] == NOTICE:
             # also where an image leaves the application as it is: else it would be offered for ever
-            self.failed = job["want"] if status == "Failure" or version.newer(job["want"], self._world.version) else None
+            self.failed = job["want"] if status == "Failure" or job["want"] != self._world.version else None
         self._finish(job["kind"], job["id"], status, code, message)
 
     def _finish(self, kind, uuid, status, code, message):
