@@ -37,6 +37,8 @@ class Config:
         self._told = told if isinstance(told, list) else []
         self._fields = {}
         self._apply = None
+        # is it being applied? A function that has the loop go on gets no other one meanwhile
+        self.applying = False
         if "before" in stored:
             # the restart came while it was on trial: perhaps because of it
             log.warning("config %d: restarted on trial; the one before is in force", self.version)
@@ -101,7 +103,7 @@ class Config:
             return self.values, None
         if self.untold and values in self._told:
             # an earlier change, which the cloud has taken; the product has changed it again since
-            self._store(version, self.values, self._before, untold=True)
+            self._store(version, self.values, self._before, True)
             return self.values, None
         if self._before is not None:
             return None
@@ -120,7 +122,7 @@ class Config:
                 self._restore()
         if reason:
             # this version is dealt with: the cloud is told what is in force instead
-            self._store(version, self.values, self._before, untold=True)
+            self._store(version, self.values, self._before, True)
             return self.values, reason
         self._store(version, self.values, before if trial else None, self.values is not values)
         return self.values, None
@@ -148,7 +150,7 @@ class Config:
             before = dict(before)
             before.update(values)
         if merged != self.values or before != self._before:
-            self._store(self.version, merged, before, untold=True)
+            self._store(self.version, merged, before, True)
 
     def told(self):
         """The cloud is being told the values in force."""
@@ -199,7 +201,13 @@ class Config:
     def _call(self, values):
         if self._apply:
             fields = self._fields
-            self._apply({name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])})
+            self.applying = True
+            try:
+                given = {name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])}
+                if hasattr(self._apply(given), "throw"):
+                    raise TypeError("async or a generator: it has not run")
+            finally:
+                self.applying = False
 
     def _too_large(self, values):
         # while it is on trial the record holds both; in bytes, because MicroPython writes characters as they are
@@ -221,8 +229,4 @@ def _sound(stored):
         isinstance(other, list) and len(other) == 2 and is_whole(other[1]) for other in elsewhere
     ):
         return False
-    return _is_dict(stored, "values") and _is_dict(stored, "before")
-
-
-def _is_dict(stored, key):
-    return isinstance(stored.get(key, {}), dict)
+    return isinstance(stored.get("values", {}), dict) and isinstance(stored.get("before", {}), dict)

@@ -54,6 +54,9 @@ class ConfigSync:
     def on_config(self, version, values):
         """A configuration has come, perhaps an old one."""
         config = self._config
+        if config.applying:
+            # it comes again
+            return
         if config.on_trial() and version != config.version:
             self._missed = True
         if version <= config.version:

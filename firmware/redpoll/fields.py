@@ -46,7 +46,7 @@ def mismatch(value, field):
     if kind is str:
         if isinstance(value, str) and field[1] <= len(value) <= field[2]:
             return None
-        return "must be a text of %d to %d characters" % field[1:]
+        return "must be a text of %s to %s characters" % field[1:]
     fits = isinstance(value, int) if kind is int else isinstance(value, (int, float))
     if fits and not isinstance(value, bool) and field[1] <= value <= field[2]:
         return None

@@ -560,3 +560,48 @@ def test_a_session_that_ends_closes_its_connection():
     assert not http.closed
     bench.agent.link.close()
     assert http.closed
+
+
+def applied_with_polls(bench, comes):
+    """The agent gets version 2, whose apply has the loop go on for 70 s; meanwhile `comes` is version 3. What was applied, in its order."""
+    applied = []
+    bench.agent._config._apply = None
+
+    @bench.agent.config(interval=(int, 1, 3600))
+    def apply(config):
+        if config["interval"] == 2 and not applied:
+            bench.reply["config_version"] = 3
+            bench.answers[("GET", "/config")] = Reply(200, {"version": 3, "config": comes})
+            for _ in range(70):
+                bench.ticks.ms += 1000
+                bench.agent.poll()
+        applied.append(config["interval"])
+
+    bench.turn()
+    bench.reply["config_version"] = 2
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 2, "config": {"interval": 2}})
+    for _ in range(4):
+        bench.turn(30000)
+    return applied
+
+
+def test_a_configuration_that_comes_while_one_is_applied_is_applied_after_it():
+    bench = Bench()
+    assert applied_with_polls(bench, {"interval": 3}) == [2, 3]
+    assert bench.agent.config_version() == 3
+
+
+def test_a_trial_that_comes_while_a_configuration_is_applied_is_one():
+    bench = Bench()
+    serve = bench.serve
+
+    def nobody(method, path, body):
+        if bench.agent.settings.entry == "http://nowhere.example":
+            raise OSError(113)
+        return serve(method, path, body)
+
+    HTTP.serve = nobody
+    applied_with_polls(bench, {"interval": 3, "settings": {"entry": "http://nowhere.example"}})
+    for _ in range(60):
+        bench.turn(10000)
+    assert bench.agent.settings.entry == "http://entry.example" and bench.agent.connected()

@@ -378,3 +378,24 @@ def short_of_memory(report, fails):
         return report(command_id, status, message)
 
     return short
+
+
+def test_a_handler_of_which_nothing_runs_is_an_error():
+    def later():
+        yield "blinked"
+
+    said = []
+    commands = Commands("commands", lambda *told: said.append(told) or True)
+    commands.add("blink", later)
+    commands.offer("c1", "blink", {})
+    commands.run_next()
+    assert said[-1][1] == "error" and "it has not run" in said[-1][2]
+
+
+def test_a_text_without_an_end_is_refused_like_any_other():
+    said = []
+    commands = Commands("commands", lambda *told: said.append(told) or True)
+    commands.add("say", lambda text: text, {"text": (str, 1, float("inf"))})
+    commands.offer("c1", "say", {"text": 5})
+    commands.run_next()
+    assert said[-1][1:] == ("error", "say: text must be a text of 1 to inf characters")

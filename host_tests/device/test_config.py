@@ -359,3 +359,20 @@ def test_a_product_that_changes_its_values_all_the_time_does_not_fill_memory_wit
         config.told()
     config.change({"interval": 5})
     assert len(Record("config").load()["told"]) <= 4
+
+
+def test_what_another_firmware_stored_for_a_text_without_an_end_does_not_stop_the_start():
+    Record("config").save({"version": 1, "values": {"label": 5, "interval": 60}})
+    config = Config("config")
+    config.declare(lambda values: None, {"label": (str, 0, float("inf"))})
+    config.start()
+    assert config.offer(2, {"label": 6})[1] == "label must be a text of 0 to inf characters"
+
+
+def test_a_function_of_which_nothing_runs_is_refused():
+    def later(values):
+        yield values
+
+    config = Config("config")
+    config.declare(later, {"interval": (int, 5, 3600)})
+    assert "it has not run" in config.offer(1, {"interval": 60})[1] and config.values == {}
