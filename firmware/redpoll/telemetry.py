@@ -18,7 +18,7 @@ class Telemetry:
 
     def __init__(self, clock):
         self._clock = clock
-        # [name, function, period in ms, uptime when it is due, text of its failure or None, fixed]
+        # [name, function or None while it is called, period in ms, uptime when it is due, text of its failure or None, fixed]
         self._sensors = []
         # what every sensor said last
         self.state = {}
@@ -88,21 +88,42 @@ class Telemetry:
         fresh = {}
         read = False
         for sensor in self._sensors:
-            if sensor[3] <= now:
+            function = sensor[1]
+            if function and sensor[3] <= now:
                 read = True
-                # first, because a sensor may call agent.poll(): it is not read again within itself
                 sensor[3] = _next(now, sensor[2])
-                self._read_one(sensor, fresh)
+                # it may call agent.poll(): it is not read again within itself, however long it takes
+                sensor[1] = None
+                try:
+                    self._read_one(sensor, function, fresh)
+                finally:
+                    sensor[1] = function
                 if feed:
                     feed()
         return self._message(fresh) if read else None
 
-    def _read_one(self, sensor, fresh):
+    def _read_one(self, sensor, function, fresh):
         name = sensor[0]
+        state = self.state
         try:
-            readings = sensor[1]()
+            readings = function()
             if not isinstance(readings, dict):
                 raise TypeError("a sensor returns a dict, not %s" % type(readings).__name__)
+            for key, value in readings.items():
+                # it compares what came; a number of a class of the product's raises there
+                reason = refusal(key, value)
+                if not reason and key not in state and len(state) >= _KEYS:
+                    reason = "there are %d keys already" % _KEYS
+                if reason:
+                    self.refused += 1
+                    # it may be so each time; how often is counted
+                    log.once("sensor %s: %s is left out: %s", name, repr(key)[:_KEYS], reason)
+                    continue
+                if value is None:
+                    state.pop(key, None)
+                else:
+                    state[key] = value
+                fresh[key] = value
         except Exception as error:
             # kept until it works again, and a driver's may have all that it has received in it
             text = "%s: %s" % (name, log.describe(error)[:_TEXT])
@@ -114,21 +135,6 @@ class Telemetry:
         if sensor[4]:
             log.info("sensor %s works again", name)
             sensor[4] = None
-        state = self.state
-        for key, value in readings.items():
-            reason = refusal(key, value)
-            if not reason and key not in state and len(state) >= _KEYS:
-                reason = "there are %d keys already" % _KEYS
-            if reason:
-                self.refused += 1
-                # it may be so each time; how often is counted
-                log.once("sensor %s: %r is left out: %s", name, key, reason)
-                continue
-            if value is None:
-                state.pop(key, None)
-            else:
-                state[key] = value
-            fresh[key] = value
 
     def _message(self, fresh):
         failures = [sensor[4] for sensor in self._sensors if sensor[4]]

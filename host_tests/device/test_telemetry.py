@@ -279,3 +279,56 @@ def test_readings_that_grow_and_many_of_them_are_said_once_each_too():
         values["bytes"] += 1000
         ticks.ms += 10000
     assert telemetry.refused == 39 and len(log.lines()) - before == 13
+
+
+def test_a_sensor_that_has_the_loop_go_on_for_longer_than_its_interval_is_not_read_within_itself_either():
+    begun = [0]
+
+    def slow():
+        begun[0] += 1
+        # else it would never come to an end
+        for _ in range(12 if begun[0] < 5 else 0):
+            ticks.ms += 1000
+            telemetry.read()
+        return {"begun": begun[0]}
+
+    ticks, telemetry = made((slow, 5))
+    assert message(telemetry)["telemetries"] == {"begun": 1}
+
+
+def test_a_sensor_that_is_wanted_soon_while_it_is_read_is_read_once_more():
+    read = []
+
+    def level():
+        # a button is pressed meanwhile
+        if not read:
+            telemetry.soon("level")
+        read.append(ticks.ms)
+        return {"level": len(read)}
+
+    ticks, telemetry = made((level, 60))
+    telemetry.read()
+    assert telemetry.wait_ms() == 0 and telemetry.read() and len(read) == 2 and telemetry.wait_ms() == 60000
+
+
+def test_a_reading_that_cannot_be_looked_at_costs_its_sensor_and_not_the_loop():
+    class State(int):
+        pass
+
+    _, telemetry = made((lambda: {"state": State(3)}, 10), (fan, 10))
+    # CPython compares such numbers, MicroPython does not
+    assert message(telemetry)["telemetries"]["usbc"] is True
+
+
+def test_of_a_name_that_is_left_out_no_more_is_kept_than_is_said():
+    count = [0]
+
+    def scan():
+        count[0] += 1
+        return {"%d %s" % (count[0], 5000 * "x"): 1}
+
+    ticks, telemetry = made((scan, 5))
+    for _ in range(20):
+        telemetry.read()
+        ticks.ms += 5000
+    assert telemetry.refused == 20 and sum([len(said[1][1]) for said in log._once]) < 4000
