@@ -3,12 +3,13 @@
 # Wiring   level sensor (0 to 3 V) -> GPIO32 (GP26 on a Pico W); pump relay IN -> GPIO26 (GP22 on a Pico W)
 #
 # agent.poll() does not block, but for a connection that is being opened: then all tasks stand still, for at most the setting
-# connect_timeout (7 s), which may be lower, and for the looking up of the cloud's name: 14 s where no name server answers.
+# connect_timeout (7 s), which may be lower, as long again for its subscriptions, and for the looking up of names: 28 s where no name
+# server answers.
 import asyncio
 from sys import platform
 
 from machine import ADC, Pin
-from redpoll import Agent, port
+from redpoll import Agent
 
 PUMP, LEVEL = (22, 26) if platform == "rp2" else (26, 32)
 LONGEST_NAP = 200  # ms between two polls
@@ -40,10 +41,10 @@ async def keep_full():
 
 
 async def report():
-    # agent.run() would start it itself; it bears a name that takes long to look up, which machine.WDT at the RP2040's limit does not
-    watchdog = port.watchdog(30000)
+    # agent.run() would do it itself. The agent feeds it too, within a poll that waits for the network; one of your own would end that
+    agent.watch()
     while True:
-        watchdog.feed()
+        agent.feed()
         await asyncio.sleep_ms(min(agent.poll(), LONGEST_NAP))
 
 

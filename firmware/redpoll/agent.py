@@ -56,7 +56,7 @@ class Agent:
         self.space = {}
         self._space_version = 0
         self.link = Link(settings, clock, self, version)
-        self._sync = ConfigSync(self, self._config)
+        self._sync = sync = ConfigSync(self, self._config)
         # the highest version that was offered; a person is told of it once (seed 000)
         self._latest = version
         self._listeners = {}
@@ -74,33 +74,26 @@ class Agent:
         self._watchdog = None
         self._reserve = bytearray(_RESERVE)
         self._battery = None
-        self._hand_out()
-        self._health = Health(path("health"))
-        self._take_up()
-
-    def _hand_out(self):
+        # polls under way: a product's function that one has called may call it
+        self._depth = 0
         # what an adapter calls beside the on_... below (DESIGN §2), and the commands that are built in
-        link = self.link
-        self.on_doubt = link.doubt
-        self.on_revoked = link.revoked
-        sync = self._sync
+        self.on_doubt = self.link.doubt
+        self.on_revoked = self.link.revoked
         self.on_config = sync.on_config
         self.on_config_version = sync.on_config_version
         self.on_config_untold = sync.on_config_untold
         self.on_config_taken = sync.on_config_taken
         add = self.commands.add
-        add("reboot", _reboot, None, True)
+        # its result is told after the restart
+        add("reboot", lambda: RESTART, None, True)
         add("dump", self._dump, None, True)
         add("update_firmware", self._update_firmware, None, True)
-
-    def _take_up(self):
+        self._health = Health(path("health"))
         # what the start before has left, and what settings ask for
-        telemetry = self.telemetry
-        telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
+        self.telemetry.add(self.heartbeat, _HEALTH_EVERY_S, True)
         if self._health.ended_by:
             # what was raised stands at the end, and a notice has room for 200 characters
-            telemetry.notice("ended by " + self._health.ended_by[-190:])
-        settings = self.settings
+            self.telemetry.notice("ended by " + self._health.ended_by[-190:])
         if settings.sleep:
             from .battery import Battery
 
@@ -126,7 +119,7 @@ class Agent:
 
         With fields, `times=(int, 1, 20)`, the parameters are checked before it is called.
         """
-        if callable(name):
+        if not isinstance(name, str):
             raise _bare('command("name")')
 
         def register(function):
@@ -219,11 +212,15 @@ class Agent:
         if self._watchdog:
             self._watchdog.feed()
 
-    def run(self):
-        """Go on for ever, with the watchdog watching. An exception that ends it is told after the next start."""
+    def watch(self):
+        """Start the watchdog, as run() does: for an application that calls poll() itself, and feed() with each."""
         # boot.py has started it for a trial
         if self.settings.watchdog or self._update:
             self._watchdog = port.watchdog(_WATCHDOG_MS)
+
+    def run(self):
+        """Go on for ever, with the watchdog watching. An exception that ends it is told after the next start."""
+        self.watch()
         try:
             while True:
                 self.feed()
@@ -255,6 +252,7 @@ class Agent:
             # "it runs", for whoever deployed it: what the product declares is behind us
             log.info("Redpoll %s on %s", self.version, port.HARDWARE)
             self._config.start()
+        self._depth += 1
         try:
             self._sense()
             self._sync.poll()
@@ -267,7 +265,7 @@ class Agent:
             waits = self.spool.poll() or ms
             work = self._work()
             ms = min(ms, waits, work)
-            if self._battery:
+            if self._battery and self._depth == 1:
                 commands = self.commands
                 # one that is only to be told of is on flash, for the next start
                 current = self._update
@@ -283,6 +281,8 @@ class Agent:
             # it cannot be read, or is worn
             log.warning("flash: %s", log.describe(error))
             ms = _LONGEST_MS
+        finally:
+            self._depth -= 1
         return min(ms, self.telemetry.wait_ms())
 
     def _sense(self):
@@ -331,7 +331,8 @@ class Agent:
     def _work(self):
         # commands: run one, go on with what takes longer; returns ms until there is more to do
         if self.commands.restart:
-            return self._restart()
+            # what a product's function has begun is not cut off
+            return self._restart() if self._depth < 2 else _LONGEST_MS
         if self._task and self._task.poll():
             self._task = None
         if self.clock.ms() >= _GOOD_MS:
@@ -405,7 +406,7 @@ class Agent:
             if not self.reports:
                 from .update.reports import Reports
 
-                self.reports = Reports(self.settings, self._ota_request)
+                self.reports = Reports(self.settings, self._asked)
             self.reports.begin(adapter)
         if self._update and self._update.on_trial():
             self.telemetry.soon("heartbeat")
@@ -505,8 +506,8 @@ class Agent:
         if self._update:
             self._update.on_reported(event)
 
-    def _ota_request(self, operation, uuid, url):
-        self._updates().edgehog(operation, uuid, url)
+    def _asked(self, *request):
+        self._updates().edgehog(*request)
 
     def _update_firmware(self, url=None, version=None, downgrade=False, latest_fw_file_id=None, **more):
         # the built-in command; the checksum and signature that may come too are the manifest's to give
@@ -544,8 +545,3 @@ class Agent:
 
 def _bare(example):
     return TypeError("no parentheses: write @agent." + example)
-
-
-def _reboot():
-    # the built-in command: its result is told after the restart
-    return RESTART

@@ -3,7 +3,10 @@ import scratch
 from cloud_fakes import HTTP, MQTT
 from mqtt_bench import Bench
 from redpoll import port, update
+from redpoll.cloud import xyte_mqtt
 from redpoll.flash.record import Record
+from scratch import text_of
+from support import raises
 
 # the cloud played here shares the heap with the agent
 HEAP = "256K"
@@ -196,3 +199,69 @@ def test_each_telemetry_has_a_number_of_its_own_that_stays_when_it_is_sent_again
     client.broken = OSError(104)
     bench.turn()
     assert numbers(bench.turn(5000))[0] == lost[0]
+
+
+def test_the_restart_of_an_update_does_not_cut_off_a_command_that_has_the_loop_go_on():
+    bench = Bench()
+    moved = []
+
+    @bench.agent.command("move")
+    def move():
+        for _ in range(10):
+            # as Update does when its slot is complete
+            bench.agent.commands.restart = True
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+        moved.append(True)
+
+    bench.turn().deliver("commands", {"id": "c1", "name": "move"})
+    with raises(SystemExit):
+        for _ in range(3):
+            bench.turn(1000)
+    assert moved
+
+
+def test_the_watchdog_of_an_application_with_a_loop_of_its_own_is_fed_within_a_poll_too():
+    fed = []
+
+    class Watchdog:
+        def feed(self):
+            fed.append(bench.ticks.ms)
+
+    class Slow(MQTT):
+        def connect(self, clean_session=True, timeout=None):
+            # the name server, and then the broker
+            bench.ticks.ms += 14000 + 6900
+            return super().connect(clean_session, timeout)
+
+        def subscribe(self, topics, qos=0):
+            bench.ticks.ms += 6900
+            return super().subscribe(topics, qos)
+
+    bench = Bench()
+
+    @bench.agent.sensor(every=30)
+    def slow():
+        bench.ticks.ms += 3000
+        return {"slow": 1}
+
+    watchdog, client = port.watchdog, xyte_mqtt.MQTTClient
+    port.watchdog = lambda timeout_ms: Watchdog()
+    xyte_mqtt.MQTTClient = Slow
+    try:
+        # a task of asyncio does this again and again
+        bench.agent.watch()
+        for _ in range(3):
+            bench.agent.feed()
+            bench.agent.poll()
+    finally:
+        port.watchdog = watchdog
+        xyte_mqtt.MQTTClient = client
+    # a Pico restarts after 28 s, an ESP32 after 30
+    assert bench.agent.connected() and max([fed[at + 1] - fed[at] for at in range(len(fed) - 1)]) < 28000
+
+
+def test_a_command_is_named_by_a_text():
+    bench = Bench()
+    for name in (5, None, max):
+        assert "no parentheses" in text_of(TypeError, bench.agent.command, name)

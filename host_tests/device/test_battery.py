@@ -4,6 +4,7 @@ from mqtt_bench import Bench
 from redpoll import port
 from redpoll.battery import Battery
 from redpoll.flash.record import Record
+from redpoll.flash.spool import Spool as FlashSpool
 
 # an agent with an update and the cloud played here
 HEAP = "1M"
@@ -245,3 +246,21 @@ def test_an_update_under_way_keeps_it_awake():
 
     bench.start = paused
     assert minutes_awake(bench) == 10
+
+
+def test_it_does_not_sleep_within_a_sensor_that_has_the_loop_go_on():
+    bench = Once(sleep=300)
+    # an earlier start has reached nobody: what it left is acknowledged soon
+    FlashSpool(8192, "spool", 131072, 0, bench.agent.clock).append(0, b'{"status": "online", "telemetries": {"gas": 4}}')
+    bench.start()
+
+    @bench.agent.sensor(every=3600)
+    def gas():
+        # it has to warm up
+        for _ in range(10):
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+        return {"gas": 5}
+
+    bench.run(30000)
+    assert bench.slept_at and [m["telemetries"]["gas"] for m in MQTT.made[-1].sent("telemetry") if "gas" in m["telemetries"]] == [4, 5]

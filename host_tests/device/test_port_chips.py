@@ -185,3 +185,13 @@ def test_the_hardware_is_named_after_the_platform():
 
 class Other:
     platform = "mimxrt"
+
+
+def test_an_rp2_that_sleeps_feeds_its_watchdog_whoever_has_started_it():
+    port, machine, _ = play("rp2")
+    port.watchdog(30000)
+    fed = machine.fed
+    with raises(Reset):
+        # in an asyncio application the agent has none
+        port.deep_sleep(10500, lambda: None)
+    assert machine.slept == [4000, 4000, 2500] and machine.fed == fed + 3

@@ -95,6 +95,9 @@ def deep_sleep(ms, feed):
     end = ticks_add(ticks_ms(), ms)
     while ms > 0:
         feed()
+        if _kept:
+            # also where not the agent has started it
+            _kept.feed()
         machine.lightsleep(min(ms, _SLICE_MS))
         ms = ticks_diff(end, ticks_ms())
     reset("deep_sleep")
