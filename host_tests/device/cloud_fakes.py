@@ -71,9 +71,9 @@ class MQTT:
     maximum_qos = 2
     receive_maximum = None
 
-    def __init__(self, client_id, server, port=0, **settings):
+    def __init__(self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=None, **settings):
         self.client_id = client_id
-        self.settings = settings
+        self.settings = dict(settings, user=user, password=password, keepalive=keepalive)
         self.published = []
         self.subscribed = []
         self.incoming = []

@@ -71,10 +71,10 @@ class Adapter:
             device,
             host,
             port,
-            user=device,
-            password=key,
-            keepalive=settings.keepalive,
-            ssl=context,
+            device,
+            key,
+            settings.keepalive,
+            context,
             protocol=5,
             connect_timeout_ms=settings.connect_timeout * 1000,
             ack_timeout_ms=_ACK_MS,
@@ -279,21 +279,20 @@ class Adapter:
         except ValueError as error:
             log.warning("%s: %s; it is left alone", kind[:20], error)
             return
+        for one in message if isinstance(message, list) else (message,):
+            if isinstance(one, dict):
+                self._remember(kind, one.get("version" if kind == "config" else "id"))
+        handler = self._handler
         if kind == "config":
-            self._remember(kind, message.get("version"))
-            xyte.deliver_config(self._handler, message)
+            xyte.deliver_config(handler, message)
         elif kind == "commands":
-            self._remember(kind, message.get("id"))
-            xyte.deliver_command(self._handler, message)
+            xyte.deliver_command(handler, message)
         elif kind == "license":
-            for one in message if isinstance(message, list) else (message,):
-                if isinstance(one, dict):
-                    self._remember(kind, one.get("id"))
-            xyte.deliver_licenses(self._handler, message)
+            xyte.deliver_licenses(handler, message)
         elif kind == "space_info":
-            self._handler.on_space(None, message)
+            handler.on_space(None, message)
         elif kind == "firmware":
-            xyte.deliver_firmware(self._handler, message)
+            xyte.deliver_firmware(handler, message)
 
     def _remember(self, kind, key):
         # where this message wants its answer (MQTT 5.0 §4.10); only a topic of this device, because the answer carries the key
@@ -308,7 +307,7 @@ class Adapter:
             return
         correlation = mqtt5.get(properties, _CORRELATION_DATA)
         if not topic.startswith(self._prefix) or "+" in topic or "#" in topic or max(len(topic), len(correlation or "")) > 128:
-            log.warning("%s: not answered where it asks: another device's topic, or more than 128 bytes", kind)
+            log.warning("%s: not answered where it asks: another device's topic, or above 128 bytes", kind)
             return
         if len(self._replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work

@@ -80,7 +80,18 @@ class Spool:
         self.whole = True
         self._next = Record(path + "/next") if path else None
         if path:
-            self._take_over()
+            # what an earlier boot left
+            from . import survey
+
+            found = survey.Survey(path)
+            port.unload("flash.survey")
+            self._segments = found.segments
+            self._epochs = found.epochs
+            self.damaged = found.damaged
+            for segment in found.empty:
+                self._delete(segment)
+            if self.damaged:
+                log.warning("spool: %d damaged places are skipped", self.damaged)
         free = self._next.load() if path else None
         last = self._segments[-1][_LAST] if self._segments else 0
         if not isinstance(free, int) or free <= last or free >= 0x40000000 and not last:
@@ -218,7 +229,7 @@ class Spool:
         need = _HEAD + len(body)
         if segment is None or segment[_SIZE] + need > _SEGMENT:
             need += _START
-            while self._segments and self._used() + _blocks(need) > self._limit:
+            while self._segments and sum([_blocks(part[_SIZE]) for part in self._segments]) + _blocks(need) > self._limit:
                 self._drop()
             from .room import free
 
@@ -266,9 +277,6 @@ class Spool:
             port.sync(file)
         return count, size
 
-    def _used(self):
-        return sum([_blocks(segment[_SIZE]) for segment in self._segments])
-
     def _drop(self):
         segment = self._segments[0]
         self.dropped += segment[_COUNT]
@@ -292,20 +300,6 @@ class Spool:
             log.warning("spool: %s", error)
 
     # reading
-
-    def _take_over(self):
-        # what an earlier boot left
-        from . import survey
-
-        found = survey.Survey(self._path)
-        port.unload("flash.survey")
-        self._segments = found.segments
-        self._epochs = found.epochs
-        self.damaged = found.damaged
-        for segment in found.empty:
-            self._delete(segment)
-        if self.damaged:
-            log.warning("spool: %d damaged places are skipped", self.damaged)
 
     def _read(self, segment):
         # the next message in it that is to be sent

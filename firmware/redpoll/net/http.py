@@ -369,12 +369,7 @@ def _length(text):
 
 
 def _hex(text):
-    size = 0
-    if not 0 < len(text) <= 8:
+    # int() alone takes signs, spaces and underscores
+    if not 0 < len(text) <= 8 or text.strip(b"0123456789abcdefABCDEF"):
         raise HTTPError("malformed chunk size")
-    for byte in text:
-        digit = b"0123456789abcdef".find(bytes((byte,)).lower())
-        if digit < 0:
-            raise HTTPError("malformed chunk size")
-        size = size << 4 | digit
-    return size
+    return int(text, 16)
