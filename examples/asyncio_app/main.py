@@ -41,7 +41,7 @@ async def keep_full():
 
 
 async def report():
-    # agent.run() would do it itself. The agent feeds it too, within a poll that waits for the network; one of your own would end that
+    # agent.run() would do it itself. The agent feeds it within a poll too; a machine.WDT would bite while that waits for the network
     agent.watch()
     while True:
         agent.feed()
