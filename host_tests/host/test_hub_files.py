@@ -1,5 +1,6 @@
 """Files that devices fetch, from the operator's upload to the bytes, and dumps as forms (reference xyte §2; facets/xyte/files_api.py)."""
 
+import errno
 import hashlib
 import os
 import random
@@ -513,6 +514,21 @@ def test_a_dump_that_cannot_be_kept_leaves_nothing_on_the_disk(bench: Bench, dev
     monkeypatch.setattr(dumps, "tell", fails)
     assert device.post("/dumps/text%2Ftxt/agent.log", b"two").status_code == 500
     assert set((bench.folder / "dumps").iterdir()) == before
+
+
+def test_a_dump_whose_file_cannot_be_made_leaves_nothing_either(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.parent.name == "dumps":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    before = set((bench.folder / "dumps").glob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert device.post("/dumps/text%2Ftxt/agent.log", b"one").status_code == 500
+    assert set((bench.folder / "dumps").glob("*")) == before
 
 
 def test_a_dump_whose_commit_came_through_though_its_answer_was_lost_keeps_its_bytes(

@@ -191,6 +191,21 @@ def test_a_database_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatc
     bench.close()
 
 
+def test_an_outage_in_which_nothing_can_even_be_read_is_noted_too(bench: Bench, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a PostgreSQL that is gone; of a locked SQLite one can read."""
+
+    async def gone(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("server closed the connection unexpectedly"))
+
+    device.post("/telemetry", {})
+    bench.now += 170
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(bench.hub.store, "read", gone)
+        patch.setattr(bench.hub.store, "write", gone)
+        bench.prune()
+    assert_silent_after(bench, device, 30, 160)
+
+
 def test_a_hub_that_was_away_makes_nobody_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path)
     device = bench.device()

@@ -87,7 +87,7 @@ class Hub:
         """Open the store. Raises as Store.open."""
         self.store.open()
         self.home = await self.store.write(lambda unit: spaces.home(unit.db))
-        await self.store.read(lambda db: dumps.sweep(db, self.settings.data))
+        await self.store.read(lambda db: dumps.sweep(db, self.settings.data, starting=True))
         self._swept = self.now(), self.elapsed()
         self._hears_since = self.elapsed()
 
@@ -155,13 +155,13 @@ class Hub:
 
     async def prune(self) -> None:
         """Forget what is not to be kept any longer; between two pieces of that others have their turn."""
-        await self.store.read(lambda db: dumps.sweep(db, self.settings.data))
         while await self._look_after(lambda unit: retention.prune(unit, self.settings.keep)):
             await asyncio.sleep(_PRUNE_PAUSE)
+        await self.store.read(lambda db: dumps.sweep(db, self.settings.data))
 
     async def settle_dump(self, dump_id: str) -> None:
         """A dump could not be stored: what was written of it goes. Where the database cannot tell, prune() sees to it later."""
-        if dumps.path_of(self.settings.data, dump_id).exists():
+        if dumps.is_unsettled(self.settings.data, dump_id):
             with contextlib.suppress(SQLAlchemyError):
                 await self.store.read(lambda db: dumps.settle(db, self.settings.data, dump_id))
 

@@ -20,7 +20,7 @@ DEVICE_MAX = 16 * 1024 * 1024  # bytes of all dumps of one device
 DUMPS_MAX = 1000  # of one device: small ones would be without number
 _GONE = ".gone"  # what the mark of a dump that is being forgotten ends with
 _NEW = ".new"  # and of one that is being stored
-_STALE_SECONDS = 60.0  # after which none of the hubs on this folder is still storing it
+_STALE_SECONDS = 60.0  # after which none of the hubs on this folder is still at it
 _MIME = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _FILENAME = re.compile(r"[^\0-\x1f/\\\x7f]{1,255}")
 
@@ -114,14 +114,22 @@ def forget(unit: Unit, device: Device, data: Path) -> None:
     unit.db.execute(delete(tables.dumps).where(rows.device_id == device.id))
 
 
-def sweep(db: Connection, data: Path) -> None:
-    """Delete the dumps that a hub had forgotten and not deleted, or not stored to the end, when it was killed or lost its database."""
-    for mark in (data / "dumps").glob(f"*{_GONE}"):
-        _settle(db, mark)
-    for mark in (data / "dumps").glob(f"*{_NEW}"):
-        with contextlib.suppress(OSError):
-            if time.time() - mark.stat().st_mtime > _STALE_SECONDS:
-                _settle(db, mark)
+def sweep(db: Connection, data: Path, starting: bool = False) -> None:
+    """Delete the dumps that a hub had forgotten and not deleted, or not stored to the end, when it was killed or lost its database.
+
+    Of what was forgotten a hub that is `starting` waits for nothing: its people have deleted it, and should not find it on the disk.
+    """
+    for suffix in (_GONE, _NEW):
+        for mark in (data / "dumps").glob(f"*{suffix}"):
+            with contextlib.suppress(OSError):
+                if (starting and suffix == _GONE) or time.time() - mark.stat().st_mtime > _STALE_SECONDS:
+                    _settle(db, mark)
+
+
+def is_unsettled(data: Path, dump_id: str) -> bool:
+    """Whether something of this dump may have been written that settle() has not looked at."""
+    path = path_of(data, dump_id)
+    return path.exists() or path.with_suffix(_NEW).exists()  # on a full disk only one of them may be there
 
 
 def settle(db: Connection, data: Path, dump_id: str) -> None:
