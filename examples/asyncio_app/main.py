@@ -3,8 +3,8 @@
 # Wiring   level sensor (0 to 3 V) -> GPIO32 (GP26 on a Pico W); pump relay IN -> GPIO26 (GP22 on a Pico W)
 #
 # agent.poll() does not block, but for a connection that is being opened: then all tasks stand still, for at most the setting
-# connect_timeout (7 s), which may be lower, as long again for its subscriptions, and for the looking up of names: 28 s where no name
-# server answers.
+# connect_timeout (7 s), which may be lower, 7 s more for its subscriptions, and for the looking up of names: 28 s where no name server
+# answers.
 import asyncio
 from sys import platform
 

@@ -19,6 +19,7 @@ from .telemetry import Telemetry
 _LONGEST_MS = const(1000)  # that the loop waits
 _HEALTH_EVERY_S = const(60)
 _FAREWELL_MS = const(1000)  # for what was said last, before a restart
+_PATIENCE_MS = const(300000)  # with a product's function that has the loop go on
 _REPLAY_MS = const(100)  # between two messages of those that waited on flash
 _SLOTS = const(("/slot_a", "/slot_b", "/safe"))
 # a name that no server resolves takes 14 s, and nothing can be fed meanwhile
@@ -247,12 +248,12 @@ class Agent:
 
     def poll(self):
         """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called."""
+        self._depth += 1
         if not self._started:
             self._started = True
             # "it runs", for whoever deployed it: what the product declares is behind us
             log.info("Redpoll %s on %s", self.version, port.HARDWARE)
             self._config.start()
-        self._depth += 1
         try:
             self._sense()
             self._sync.poll()
@@ -331,8 +332,7 @@ class Agent:
     def _work(self):
         # commands: run one, go on with what takes longer; returns ms until there is more to do
         if self.commands.restart:
-            # what a product's function has begun is not cut off
-            return self._restart() if self._depth < 2 else _LONGEST_MS
+            return self._restart()
         if self._task and self._task.poll():
             self._task = None
         if self.clock.ms() >= _GOOD_MS:
@@ -363,7 +363,8 @@ class Agent:
         if self._restart_at is None:
             self._restart_at = now + _FAREWELL_MS
             log.info("restarting")
-        if now >= self._restart_at:
+        # what a product's function has begun is not cut off, unless it seems to have no end
+        if now >= self._restart_at + (self._depth - 1) * _PATIENCE_MS:
             try:
                 self.link.close()
                 self.spool.flush()

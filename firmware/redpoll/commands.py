@@ -165,7 +165,7 @@ class Commands:
                     raise ValueError(wrong)
             message = handler(**parameters)
             if hasattr(message, "throw"):
-                raise TypeError("async or a generator: it has not run")
+                raise TypeError("async or generator: it has not run")
             if message is LATER or message is RESTART:
                 return message
             # in here, because of what it returned there may be no text

@@ -205,7 +205,7 @@ class Config:
             try:
                 given = {name: values[name] for name in fields if name in values and not mismatch(values[name], fields[name])}
                 if hasattr(self._apply(given), "throw"):
-                    raise TypeError("async or a generator: it has not run")
+                    raise TypeError("async or generator: it has not run")
             finally:
                 self.applying = False
 

@@ -23,7 +23,7 @@ class ConfigSync:
         self._told_at = 0
         self._tells = 0
         self._tell_later = False
-        # has a configuration come while another one was on trial?
+        # has a configuration come while another one was applied or on trial?
         self._missed = False
         # uptime by which a configuration on trial must have reached the cloud
         self._trial_end = 0
@@ -41,12 +41,11 @@ class ConfigSync:
     def round_trip(self):
         """The cloud has acknowledged a message: what is on trial is kept."""
         config = self._config
-        if not config.on_trial():
-            return
-        config.keep()
-        log.info("config %d applied", config.version)
-        config.belong(self._settings.credentials["id"])
-        self.tell()
+        if config.on_trial():
+            config.keep()
+            log.info("config %d applied", config.version)
+            config.belong(self._settings.credentials["id"])
+            self.tell()
         if self._missed:
             self._missed = False
             self._agent.refresh()
@@ -55,7 +54,7 @@ class ConfigSync:
         """A configuration has come, perhaps an old one."""
         config = self._config
         if config.applying:
-            # it comes again
+            self._missed = True
             return
         if config.on_trial() and version != config.version:
             self._missed = True
@@ -85,7 +84,6 @@ class ConfigSync:
                 return
             log.info("config %d is on trial until the cloud is reached", version)
             self._trial_end = self._clock.ms() + self._settings.trial_timeout * 1000
-            self._missed = False
             self._agent.link.restart()
             return
         else:

@@ -36,11 +36,11 @@ class Health:
         told = {"starts": self.starts, "uptime_s": log.seconds()}
         for name, value in (
             ("reset_cause", self.cause),
-            ("safe_mode", self.safe),
+            ("safe_mode", self.safe or None),
             ("heap_free_bytes", port.free_heap()),
             ("heap_largest_bytes", port.largest_block()),
         ):
-            if value:
+            if value is not None:
                 told[name] = value
         return told
 

@@ -77,7 +77,7 @@ class Telemetry:
 
     def wait_ms(self):
         """Milliseconds until the next sensor is due. There is one: the agent's heartbeat."""
-        return max(0, min([sensor[3] for sensor in self._sensors]) - self._clock.ms())
+        return max(0, min([sensor[3] for sensor in self._sensors if sensor[1]]) - self._clock.ms())
 
     def read(self, feed=None):
         """Read what is due. Returns the message as bytes of JSON without its timestamp, or None when nothing was due.
@@ -89,7 +89,7 @@ class Telemetry:
         read = False
         for sensor in self._sensors:
             function = sensor[1]
-            if function and sensor[3] <= now:
+            if function is not None and sensor[3] <= now:
                 read = True
                 sensor[3] = _next(now, sensor[2])
                 # it may call agent.poll(): it is not read again within itself, however long it takes

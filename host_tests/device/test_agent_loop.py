@@ -2,7 +2,7 @@
 import scratch
 from cloud_fakes import HTTP, MQTT
 from mqtt_bench import Bench
-from redpoll import port, update
+from redpoll import log, port, update
 from redpoll.cloud import xyte_mqtt
 from redpoll.flash.record import Record
 from scratch import text_of
@@ -221,6 +221,84 @@ def test_the_restart_of_an_update_does_not_cut_off_a_command_that_has_the_loop_g
     assert moved
 
 
+def test_a_restart_waits_for_the_configuration_of_the_start_too():
+    bench = Bench()
+    Record("config").save({"version": 1, "values": {"interval": 7}})
+    bench.start()
+    bench.agent._config._apply = None
+    applied = []
+
+    @bench.agent.config(interval=(int, 1, 3600))
+    def apply(config):
+        for step in range(10):
+            if step == 2:
+                MQTT.made[-1].deliver("commands", {"id": "c1", "name": "reboot"})
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+        applied.append(config["interval"])
+
+    with raises(SystemExit):
+        for _ in range(3):
+            bench.turn(1000)
+    assert applied == [7]
+
+
+def test_a_function_without_an_end_does_not_hold_a_restart_up_for_ever():
+    bench = Bench()
+    bench.turn()
+
+    @bench.agent.sensor(every=30)
+    def pressed():
+        MQTT.made[-1].deliver("commands", {"id": "c1", "name": "reboot"})
+        # nobody comes
+        for _ in range(3600):
+            bench.ticks.ms += 1000
+            bench.agent.poll()
+
+    with raises(SystemExit):
+        bench.turn(1000)
+    assert 300000 < bench.ticks.ms < 320000
+
+
+def test_a_configuration_that_comes_while_one_is_applied_is_asked_for():
+    bench = Bench()
+    bench.agent._config._apply = None
+    applied = []
+
+    @bench.agent.config(interval=(int, 1, 3600))
+    def apply(config):
+        if not applied:
+            # one connection hands nothing on within a message of its own, another one does
+            MQTT.made[-1].broken = OSError(104)
+            for _ in range(5):
+                bench.ticks.ms += 1000
+                bench.agent.poll()
+            MQTT.made[-1].deliver("config", {"version": 3, "interval": 3})
+            bench.agent.poll()
+        applied.append(config["interval"])
+
+    bench.turn().deliver("config", {"version": 2, "interval": 2})
+    assert applied == []
+    bench.turn()
+    asked = len(MQTT.made[-1].sent("get"))
+    for _ in range(9):
+        bench.turn(10000)
+    assert applied == [2] and len(MQTT.made[-1].sent("get")) > asked
+
+
+def test_what_is_never_answered_takes_no_place_of_what_is():
+    bench = Bench()
+    client = bench.turn()
+    before = len(log.lines())
+    client.deliver("config", {"version": 1, "interval": 60}, "v1/device/d-1/answers", b"c")
+    client.deliver("space_info", {"id": "s", "name": "hall"}, "v1/other/answers", b"1")
+    for number in range(16):
+        client.deliver("space_info", {"id": "s%d" % number, "name": "hall"}, "v1/device/d-1/space_info/update", b"1")
+    bench.turn()
+    assert ("config", 1) in bench.agent.link.adapter._replies
+    assert not any("not answered" in line for line in log.lines()[before:])
+
+
 def test_the_watchdog_of_an_application_with_a_loop_of_its_own_is_fed_within_a_poll_too():
     fed = []
 
@@ -231,11 +309,11 @@ def test_the_watchdog_of_an_application_with_a_loop_of_its_own_is_fed_within_a_p
     class Slow(MQTT):
         def connect(self, clean_session=True, timeout=None):
             # the name server, and then the broker
-            bench.ticks.ms += 14000 + 6900
+            bench.ticks.ms += 14000 + 7000
             return super().connect(clean_session, timeout)
 
         def subscribe(self, topics, qos=0):
-            bench.ticks.ms += 6900
+            bench.ticks.ms += 7000
             return super().subscribe(topics, qos)
 
     bench = Bench()

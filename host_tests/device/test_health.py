@@ -41,6 +41,15 @@ def test_readings_are_what_the_cloud_takes():
         assert isinstance(value, (int, str))
 
 
+def test_a_heap_without_a_piece_left_is_told():
+    real = port.largest_block
+    port.largest_block = lambda: 0
+    try:
+        assert Health("health").readings()["heap_largest_bytes"] == 0
+    finally:
+        port.largest_block = real
+
+
 def test_a_secret_at_the_cut_of_a_traceback_is_not_told_in_part():
     log.hide("hunter2hunter2")
     health = Health("health")

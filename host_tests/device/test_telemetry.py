@@ -296,6 +296,33 @@ def test_a_sensor_that_has_the_loop_go_on_for_longer_than_its_interval_is_not_re
     assert message(telemetry)["telemetries"] == {"begun": 1}
 
 
+def test_while_a_sensor_is_read_its_own_interval_asks_for_nothing():
+    waits = []
+
+    def slow():
+        ticks.ms += 7000
+        waits.append(telemetry.wait_ms())
+        return {}
+
+    ticks, telemetry = made((slow, 5), (fan, 60))
+    telemetry.read()
+    assert waits == [0] and telemetry.wait_ms() == 0
+    telemetry.read()
+    assert waits[1] > 5000
+
+
+def test_a_driver_that_counts_as_empty_is_a_sensor():
+    class Driver:
+        def __len__(self):
+            return 0
+
+        def __call__(self):
+            return {"level": 1}
+
+    _, telemetry = made((Driver(), 10))
+    assert message(telemetry)["telemetries"] == {"level": 1}
+
+
 def test_a_sensor_that_is_wanted_soon_while_it_is_read_is_read_once_more():
     read = []
 

@@ -14,7 +14,7 @@ _MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 def https_client(settings, url, headers=None):
     """An HTTPClient for this URL, with the CA of settings.json when it is https."""
-    return HTTPClient(url, server(settings, url)[2], headers=headers, connect_timeout_ms=settings.connect_timeout * 1000)
+    return HTTPClient(url, server(settings, url)[2], headers, connect_timeout_ms=settings.connect_timeout * 1000)
 
 
 class Call:

@@ -215,7 +215,7 @@ class Adapter:
         except MQTTException as error:
             if error.code != _TOO_LARGE or self._client.sock is None:
                 raise
-            log.warning("%d bytes for %s are more than the broker takes", len(body), topic)
+            log.warning("%d bytes for %s: more than the broker takes", len(body), topic)
             return False
         if awaited is not None:
             self._awaited[packet] = awaited
@@ -280,7 +280,7 @@ class Adapter:
             log.warning("%s: %s; it is left alone", kind[:20], error)
             return
         for one in message if isinstance(message, list) else (message,):
-            if isinstance(one, dict):
+            if isinstance(one, dict) and kind[:1] in "cl":
                 self._remember(kind, one.get("version" if kind == "config" else "id"))
         handler = self._handler
         if kind == "config":

@@ -91,7 +91,7 @@ class Spool:
             for segment in found.empty:
                 self._delete(segment)
             if self.damaged:
-                log.warning("spool: %d damaged places are skipped", self.damaged)
+                log.warning("spool: %d damaged places skipped", self.damaged)
         free = self._next.load() if path else None
         last = self._segments[-1][_LAST] if self._segments else 0
         if not isinstance(free, int) or free <= last or free >= 0x40000000 and not last:
