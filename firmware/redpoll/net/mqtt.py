@@ -11,7 +11,6 @@ from .stream import Stream
 _CONNACK = const(2)
 _PUBLISH = const(3)
 _PUBACK = const(4)
-_PUBREC = const(5)
 _PUBREL = const(6)
 _PUBCOMP = const(7)
 _SUBACK = const(9)
@@ -146,10 +145,10 @@ class MQTTClient(simple.MQTTClient):
         self._tx = bytearray(_HEAD)
         # a bytearray is used as it is: it can outlive the client, where a large piece would not be had a second time
         self._rx = max_packet if isinstance(max_packet, bytearray) else bytearray(max(max_packet, 64))
-        # the window: packet identifier (0: free), the packet, where it starts, which acknowledgement it waits for, when it was sent
+        # the window: packet identifier (0: free), the packet, where it starts, when it was sent. What a message waits for is in its packet,
+        # the kind in the first byte (mqtt_qos2 makes that PUBREL) plus the QoS
         self._ids = [0] * window
         self._packets = [None] * window
-        self._wants = [0] * window
         self._starts = [0] * window
         self._sent = [0] * window
         # buffers that are free from the in_flight-th on; what was used last is used next, so that few of them grow
@@ -345,7 +344,6 @@ class MQTTClient(simple.MQTTClient):
             self._packets[slot] = packet
             self._sent[slot] = self._tx_at
             self._starts[slot] = start
-            self._wants[slot] = _PUBACK if qos == 1 else _PUBREC
             self.in_flight += 1
         return pid
 
@@ -470,7 +468,7 @@ class MQTTClient(simple.MQTTClient):
     def check_msg(self):
         """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
         self._handled = None
-        self.poll(0)
+        self.poll()
         return self._handled
 
     def wait_msg(self):
@@ -696,9 +694,10 @@ class MQTTClient(simple.MQTTClient):
         i = pid % len(self._ids)
         if self._ids[i] != pid:
             return
-        if self._wants[i] != kind:
-            self._violation(0x82, "bad answer")
         packet = self._packets[i]
+        first = packet[self._starts[i]]
+        if kind != (first >> 4) + (first >> 1 & 3):
+            self._violation(0x82, "bad answer")
         self._packets[i] = None
         self._ids[i] = 0
         self.in_flight -= 1

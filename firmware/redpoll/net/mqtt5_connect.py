@@ -5,6 +5,7 @@ from .mqtt5 import encode, get, take
 
 _SESSION_EXPIRY_INTERVAL = const(17)
 _RECEIVE_MAXIMUM = const(33)
+_TOPIC_ALIAS_MAXIMUM = const(34)
 _RETAIN_AVAILABLE = const(37)
 _MAXIMUM_PACKET_SIZE = const(39)
 
@@ -45,18 +46,23 @@ def on_connack(client, p, end):
     for identifier, name in _LIMITS:
         # the class has what holds when the server says nothing
         value = get(found, identifier, getattr(type(client), name))
+        if identifier == _TOPIC_ALIAS_MAXIMUM:
+            value = min(value, client.topic_aliases)
+        # an attribute of its own is memory of the client
         if value != getattr(client, name):
             setattr(client, name, value)
-    client.retain_available = get(found, _RETAIN_AVAILABLE, 1) == 1
-    client.topic_alias_maximum = aliases = min(client.topic_alias_maximum, client.topic_aliases)
+    if get(found, _RETAIN_AVAILABLE, 1) != client.retain_available:
+        client.retain_available = not client.retain_available
     if client.server_keep_alive is not None:
         client._set_keep_alive(client.server_keep_alive)
     if client.assigned_client_id:
         client.client_id = client.assigned_client_id
     # a Receive Maximum of 0 is a server's mistake, and nothing would ever be sent
     client._limit = min(len(client._ids), client.receive_maximum or 1)
-    client._aliases = None
+    aliases = client.topic_alias_maximum
     if aliases:
         from .mqtt5_alias import Aliases
 
         client._aliases = Aliases(aliases)
+    elif client._aliases:
+        client._aliases = None

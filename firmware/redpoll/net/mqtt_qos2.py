@@ -35,10 +35,15 @@ def on_packet(client, kind, pid, code):
         client._send_ack(_SEND_PUBCOMP, pid, 0 if known else _NOT_FOUND)
         return
     i = pid % len(client._ids)
-    wants = client._wants[i] if pid and client._ids[i] == pid else None
+    wants = None
+    if pid and client._ids[i] == pid:
+        packet = client._packets[i]
+        start = client._starts[i]
+        first = packet[start]
+        wants = (first >> 4) + (first >> 1 & 3)
     if kind == _PUBREC and pid and wants != _PUBACK and (code < 0x80 or wants == _PUBCOMP):
         if wants == _PUBREC:
-            client._wants[i] = _PUBCOMP
+            packet[start] = _SEND_PUBREL | first & _DUP
             # what PUBREC said, until PUBCOMP comes; under numbers that no packet has. As bytes: they take a third of the list's memory
             client._replies[~i] = bytes([code]) + (client._mqtt5.encode(client.properties) if client.properties else b"")
         client._send_ack(_SEND_PUBREL, pid, 0 if wants else _NOT_FOUND)
@@ -48,7 +53,7 @@ def on_packet(client, kind, pid, code):
         if kind == _PUBCOMP == wants:
             # PUBCOMP says nothing of what became of the message, PUBREC did (MQTT 5.0 §3.5.2.1)
             said = client._replies.pop(~i)
-            if not code or client._packets[i][client._starts[i]] & _DUP:
+            if not code or first & _DUP:
                 code = said[0]  # that the server has forgotten what it took on an earlier connection is no error (MQTT 5.0 §3.7.2.1)
             if len(said) > 1:
                 client.properties = client._mqtt5.decode(said, 1, len(said))[0] + (client.properties or [])

@@ -34,7 +34,7 @@ def _send_slot(client, i):
     packet = client._packets[i]
     start = client._starts[i]
     packet[start] |= 8
-    if client._wants[i] == _PUBCOMP:
+    if packet[start] > _PUBREL:
         if not client.session_present:
             # the server had taken it before it lost the session, and what PUBREC said holds
             from .mqtt_qos2 import on_packet
@@ -47,7 +47,7 @@ def _send_slot(client, i):
             return
         client._send_ack(_PUBREL, client._ids[i], 0)
     elif 0 < client.maximum_packet_size < len(packet) - start:
-        client._acknowledged(client._wants[i], client._ids[i], 0x95)
+        client._acknowledged(3 + (packet[start] >> 1 & 3), client._ids[i], 0x95)
         return
     else:
         client._send(packet, start)
