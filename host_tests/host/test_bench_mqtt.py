@@ -32,7 +32,7 @@ def text_of(table: Table) -> str:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(results, "RESULTS", tmp_path / "bench.json")
-    return Bench("")
+    return Bench("", tmp_path)
 
 
 @pytest.fixture

@@ -51,6 +51,14 @@ def test_a_program_tells_by_key_and_what_else_it_prints_is_passed_over(tmp_path:
         assert said == {"n": 7} and when > running.started
 
 
+def test_modules_have_short_paths_as_on_a_board(tmp_path: Path) -> None:
+    """A path is in the heap, and one of this machine's would count as memory of the client with the most modules."""
+    code = "import json; from redpoll import log; print(json.dumps({'file': log.__file__}))"
+    for _ in range(2):  # a program may run in the same folder again
+        with program(code, tmp_path, peers.linked(peers.ours(), tmp_path)) as started:
+            assert started.told("file")[1] == {"file": "redpoll/log.mpy"}
+
+
 def test_a_program_that_ends_or_stays_silent_is_an_error_with_what_it_printed(tmp_path: Path) -> None:
     with program("print('here'); 1/0", tmp_path) as running, pytest.raises(ProgramError, match=r"ended with status 1(.|\n)*ZeroDivision"):
         running.told("n")

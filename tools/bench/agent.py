@@ -234,7 +234,7 @@ class Bench:
         if name == ARDUINO:
             self._discover()
         vm = list(machine.command) if machine else [str(find_vm())]
-        path = peers.ours(frozen=True) if machine and machine.frozen else self._path
+        path = peers.linked(peers.ours(frozen=True) if machine and machine.frozen else self._path, folder)
         return Program(vm, f"import agent_bench; agent_bench.{kind}({case!r})", folder, path, heap)
 
     def _discover(self) -> None:

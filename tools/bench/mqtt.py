@@ -96,9 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables, write build/bench.json. Returns 0."""
-    bench = Bench(peers.bytecode())
     console = Console(width=max(170, Console().width))
     with contextlib.ExitStack() as stack:
+        bench = Bench(peers.bytecode(), Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-clients-"))))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         places: dict[str, Callable[[str], tuple[int, str]]] = {}
         ca, listener = certificates(folder)
@@ -135,8 +135,10 @@ def run(args: argparse.Namespace) -> int:
 class Bench:
     """Runs vm_side/mqtt_bench.py and keeps what it found: {client: {figure: its values}}, and in `results`."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, folder: Path) -> None:
+        """`path`: as peers.bytecode() returns it. `folder`: an empty one, where the clients run."""
+        self._path = peers.linked(path, folder)
+        self._folder = folder
         self.found: dict[str, dict[str, Figure]] = {name: {} for name in CLIENTS}
         self.results = Results("mqtt")
 
@@ -215,7 +217,8 @@ class Bench:
 
     def _run(self, code: str, heap: str) -> str:
         command = [str(find_vm()), "-X", f"heapsize={heap}", "-c", code]
-        ran = subprocess.run(command, env={"MICROPYPATH": self._path}, capture_output=True, text=True, timeout=60, check=True)
+        environment = {"MICROPYPATH": self._path}
+        ran = subprocess.run(command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=60, check=True)
         return ran.stdout
 
     def table_of_rates(self, qos: int, brokers: tuple[str, ...]) -> Table:

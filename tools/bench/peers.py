@@ -1,5 +1,6 @@
 """What users of MicroPython take today, from PyPI, compiled as a board has it: the other side of every comparison."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,20 @@ def ours(*, frozen: bool = False) -> str:
     """MICROPYPATH with our modules, umqtt.simple and tools/vm_side, all .mpy; `frozen`: the VM has the first two."""
     agent = {} if frozen else {FIRMWARE: "firmware", LIB: "lib"}
     return _compiled({**agent, ROOT / "tools" / "vm_side": "vm_side"}) + ":.frozen"
+
+
+def linked(path: str, folder: Path) -> str:
+    """Have what the folders of `path` hold in `folder` too, where a program is to run. Returns the MICROPYPATH that is left.
+
+    So modules have short paths, as on a board: each path is in the heap, and those of this machine are long.
+    """
+    names = path.split(":")
+    for place in names:
+        for found in Path(place).glob("*") if os.path.isabs(place) else ():
+            link = folder / found.name
+            if not link.is_symlink() and found.suffix != ".hash":
+                link.symlink_to(found)
+    return ":".join(name for name in names if not os.path.isabs(name))
 
 
 def _compiled(folders: dict[Path, str]) -> str:
