@@ -483,10 +483,14 @@ def test_appengine_sends_requests_too(astarte: AstarteBoard) -> None:
         ({"data": {**data, "operation": "Upgrade"}}, 422, "operation must be"),
         ({"data": data}, 422, "uuid already"),
         ({"data": {**data, "uuid": "7"}}, 422, "must be a UUID"),
+        ({"data": {"operation": "Cancel"}}, 422, "uuid is missing"),
         ({"data": {**data, "uuid": str(uuid.uuid4()), "url": "ftp://x"}}, 422, "must begin with http"),
     ):
         answer = astarte.http.post(to, json=wrong)
         assert (answer.status_code, detail in answer.json()["errors"]["detail"]) == (status, True), answer.text
+    again = {**data, "uuid": str(uuid.uuid4())}
+    assert astarte.http.post(to, json={"data": again}).status_code == 200
+    assert astarte.request() == again  # none of the wrong ones is in its way
     assert astarte.http.post(f"{astarte.appengine}/interfaces/{REQUEST}/other", json={"data": data}).status_code == 400
     refused = astarte.http.post(f"{astarte.appengine}/interfaces/{EVENT}/event", json={"data": data})
     assert (refused.status_code, refused.json()) == (405, {"errors": {"detail": "Cannot write to device owned resource"}})

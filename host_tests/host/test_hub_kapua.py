@@ -302,6 +302,8 @@ def test_nothing_is_open_without_a_token_of_this_hub(bench: Bench) -> None:
     doors = [("GET", "/_/devices"), ("GET", operation), ("GET", operation.rsplit("/", 1)[0]), ("GET", base), ("GET", f"{base}/AQ")]
     doors += [("DELETE", f"{base}/AQ"), ("POST", f"{base}/_query"), ("POST", f"{base}/_count"), ("POST", "/authentication/logout")]
     doors += [("POST", f"{operation.rsplit('/', 1)[0]}/_query"), ("POST", f"{operation.rsplit('/', 1)[0]}/_count")]
+    # what is wrong with a question is no stranger's business
+    doors += [("GET", f"{door}?limit=abc") for door in ("/_/devices", operation.rsplit("/", 1)[0], base)]
     tampered = bench.token[:-2] + ("AA" if bench.token[-2:] != "AA" else "BB")
     for token in ("", KEY, forged, signed_but_not_given_out, tampered, "a.b.c", "."):
         for method, door in doors:

@@ -1,5 +1,6 @@
 """`redpoll hub` as a process: start, stop, restart, what it refuses to start with, and what it never says."""
 
+import asyncio
 import contextlib
 import errno
 import json
@@ -19,6 +20,9 @@ from databases import locked, sqlite_only
 from hub_support import Board, MqttBoard, RunHub, assert_refused
 from waiting import wait_for
 
+from tools.hub.facets.astarte.mqtt import AstarteMqtt
+from tools.hub.facets.kapua.kura_mqtt import KuraMqtt
+from tools.hub.facets.xyte.mqtt import XyteMqtt
 from tools.hub.process import HubProcess, ProcessError
 from tools.hub.security.authority import Authority
 from tools.hub.security.signer import Signer
@@ -323,6 +327,24 @@ def test_a_hub_that_another_tool_starts_leaves_the_operators_database_alone(tmp_
     monkeypatch.setenv("REDPOLL_DATABASE", f"sqlite:///{tmp_path / 'operators.sqlite'}")
     with HubProcess(tmp_path / "hub"):
         assert not (tmp_path / "operators.sqlite").exists()
+
+
+@pytest.mark.parametrize("part", [XyteMqtt, AstarteMqtt, KuraMqtt])
+def test_a_hub_does_not_go_on_without_a_part_of_it_that_has_failed(
+    tmp_path: Path, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch, part: Any
+) -> None:
+    run = part.run
+
+    async def fail(self: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(self))
+            await self.ready.wait()
+            raise RuntimeError("a fault of the hub")
+
+    monkeypatch.setattr(part, "run", fail)
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="a fault of the hub")):
+        run_hub("--port", "0", "--broker", "embedded:0", "--data", str(tmp_path))
+    assert not (tmp_path / "hub.json").exists()
 
 
 def test_two_hubs_on_one_directory_are_refused(tmp_path: Path, run_hub: RunHub) -> None:

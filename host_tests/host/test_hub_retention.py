@@ -193,6 +193,27 @@ def test_old_updates_go_with_their_events_and_those_that_are_asked_for_stay(benc
     bench.run(scenario)
 
 
+def test_a_device_keeps_so_many_updates_and_events_at_most_and_no_more_goes_before_its_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert updates.UPDATES_MAX >= 2 * 365 and updates.EVENTS_MAX >= 30 * updates.UPDATES_MAX  # a year of a busy device
+    monkeypatch.setattr(updates, "UPDATES_MAX", 3)
+    monkeypatch.setattr(updates, "EVENTS_MAX", 4)
+
+    async def scenario() -> None:
+        device_id = await bench.device()
+        uuids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(5)]
+        for uuid in uuids:
+            for status in ("Acknowledged", "Success"):
+                said = {"requestUUID": uuid, "status": status, "statusProgress": 0, "statusCode": "", "message": ""}
+                await bench.do(device_id, lambda unit, device, said=said: updates.report(unit, device, said, None))
+        assert await bench.count(tables.update_events) == 4
+        left = await bench.store.read(lambda db: updates.list_updates(db, device_id, 10, 0))
+        assert [item.uuid for item in left] == uuids[:1:-1]
+
+    bench.run(scenario)
+
+
 def test_the_events_of_updates_expire_also_where_all_else_is_kept_for_ever(bench: Bench) -> None:
     async def scenario() -> None:
         device_id = await bench.device()

@@ -23,8 +23,9 @@ from tools.hub.errors import Invalid, Malformed, NotAllowed, NotFound
 from tools.hub.store import tables
 from tools.hub.store.unit import Unit
 
-UPDATES_MAX = 100  # of one device; beyond it the oldest goes, with its events
-EVENTS_MAX = 2_000  # of one device; beyond it the oldest goes
+# of one device; beyond it the oldest goes, an update with its events: two a day for longer than a year, thirty events each
+UPDATES_MAX = 1_000
+EVENTS_MAX = 30_000
 MESSAGE_MAX = 1024  # characters kept of an event's message
 URL_MAX = 2048
 EVENT_SECONDS = 31_556_952  # that events are kept: seed 002, database_retention_ttl

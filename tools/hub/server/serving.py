@@ -73,7 +73,7 @@ class Serving:
                 beside = await self._connect_beside(hub, mqtt, broker)
                 http = Server(config(hub, self._certificates))
                 http_task = asyncio.create_task(http.serve([self._listener]))
-                sweep_task = self._begin(_sweep(hub))
+                self._begin(_sweep(hub))
                 self._look_after(hub, mqtt, broker)
                 while not http.started and not http_task.done():
                     await asyncio.sleep(0.01)
@@ -81,7 +81,7 @@ class Serving:
                     write_ready(self._settings, hub.url, broker.listeners, tls=self._certificates is not None)
                     announce(self._settings, self._host, hub.url, broker.listeners, self._certificates)
             stopped = self._begin(self._stopping.wait())
-            await asyncio.wait({stopped, http_task, mqtt_task, sweep_task}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, http_task}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
             (self._settings.data / READY_FILE).unlink(missing_ok=True)
             hub.activities.close()  # ends the streams, which else keep the server open
@@ -130,10 +130,16 @@ class Serving:
             self._begin(self._certificates.look_after(broker.certificate_changed))
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that is cancelled when the hub stops, before what was begun earlier."""
+        """A task that is cancelled when the hub stops, before what was begun earlier. When it fails the hub stops, and raises that."""
         task = asyncio.create_task(work)
+        task.add_done_callback(self._stop_if_failed)
         self._stack.push_async_callback(cancel, task)
         return task
+
+    def _stop_if_failed(self, task: asyncio.Task[Any]) -> None:
+        # half a hub would lose messages without a word
+        if not task.cancelled() and task.exception() is not None:
+            self._stopping.set()
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:

@@ -231,8 +231,10 @@ def _introspection(db: Connection, device: Device) -> dict[str, Any]:
 def _ask(unit: Unit, device: Device, values: dict[str, Any]) -> dict[str, Any]:
     operation, uuid = values.get("operation"), values.get("uuid")
     if operation == "Cancel":
+        if uuid is None:
+            raise Invalid("The key uuid is missing: it names the update that is to be given up")
         try:
-            updates.cancel(unit, device, str(uuid))
+            updates.cancel(unit, device, uuid)
         except (NotFound, NotAllowed):  # the device is the one to say so
             push(unit, device, "ota", {"operation": operation, "uuid": uuid})
     elif operation == "Update":

@@ -35,6 +35,7 @@ from tools.hub.facets.kapua import shapes
 from tools.hub.facets.kapua.reading import (
     NOTIFICATION_SORTS,
     OPERATION_SORTS,
+    QUERY,
     counting,
     credential,
     device_of,
@@ -123,7 +124,7 @@ class KapuaFacet:
 
     async def list_devices(self, scope_id: str, request: Request) -> JSONResponse:
         """The devices in the order of registration; `clientId` is the hub's own id of one."""
-        query = parse_query(request.query_params, {}, text=True, allowed=("offset", "limit", "clientId"))
+        query = await self._parameters(request, scope_id, {}, ("offset", "limit", "clientId"))
         wanted = request.query_params.get("clientId")
 
         def work(db: Connection) -> Found[Device]:
@@ -144,7 +145,7 @@ class KapuaFacet:
 
     async def list_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The device's operations, in the order of their start."""
-        return await self._operations(request, scope_id, device_id, parse_query(request.query_params, OPERATION_SORTS, text=True))
+        return await self._operations(request, scope_id, device_id, await self._parameters(request, scope_id, OPERATION_SORTS))
 
     async def query_operations(self, scope_id: str, device_id: str, request: Request) -> JSONResponse:
         """The same with the query in the body."""
@@ -171,7 +172,7 @@ class KapuaFacet:
 
     async def list_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
         """The operation's notifications, in the order in which they were sent."""
-        page = parse_query(request.query_params, NOTIFICATION_SORTS, text=True)
+        page = await self._parameters(request, scope_id, NOTIFICATION_SORTS)
         return await self._notifications(request, scope_id, device_id, operation_id, page)
 
     async def query_notifications(self, scope_id: str, device_id: str, operation_id: str, request: Request) -> JSONResponse:
@@ -246,6 +247,11 @@ class KapuaFacet:
             return work(db)
 
         return await self._hub.store.read(entered)
+
+    async def _parameters(self, request: Request, scope_id: str, sorts: Mapping[str, str], allowed: tuple[str, ...] = QUERY) -> Page:
+        """The page that the URL asks for; who sent it is judged first."""
+        await self._read(request, scope_id, lambda _db: None)
+        return parse_query(request.query_params, sorts, text=True, allowed=allowed)
 
     async def _query(self, request: Request, scope_id: str, sorts: Mapping[str, str]) -> Page:
         """The page that the body asks for; who sent it is judged first."""

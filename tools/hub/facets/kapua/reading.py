@@ -23,7 +23,7 @@ NOTIFICATION_SORTS = {
     "id": "id", "resource": "resource", "status": "status", "progress": "progress", "message": "message", "sentOn": "sent_at",
     "createdOn": "created_at",
 }  # fmt: skip
-_QUERY = ("offset", "limit", "askTotalCount", "sortParam", "sortDir", "resource")
+QUERY = ("offset", "limit", "askTotalCount", "sortParam", "sortDir", "resource")
 _DIGITS = re.compile(r"-?\d{1,10}", re.ASCII)
 
 
@@ -69,7 +69,7 @@ async def read_body(request: Request) -> dict[str, Any]:
     return wire.decode_object(body)
 
 
-def parse_query(asked: Mapping[str, Any], sorts: Mapping[str, str], *, text: bool = False, allowed: tuple[str, ...] = _QUERY) -> Page:
+def parse_query(asked: Mapping[str, Any], sorts: Mapping[str, str], *, text: bool = False, allowed: tuple[str, ...] = QUERY) -> Page:
     """The page out of a query string (`text`: numbers and booleans are texts in it) or a body. Raises IllegalArgument."""
     for key, value in asked.items():
         if key not in allowed and key != "type" and value not in (None, [], {}, ""):
