@@ -30,7 +30,7 @@ class Commands:
         self._record = Record(path)
         self._report = report
         # name: (handler, declared fields or None, is it built in?)
-        self._handlers = {"ping": (lambda: "pong", None, True)}
+        self._handlers = {"ping": (lambda: "pong", {}, True)}
         # [id, status, message], oldest first
         self._ledger = self._record.load_sound([], _sound)[-_LEDGER:]
         self._queue = []
@@ -159,7 +159,7 @@ class Commands:
         try:
             if not isinstance(parameters, dict):
                 raise ValueError("parameters must be an object, not %s" % type(parameters).__name__)
-            if fields:
+            if fields is not None:
                 wrong = problems(parameters, fields, "is not one of its parameters (%s)" % ", ".join(sorted(fields)))
                 if wrong:
                     raise ValueError(wrong)

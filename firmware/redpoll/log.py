@@ -28,11 +28,11 @@ def hide(secret):
 
 
 def redact(text):
-    """The text without the secrets that are known."""
+    """The text without the secrets that are known, and without NUL, for which a cloud may refuse a whole message."""
     for secret in _secrets:
         if secret in text:
             text = text.replace(secret, "***")
-    return text
+    return text.replace("\0", "")
 
 
 def info(form, *values):

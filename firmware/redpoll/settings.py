@@ -60,14 +60,12 @@ class Settings:
             if key in rules.FILES and isinstance(value, str) and value and value[0] != "/" and "-----BEGIN" not in value:
                 value = self.state_path(value)
             setattr(self, key, value)
-        log.hide(self.wifi_password)
         # one record an entry: while another cloud is on trial, the way back to this one is not lost
         path = self.state_path("credentials-%08x" % crc32(self.entry.encode()))
         if not self._record or self._record.path != path:
             self._record = Record(path)
-            self.credentials = self._usable(self._unsaved.get(path) or self._record.load_sound(None, rules.sound))
-        if self.credentials:
-            log.hide(self.credentials["access_key"])
+            self.credentials = self._unsaved.get(path) or self._record.load_sound(None, rules.sound)
+        self.credentials = self._usable(self.credentials)
 
     def store(self, credentials):
         """Keep {"id", "access_key", "hub_url", "mqtt_hub_url"} over restarts; until the next one they hold also when the flash is full."""
@@ -91,6 +89,8 @@ class Settings:
         self.credentials = None
 
     def _usable(self, stored):
+        # what is in use is hidden each time: the log forgets the oldest
+        log.hide(self.wifi_password)
         # another entry is another cloud, which does not know these credentials (and a checksum may be shared)
         if not stored or stored.get("entry") != self.entry:
             return None

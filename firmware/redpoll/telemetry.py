@@ -161,8 +161,11 @@ def _check(seconds):
 
 
 def refusal(key, value):
-    """Why the cloud does not take this reading (reference xyte §2: int32, float32, bool, string to 1000 bytes), or None."""
-    if not isinstance(key, str) or not 1 <= len(key) <= 64:
+    """Why the cloud does not take this reading (reference xyte §2: int32, float32, bool, string to 1000 bytes), or None.
+
+    For one NUL in a text it would refuse the whole message.
+    """
+    if not isinstance(key, str) or not 1 <= len(key) <= 64 or "\0" in key:
         return "a key is a text of 1 to 64 characters"
     if value is None or isinstance(value, bool):
         return None
@@ -171,5 +174,5 @@ def refusal(key, value):
     if isinstance(value, float):
         return None if -3.4e38 <= value <= 3.4e38 else "%r is no number of 32 bits" % value
     if isinstance(value, str):
-        return None if len(value.encode()) <= _TEXT else "longer than %d bytes" % _TEXT
+        return None if len(value.encode()) <= _TEXT and "\0" not in value else "longer than 1000 bytes, or a NUL"
     return "%s is neither number, boolean nor text" % type(value).__name__

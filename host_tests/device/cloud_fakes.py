@@ -55,6 +55,13 @@ class HTTP:
         self.closed = True
 
 
+# of MQTTClient, in their order behind its port
+ARGUMENTS = (
+    "user", "password", "keepalive", "ssl", "ssl_params", "protocol", "window", "max_packet", "connect_timeout_ms", "ack_timeout_ms",
+    "session_expiry", "receive_maximum",
+)  # fmt: skip
+
+
 class MQTT:
     """Stands for MQTTClient: keeps what was published, delivers what the test puts in, acknowledges when told."""
 
@@ -71,9 +78,9 @@ class MQTT:
     maximum_qos = 2
     receive_maximum = None
 
-    def __init__(self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=None, **settings):
+    def __init__(self, client_id, server, port=0, *settings):
         self.client_id = client_id
-        self.settings = dict(settings, user=user, password=password, keepalive=keepalive)
+        self.settings = dict(zip(ARGUMENTS, settings))
         self.published = []
         self.subscribed = []
         self.incoming = []

@@ -225,6 +225,10 @@ def test_ping_answers():
     device.commands.offer("1", "ping", {})
     device.commands.run_next()
     assert device.reports[-1] == ("1", "done", "pong")
+    # the name of an argument stays in memory until a restart, of a function that takes none too
+    device.commands.offer("2", "ping", {"serial 4711": 1})
+    device.commands.run_next()
+    assert device.reports[-1][:2] == ("2", "error") and "serial 4711" in device.reports[-1][2]
 
 
 def test_the_ledger_and_the_queue_do_not_grow():
@@ -322,6 +326,14 @@ def test_being_out_of_memory_once_does_not_stop_all_commands():
         device.commands.offer(command_id, "count", {})
         device.commands.run_next()
     assert [report[:2] for report in device.reports] == [("1", "error"), ("2", "in_progress"), ("2", "done")]
+
+
+def test_a_result_is_told_without_what_a_cloud_takes_in_no_text():
+    device = Device()
+    device.commands.add("at", lambda: "OK\0\0")
+    device.commands.offer("1", "at", {})
+    device.commands.run_next()
+    assert device.reports[-1] == ("1", "done", "OK")
 
 
 def test_an_exception_that_is_no_refusal_is_told_with_its_type():

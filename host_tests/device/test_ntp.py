@@ -107,6 +107,16 @@ def test_an_answer_that_takes_its_way_is_waited_for():
     assert 300 <= bench.set[0] - NOW <= 500
 
 
+def test_an_answer_that_lay_unread_while_nobody_looked_is_asked_for_anew():
+    bench = Bench()
+    bench.ntp.poll()
+    # it came at once, and a sensor held the loop up
+    bench.ticks.ms += 20000
+    assert bench.ntp.poll() > 0 and not bench.set and bench.server.open == 0
+    assert bench.run(5000) and len(bench.server.requests) == 2
+    assert abs(bench.set[0] - NOW) <= 60
+
+
 def test_it_asks_once_a_day_when_it_was_answered():
     bench = Bench()
     bench.run(DAY - 10000)

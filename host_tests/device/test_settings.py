@@ -320,6 +320,10 @@ def test_secrets_that_are_in_use_stay_hidden_however_many_came_after_them():
         settings.overlay({"wifi_password": "password %d" % number})
     log.info("%s and %s", CREDENTIALS["access_key"], "password 19")
     assert log.lines()[-1].endswith("*** and ***")
+    for number in range(20):
+        settings.store(dict(CREDENTIALS, access_key="key of registration %d" % number))
+    log.info("%s and %s", "key of registration 19", "password 19")
+    assert log.lines()[-1].endswith("*** and ***")
 
 
 def test_a_key_file_is_beside_the_settings_and_a_key_itself_is_left_as_it_is():

@@ -170,6 +170,20 @@ def test_a_value_that_the_cloud_does_not_take_is_left_out_and_counted():
     assert telemetry.refused == 7
 
 
+def test_a_nul_costs_the_reading_in_which_it_is_and_no_other():
+    def serial():
+        return {"good": 1, "serial": "SN42\0\0", "na\0me": 2}
+
+    def broken():
+        raise ValueError("answered OK\0\0")
+
+    _, telemetry = made((serial, 10), (broken, 10))
+    telemetry.notice("restarted\0")
+    told = message(telemetry)
+    assert told["telemetries"] == {"good": 1} and telemetry.refused == 2
+    assert told["message"] == "broken: ValueError: answered OK; restarted"
+
+
 def test_the_bounds_of_a_value_are_the_clouds():
     for value in (0, True, None, 2147483647, -2147483648, 3.4e38, "x" * 1000):
         assert refusal("k", value) is None, value

@@ -275,6 +275,18 @@ def test_a_local_change_makes_a_new_version_which_the_reply_tells(hub: HubProces
     assert board.post("/config", {"version": "2", "interval": 11}).json()["version"] == 3
 
 
+def test_a_number_that_a_board_holds_in_32_bits_is_the_operators(hub: HubProcess, board: Board) -> None:
+    wanted = {"at": {"latitude": 52.520008, "longitude": -13.404954}, "curve": [0.1234567, 1e30], "steps": 3}
+    hub.operator.configure(board.id, wanted)
+    said = {"at": {"latitude": 52.52001, "longitude": -13.40495}, "curve": [0.1234567, 1.000000e30], "steps": 3}
+    assert board.post("/config", {"version": 1, "config": said}).json()["version"] == 1
+    device = hub.operator.device(board.id)
+    assert (device["configuration"], device["configuration_state"], device["problems"]) == (wanted, "applied", [])
+    for other in ({**said, "steps": 3.0}, {**said, "curve": [0.1234567]}, {**said, "curve": [0.12346, 1e30]}, {**said, "at": {}}):
+        version = hub.operator.device(board.id)["config_version"]
+        assert board.post("/config", {"version": version, "config": other}).json()["version"] == version + 1
+
+
 def test_true_is_not_one_in_a_configuration(hub: HubProcess, board: Board) -> None:
     hub.operator.configure(board.id, {"fan": 1})
     assert hub.operator.configure(board.id, {"fan": True})["config_version"] == 2

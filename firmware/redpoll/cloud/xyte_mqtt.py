@@ -67,6 +67,7 @@ class Adapter:
         global _buffer
         if _buffer is None:
             _buffer = bytearray(_PACKET)
+        # by their places: the names of these arguments would be 80 bytes of a board
         client = MQTTClient(
             device,
             host,
@@ -75,11 +76,14 @@ class Adapter:
             key,
             settings.keepalive,
             context,
-            protocol=5,
-            connect_timeout_ms=settings.connect_timeout * 1000,
-            ack_timeout_ms=_ACK_MS,
-            max_packet=_buffer,
-            receive_maximum=_RECEIVE,
+            None,
+            5,  # protocol
+            8,  # window
+            _buffer,
+            settings.connect_timeout * 1000,
+            _ACK_MS,
+            None,
+            _RECEIVE,
         )
         client.set_callback(self._on_message)
         client.on_ack = self._on_ack

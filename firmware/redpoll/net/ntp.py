@@ -43,10 +43,11 @@ class Ntp:
         try:
             if self._sock is None:
                 self._ask()
-            elif not self._take():
-                if self._clock.ms() - self._asked < _ANSWER_MS:
-                    return _LOOK_MS
+            elif now - self._asked >= _ANSWER_MS:
+                # or one that is late: half of what it lay there unread would be added to the time
                 return self._fail("no answer")
+            elif not self._take():
+                return _LOOK_MS
         except OSError as error:
             return self._fail(log.describe(error))
         return max(0, self._not_before - now) or _LOOK_MS
