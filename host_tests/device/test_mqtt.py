@@ -2,7 +2,6 @@
 import sys
 from errno import ETIMEDOUT
 
-import cloud_fakes
 from fakes import Clock, Server, Wire, publish
 from mqtt_session import attach, del_sent, raised, session
 from redpoll.net import adopted, mqtt, stream
@@ -20,17 +19,6 @@ def test_it_is_an_umqtt_client():
     assert isinstance(client, simple.MQTTClient)
     assert issubclass(mqtt.MQTTException, simple.MQTTException)
     assert client.port == 1883
-
-
-def test_its_arguments_are_taken_by_their_places_as_by_their_names():
-    values = ("user", "password", 60, False, {}, 5, 3, bytearray(100), 1000, 2000, 30, 7)
-    ours = cloud_fakes.ARGUMENTS
-    by_place = mqtt.MQTTClient("id", "server", 0, *values).__dict__
-    by_name = mqtt.MQTTClient("id", "server", 0, **dict(zip(ours, values))).__dict__
-    assert len(ours) == len(values)
-    for name in by_name:
-        if not name.endswith("_at") and name != "_checked":
-            assert by_place[name] == by_name[name], name
 
 
 def test_a_socket_of_the_application_works_without_connect():

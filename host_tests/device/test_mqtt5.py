@@ -1,4 +1,5 @@
 # MQTT 5: properties, and what a server may limit.
+import cloud_fakes
 from fakes import Server, Wire, publish
 from mqtt_session import attach, del_sent, poll_until, raised, session
 from redpoll.net import mqtt, mqtt5, mqtt5_alias
@@ -596,3 +597,14 @@ def test_a_property_that_ends_behind_its_block_is_malformed_though_the_packet_go
         with raises(mqtt.MQTTException) as caught:
             mqtt5.decode(block + b"\1" * 10, 0, len(block) if block == b"\x80" else len(block) + 10)
         assert caught.value.code == 0x81
+
+
+def test_the_clients_arguments_have_the_places_that_the_agent_gives_them():
+    values = ("user", "password", 60, False, {}, 5, 3, bytearray(100), 1000, 2000, 30, 7)
+    ours = cloud_fakes.ARGUMENTS
+    by_place = mqtt.MQTTClient("id", "server", 0, *values).__dict__
+    by_name = mqtt.MQTTClient("id", "server", 0, **dict(zip(ours, values))).__dict__
+    assert len(ours) == len(values)
+    for name in by_name:
+        if not name.endswith("_at") and name != "_checked":
+            assert by_place[name] == by_name[name], name
