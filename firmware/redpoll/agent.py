@@ -17,6 +17,8 @@ from .settings import Settings
 from .telemetry import Telemetry
 
 _LONGEST_MS = const(1000)  # that the loop waits
+# turns of it without memory, one after the other
+_HOPELESS = const(60)
 _HEALTH_EVERY_S = const(60)
 _FAREWELL_MS = const(1000)  # for what was said last, before a restart
 _PATIENCE_MS = const(300000)  # with a product's function that has the loop go on
@@ -76,7 +78,7 @@ class Agent:
         self._reserve = bytearray(_RESERVE)
         self._battery = None
         # polls under way: a product's function that one has called may call it
-        self._depth = 0
+        self._depth = self._starved = 0
         # what an adapter calls beside the on_... below (DESIGN §2), and the commands that are built in
         self.on_doubt = self.link.doubt
         self.on_revoked = self.link.revoked
@@ -273,10 +275,16 @@ class Agent:
                 works = not work or current and current.working()
                 busy = works or commands.restart or commands.pending() or commands.current() or self._config.on_trial()
                 self._battery.poll(busy, current or not ms)
+            self._starved = 0
+            ms = min(ms, self.telemetry.wait_ms())
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held
             log.warning("out of memory")
+            self._starved += 1
+            if self._starved > _HOPELESS:
+                raise
+            # not sooner, though a sensor is overdue: what holds memory may give it back meanwhile
             ms = _LONGEST_MS
         except OSError as error:
             # it cannot be read, or is worn
@@ -284,7 +292,7 @@ class Agent:
             ms = _LONGEST_MS
         finally:
             self._depth -= 1
-        return min(ms, self.telemetry.wait_ms())
+        return ms
 
     def _sense(self):
         telemetry = self.telemetry

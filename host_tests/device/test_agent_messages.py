@@ -38,6 +38,27 @@ def test_being_out_of_memory_once_costs_neither_the_override_nor_a_notice():
     assert sent[0]["override"] and sent[0]["message"] == "config 5 refused"
 
 
+def test_without_memory_the_loop_neither_runs_hot_nor_goes_on_for_ever():
+    bench = Bench()
+    bench.turn()
+    read = bench.agent.telemetry.read
+
+    def short(feed):
+        raise MemoryError
+
+    bench.ticks.ms += 31000  # a sensor is overdue all the time
+    bench.agent.telemetry.read = short
+    for _ in range(50):
+        assert bench.agent.poll() == 1000
+    bench.agent.telemetry.read = read
+    bench.agent.poll()
+    bench.agent.telemetry.read = short
+    for _ in range(60):
+        bench.agent.poll()
+    # a minute in which nothing was done: a restart gives the memory back
+    scratch.text_of(MemoryError, bench.agent.poll)
+
+
 def test_a_message_of_an_earlier_start_keeps_its_own_text_beside_the_mark_that_it_is_late():
     bench = Bench(spool_hold=0)
 
