@@ -86,5 +86,10 @@ def test_damaged_files_give_the_value_the_default_or_a_skip(interpreter: str, tm
         fuzz.run(times)
 
 
+@pytest.mark.parametrize("progsize", [32, 256], ids=["esp32", "rp2"])
+def test_the_room_that_an_update_asks_for_is_what_its_files_take(progsize: int, tmp_path: Path, figure: Figure) -> None:
+    assert "blocks more" in on_vm(f"import flash_estimate; flash_estimate.run({progsize})", tmp_path, figure)
+
+
 def test_on_a_full_flash_the_oldest_messages_go_and_a_record_keeps_its_old_value(tmp_path: Path, figure: Figure) -> None:
     assert "flash full" in on_vm("import flash_full; flash_full.run()", tmp_path, figure)

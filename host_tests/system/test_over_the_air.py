@@ -191,6 +191,9 @@ def test_the_flash_of_a_pico_w_holds_the_agent_as_files_in_both_slots(
     told = {"entry": hub.entry_url, "sn": "S1", "update_key": bundles.public, "wifi_ssid": "home", "wifi_password": "correct horse"} | QUICK
     board = make_stopped_board(bare=True, terminal=tmp_path / "tty", board="rpi_pico_w", heap=HEAP)
     board.write_file("/settings.json", json.dumps(told).encode())
+    # a CA as `redpoll provision` brings it, and what a product keeps
+    board.write_file("/ca.pem", b"x" * 2000)
+    board.write_file("/calibration.json", b"x" * 20000)
     board.start().wait_for("help")
     assert redpoll(["deploy", "--port", str(board.port), str(bundles.main("1.0.0").parent)]) == 0
     device = registered(hub, eventually)

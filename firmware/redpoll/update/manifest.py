@@ -8,7 +8,7 @@ from hashlib import sha256
 from micropython import const
 
 from .. import version
-from ..port.interpreter import BYTECODE, VERSION
+from ..port.interpreter import BYTECODE, INLINE, VERSION
 from .bundle import HEADER, Entries, check_header, header_size, u32
 from .errors import BadBundle
 from .slots import MANIFEST, SEAL
@@ -20,8 +20,11 @@ _NAME = const(100)  # characters
 _LARGEST = const(1 << 25)  # bytes of all files, and of the bundle
 _IMAGE = const("firmware.bin")
 _FIELDS = const(("method", "name", "offset", "packed", "sha256", "size"))
-_INLINE = const(128)  # bytes of a file that takes no block of its own, on any board
 _MARKS = const(6)  # bytes by which a name is remembered
+# bytes of what a folder holds, as trees of files on LittleFS take them: a file's name, what needs no block more, and one block of the rest
+_NAMED = const(50)
+_FIRST = const(600)
+_HELD = const(700)
 
 
 class Head:
@@ -92,7 +95,9 @@ class Checked:
         self._before = ""
         self.files = 0
         # blocks of flash that the files take
-        self.blocks = self._held = 0
+        self.blocks = 0
+        # bytes that folders hold beyond what they have room for without a block more
+        self._held = -_FIRST
         # the entry of a bundle that is one firmware image for an ESP32, and no application
         self.image = None
 
@@ -149,18 +154,21 @@ class Checked:
         self._size += entry["size"]
         if self._end > _LARGEST or self._size > _LARGEST:
             raise BadBundle("manifest: more than %d bytes" % _LARGEST)
-        # LittleFS keeps some pointers in each block, two blocks for each folder, and in those a file of few bytes
-        if entry["size"] > _INLINE:
-            self.blocks += (entry["size"] + entry["size"] // 256) // self._block + 1
-        else:
-            # many of them make the folder larger
-            self._held += 1
-            self.blocks += self._held % 3 == 0
+        # LittleFS keeps some pointers in each block, two blocks for each folder, and in those all names and a file of few bytes
+        size = entry["size"]
+        if size > INLINE:
+            self.blocks += (size + size // 256) // self._block + 1
+            size = 0
+        self._held += size + _NAMED
+        if self._held >= _HELD:
+            self._held -= _HELD
+            self.blocks += 1
         at = name.find("/")
         while at >= 0:
             # the names are in order, so that the file before tells which folders there are; else some count twice
             if not self._before.startswith(name[: at + 1]):
                 self.blocks += 2
+                self._held -= _FIRST
             at = name.find("/", at + 1)
         self._before = name
 

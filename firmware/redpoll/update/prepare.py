@@ -5,6 +5,7 @@ from hashlib import sha256
 from micropython import const
 
 from .. import port, version
+from ..port.interpreter import INLINE
 from .errors import BadBundle, Failed
 from .files import flash, read
 from .manifest import Checked, Head
@@ -12,7 +13,6 @@ from .slots import MANIFEST
 
 _FIRST = const(512)  # bytes of the first request: no head is shorter
 _SPARE = const(6)  # blocks of flash that stay free
-_INLINE = const(128)  # bytes of a file that takes no block of its own, on any board
 _OWN = const(4)  # those of the slot's own folder, manifest and signature
 
 
@@ -101,7 +101,7 @@ def _blocks(folder, block):
         path = folder + "/" + name
         if _is_folder(path):
             count += 2 + _blocks(path, block)
-        elif os.stat(path)[6] > _INLINE:
+        elif os.stat(path)[6] > INLINE:
             count += os.stat(path)[6] // block + 1
     return count
 
