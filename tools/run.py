@@ -15,6 +15,7 @@ from tools.board.command import add_attach
 from tools.board.errors import BoardError
 from tools.board.firmware import check_main
 from tools.board.process import Board
+from tools.board.wiring import Wiring
 from tools.demonstration import HEAP, INTERVAL, NEEDED_MESSAGES, Demonstration, Product
 from tools.failures import told
 from tools.hub.process import HubProcess, ProcessError
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.main is not None:
             check_main(args.main)
+        for part in args.attach or ():
+            Wiring().attach(part)  # before a hub is started for it
         if args.svg is not None:
             args.svg.touch()
         folder.mkdir(parents=True)

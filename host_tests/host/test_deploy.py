@@ -348,6 +348,12 @@ def test_a_url_of_an_unknown_kind_is_no_port(lamp: Path, capsys: Shown) -> None:
     assert status == Status.NO_PORT and text.startswith("carrier://pigeon cannot be opened: ")
 
 
+@pytest.mark.parametrize(("folder", "said"), [("gone", "is no folder"), (".", "has no main.py")])
+def test_a_folder_that_is_no_product_is_told_before_a_board_is_looked_for(folder: str, said: str, tmp_path: Path, capsys: Shown) -> None:
+    status, text = refused(capsys, "--port", "/dev/none", tmp_path / folder)
+    assert status == Status.REFUSED and said in text
+
+
 def test_another_chip_is_refused_and_the_board_goes_on(flashed: Flashed, lamp: Path, capsys: Shown) -> None:
     board = flashed(files={"main.py": b"print('as before')\n"})
     board.wait_for("as before")

@@ -222,6 +222,26 @@ def test_keys_become_files_on_the_board(board: Board, tmp_path: Path, capfd: Sho
     assert board.read_file("/update.pub") == public.read_bytes()
 
 
+def test_a_file_of_settings_brings_the_files_beside_it_that_it_names(board: Board, tmp_path: Path, capfd: Shown) -> None:
+    make_certificates(tmp_path)
+    settings = tmp_path / "some.json"
+    settings.write_text(json.dumps({"entry": ENTRY, "ca": "gone.pem"}))
+    assert run(board, "--settings", settings) == Status.REFUSED
+    assert '"ca": there is no file gone.pem on the board, nor beside the settings: --ca brings it' in capfd.readouterr().err
+    settings.write_text(json.dumps({"entry": ENTRY, "ca": "ca.pem"}))
+    assert run(board, "--settings", settings) == 0
+    assert run(board, "--settings", settings, "--set", "keepalive=30") == 0
+    shown = capfd.readouterr()
+    assert "no file" not in shown.out + shown.err
+    assert on_board(board) == {"entry": ENTRY, "ca": "/ca.pem", "keepalive": 30}
+    assert board.read_file("/ca.pem") == (tmp_path / "ca.pem").read_bytes()
+
+
+def test_a_file_that_the_board_has_lost_is_told_by_its_name_there() -> None:
+    (warning,) = provision.check({"entry": ENTRY, "ca": "ca.pem", "sn": "1"}, {})
+    assert warning == "settings.json: \"ca\": there is no file '/ca.pem'"
+
+
 def test_the_ca_is_checked_as_the_firmware_reads_it(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     for name in ("ca.pem", "ca.der"):

@@ -54,6 +54,13 @@ def test_a_file_that_cannot_be_used_is_told_by_its_name(option: str, tmp_path: P
     assert str(tmp_path) in told and "Traceback" not in told
 
 
+def test_a_part_that_does_not_exist_is_told_before_a_hub_is_started() -> None:
+    run = start("--attach", "foo")
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "there is no part 'foo' to attach" in told and "hub" not in told
+
+
 def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_either_transport() -> None:
     runs = [start("--for", 60, "--until-done", "--transport", transport) for transport in ("mqtt", "http")]
     for run in runs:

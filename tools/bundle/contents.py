@@ -19,16 +19,21 @@ _OWN = ("settings.json",)  # a board's own, with its secrets
 _PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
+def check_folder(folder: Path) -> None:
+    """Raises BundleError when this cannot be a product's."""
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no folder")
+    if not (folder / _MAIN).is_file():
+        raise BundleError(f"{folder} has no {_MAIN}: a bundle holds a whole product")
+
+
 def collect(folder: Path, profile: Profile, *, sources: bool = False, frozen: bool = False) -> dict[str, bytes]:
     """Name on the board -> content: all of the folder but boot.py and hidden files; redpoll, umqtt.simple, board.py where it has none.
 
     `.py` files become bytecode, except main.py, and except all with `sources`. `frozen`: without what a firmware with a frozen agent has,
     redpoll and umqtt.simple. Raises BundleError for what has no place in a bundle, tools.mpy.CompileError, and OSError.
     """
-    if not folder.is_dir():
-        raise BundleError(f"{folder} is no folder")
-    if not (folder / _MAIN).is_file():
-        raise BundleError(f"{folder} has no {_MAIN}: a bundle holds a whole product")
+    check_folder(folder)
     own = {name: path for name, path in product_files(folder).items() if not is_foreign_port(name, profile)}
     if (folder / "redpoll").resolve() == FIRMWARE / "redpoll":
         own = {name: path for name, path in own.items() if not name.startswith("redpoll/")}

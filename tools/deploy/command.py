@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from tools.board.profile import ProfileError
+from tools.bundle import contents
 from tools.bundle.archive import BundleError
 from tools.deploy import deploy, ports, product, provision
 from tools.deploy.connection import VIA, Connection, connect
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        if not args.watch:  # which waits for a folder to become a product
+            contents.check_folder(args.folder)  # before a board's program is interrupted for it
         with session(args.port, args.via) as connection:
             while True:
                 began = time.monotonic()

@@ -124,7 +124,9 @@ def check(values: Mapping[str, Any], files: Mapping[str, bytes], on_board: tuple
         except load("settings").SettingsError as error:
             raise DeployError(str(error).replace(str(path), "settings.json")) from None
         marked = [line.partition("] ")[2] for line in load("log").lines()]
-    warnings = [line.removeprefix("warning: ").replace(str(path), "settings.json") for line in marked if line.startswith("warning: ")]
+    # a file that is missing is missing on the board, whose root that folder was
+    told = [line.removeprefix("warning: ") for line in marked if line.startswith("warning: ")]
+    warnings = [line.replace(str(path), "settings.json").replace(str(folder), "") for line in told]
     if len(files.get("ca", b"")) > _CA_BYTES:
         warnings.append(f"the CA file has {len(files['ca']):,} bytes: a board needs the one certificate that signed its server's")
     return warnings

@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "line. What is not named stays as it is on the board. Without any change the board's settings are shown."
     )
     add_port(parser)
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="a JSON file with any of them, secrets included")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="a JSON file with any of them, secrets included; the files beside it that it names, such as a CA, go too",
+    )
     parser.add_argument("--entry", metavar="URL", help="where the device registers, https:// or http://")
     parser.add_argument("--wifi-ssid", metavar="NAME", help="the network; its password is asked for")
     parser.add_argument("--wifi-password-file", type=Path, metavar="FILE", help="a file with the password in its first line")
@@ -72,6 +77,11 @@ def _provision(board: RemoteBoard, change: Change, args: argparse.Namespace, con
         console.print(Text(f"warning: --unset {key}: the board has no such setting", style="yellow"))
     values, kept = provision.merged(before, change)
     there = tuple(key for key in SETTING_FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
+    for key in SETTING_FILES:
+        if key in change.values and key not in change.files and key not in there and _names_a_file(values[key]):
+            raise DeployError(
+                f'"{key}": there is no file {values[key]} on the board, nor beside the settings: --{key.replace("_", "-")} brings it'
+            )
     for warning in board.while_fed(lambda: provision.check(values, change.files, there)):
         console.print(Text(f"warning: {warning}", style="yellow"))
     if board.about().platform in ("esp32", "rp2") and not values.get("wifi_ssid"):
@@ -115,8 +125,16 @@ def _change(args: argparse.Namespace) -> Change:
             json.dumps({key: value}, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise DeployError(f"{key!r}: what it is given cannot be written as UTF-8") from None
-    files = {key: _content(path) for key in SETTING_FILES if (path := getattr(args, key)) is not None}
+    files = {key: _content(path) for key in SETTING_FILES if (path := getattr(args, key) or _beside(args.settings, values.get(key)))}
     return Change(values, tuple(args.unset), files, args.fresh)
+
+
+def _beside(settings: Path | None, name: Any) -> Path | None:
+    """The file that the settings name, if it lies where they are."""
+    if settings is None or not _names_a_file(name):
+        return None
+    path = settings.parent / name
+    return path if path.is_file() else None
 
 
 def _password(args: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, str]:
