@@ -22,7 +22,6 @@ from mpremote.transport import TransportError
 from rich.console import Console
 from waiting import wait_for, wait_for_write
 
-from tools.board.errors import BoardError
 from tools.board.firmware import boot_file
 from tools.board.process import Board
 from tools.bundle.archive import Manifest, manifest_of
@@ -517,6 +516,12 @@ def test_a_port_that_the_chip_makes_itself_is_opened_again_after_the_reset() -> 
     assert line.opened == 1
 
 
+def test_a_board_whose_console_was_read_may_take_its_time_for_what_comes_then() -> None:
+    line = Line(b"[    0.100] Redpoll 0.1.0 on redpoll-rp2\r\n")
+    assert deploy.first_line(line, 5)
+    assert line.timeout >= 5  # seconds, for a chip that erases its flash
+
+
 @pytest.mark.timeout(240)
 def test_watch_goes_on_after_what_cannot_be_deployed_and_so_does_the_board(flashed: Flashed, tmp_path: Path) -> None:
     board = flashed(files={"main.py": b"print('as before')\n"})
@@ -533,21 +538,11 @@ def test_watch_goes_on_after_what_cannot_be_deployed_and_so_does_the_board(flash
             (product / "main.py").write_text("print('new')\n")
             wait_said(client, "lost.py: only links to files are followed")
             (product / "lost.py").unlink()
-            until_deployed(board, product / "main.py", "^new$", since)
+            board.wait_for("^new$", 40, since)
         finally:
             client.send_signal(signal.SIGINT)
             client.wait(20)
     assert client.returncode == 130
-
-
-def until_deployed(board: Board, saved: Path, line: str, since: int) -> None:
-    """Wait for the new product's line. On a machine that stood still for so long that the watchdog came, a person saves once more."""
-    for _ in range(2):
-        with contextlib.suppress(BoardError):
-            board.wait_for(line, 30, since)
-            return
-        saved.write_bytes(saved.read_bytes())
-    board.wait_for(line, 30, since)
 
 
 @pytest.mark.skipif(not LONG, reason="REDPOLL_LONG=1")
