@@ -17,8 +17,7 @@ from .settings import Settings
 from .telemetry import Telemetry
 
 _LONGEST_MS = const(1000)  # that the loop waits
-# turns of it without memory, one after the other
-_HOPELESS = const(60)
+_HOPELESS_MS = const(60000)  # without memory
 _HEALTH_EVERY_S = const(60)
 _FAREWELL_MS = const(1000)  # for what was said last, before a restart
 _PATIENCE_MS = const(300000)  # with a product's function that has the loop go on
@@ -77,7 +76,7 @@ class Agent:
         self._watchdog = None
         self._reserve = bytearray(_RESERVE)
         self._battery = None
-        # polls under way: a product's function that one has called may call it
+        # polls under way: a product's function that one has called may call it; uptime when memory ended, 0: there is some
         self._depth = self._starved = 0
         # what an adapter calls beside the on_... below (DESIGN §2), and the commands that are built in
         self.on_doubt = self.link.doubt
@@ -281,8 +280,10 @@ class Agent:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held
             log.warning("out of memory")
-            self._starved += 1
-            if self._starved > _HOPELESS:
+            ms = self.clock.ms()
+            self._starved = self._starved or ms
+            # not out of a product's function that has called this
+            if ms - self._starved > _HOPELESS_MS and self._depth == 1:
                 raise
             # not sooner, though a sensor is overdue: what holds memory may give it back meanwhile
             ms = _LONGEST_MS

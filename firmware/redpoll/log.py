@@ -29,10 +29,11 @@ def hide(secret):
 
 def redact(text):
     """The text without the secrets that are known, and without NUL, for which a cloud may refuse a whole message."""
+    text = text.replace("\0", "")
     for secret in _secrets:
         if secret in text:
             text = text.replace(secret, "***")
-    return text.replace("\0", "")
+    return text
 
 
 def info(form, *values):

@@ -166,7 +166,7 @@ def refusal(key, value):
     For one NUL in a text it would refuse the whole message.
     """
     if not isinstance(key, str) or not 1 <= len(key) <= 64 or "\0" in key:
-        return "a key is a text of 1 to 64 characters"
+        return "a key has 1 to 64 characters, no NUL"
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -24,7 +24,7 @@ class HTTP:
     serve = None
     requests = []
 
-    def __init__(self, base_url, tls=None, headers=None, **settings):
+    def __init__(self, base_url, tls=None, headers=None, *settings):
         self.headers = headers
         self.request_made = None
         # those of the last request, and is it closed?

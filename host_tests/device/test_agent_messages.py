@@ -50,11 +50,26 @@ def test_without_memory_the_loop_neither_runs_hot_nor_goes_on_for_ever():
     bench.agent.telemetry.read = short
     for _ in range(50):
         assert bench.agent.poll() == 1000
+        bench.ticks.ms += 1000
     bench.agent.telemetry.read = read
     bench.agent.poll()
     bench.agent.telemetry.read = short
-    for _ in range(60):
+    for _ in range(600):
         bench.agent.poll()
+        bench.ticks.ms += 100
+    bench.ticks.ms += 100
+
+    # not out of a product's function that has the loop go on
+    @bench.agent.sensor(every=30)
+    def slow():
+        bench.agent.telemetry.read = short
+        return {"waited": bench.agent.poll()}
+
+    bench.agent.telemetry.read = read
+    assert bench.agent.poll() <= 1000
+    bench.agent.telemetry.read = short
+    bench.agent.poll()
+    bench.ticks.ms += 60100
     # a minute in which nothing was done: a restart gives the memory back
     scratch.text_of(MemoryError, bench.agent.poll)
 

@@ -12,6 +12,11 @@ def test_a_hidden_secret_is_struck_out():
     assert "refused with *** in it" in last()
 
 
+def test_a_secret_with_a_nul_in_it_is_one_all_the_same():
+    log.hide("hunter2hunter2")
+    assert log.redact("it was hunt\0er2hunter2\0") == "it was ***"
+
+
 def test_control_characters_do_not_reach_the_terminal():
     log.info("named %s", "a\x1b[2Jb\nc")
     assert "named a?[2Jb?c" in last()

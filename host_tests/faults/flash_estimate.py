@@ -11,7 +11,7 @@ from redpoll.update import manifest
 _BLOCKS = 400
 _INLINE = {32: 128, 256: 512}  # as port.interpreter has it for an ESP32 and for an RP2
 _SHORT = 6  # blocks that prepare.py keeps free, and by which it may count too few
-_MORE = 8  # by which it may count too many
+_MORE = 12  # by which it may count too many
 
 
 def _trees():
@@ -28,6 +28,9 @@ def _trees():
         for n in range(random.randint(5, 110)):
             names.append("%smodule_%03d.mpy" % ("folder%d/" % random.randint(0, 4) if number % 3 else "", n))
         yield [(name, kinds[number % 4]()) for name in sorted(names)]
+    # folders that hold next to nothing, beside one that is full
+    for count in (8, 15, 25):
+        yield [("a%02d/__init__.mpy" % n, 40) for n in range(count)] + [("module_%03d.mpy" % n, 100) for n in range(60)]
 
 
 def _taken(files, progsize):

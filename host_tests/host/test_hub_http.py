@@ -282,8 +282,16 @@ def test_a_number_that_a_board_holds_in_32_bits_is_the_operators(hub: HubProcess
     assert board.post("/config", {"version": 1, "config": said}).json()["version"] == 1
     device = hub.operator.device(board.id)
     assert (device["configuration"], device["configuration_state"], device["problems"]) == (wanted, "applied", [])
-    for other in ({**said, "steps": 3.0}, {**said, "curve": [0.1234567]}, {**said, "curve": [0.12346, 1e30]}, {**said, "at": {}}):
-        version = hub.operator.device(board.id)["config_version"]
+    more = {**said, "at": {"latitude": 52.5200081, "longitude": -13.4049540}}  # as a newer MicroPython writes it
+    assert board.post("/config", {"version": 1, "config": more}).json()["version"] == 1
+    for other in (
+        {**said, "steps": 3.0},
+        {**said, "curve": [0.1234567]},
+        {**said, "curve": [0.1234567, 1.00000001e30]},
+        {**said, "curve": [0.12346, 1e30]},
+        {**said, "at": {}},
+    ):
+        version = hub.operator.configure(board.id, wanted)["config_version"]
         assert board.post("/config", {"version": version, "config": other}).json()["version"] == version + 1
 
 

@@ -228,8 +228,14 @@ def test_a_file_of_settings_brings_the_files_beside_it_that_it_names(board: Boar
     settings.write_text(json.dumps({"entry": ENTRY, "ca": "gone.pem"}))
     assert run(board, "--settings", settings) == Status.REFUSED
     assert '"ca": there is no file gone.pem on the board, nor beside the settings: --ca brings it' in capfd.readouterr().err
-    settings.write_text(json.dumps({"entry": ENTRY, "ca": "ca.pem"}))
-    assert run(board, "--settings", settings) == 0
+    assert run(board, "--settings", settings, "--unset", "ca") == 0
+    for outside in ("../ca.pem", str(tmp_path / "ca.pem")):
+        (tmp_path / "deeper").mkdir(exist_ok=True)
+        (tmp_path / "deeper" / "some.json").write_text(json.dumps({"entry": ENTRY, "ca": outside}))
+        assert run(board, "--settings", tmp_path / "deeper" / "some.json") == Status.REFUSED
+    capfd.readouterr()
+    settings.write_text(json.dumps({"entry": ENTRY, "ca": "/ca.pem"}))
+    assert run(board, "--settings", settings, "--fresh") == 0
     assert run(board, "--settings", settings, "--set", "keepalive=30") == 0
     shown = capfd.readouterr()
     assert "no file" not in shown.out + shown.err

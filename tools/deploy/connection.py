@@ -131,8 +131,10 @@ class Connection(ABC):
         while (left := deadline - time.monotonic()) > 0:
             try:
                 self.serial.timeout = min(left, 0.1)
-                came = self.serial.read(max(1, self.serial.in_waiting))
-                self.serial.timeout = _READ_SECONDS  # what is run on the board next may take its time
+                try:
+                    came = self.serial.read(max(1, self.serial.in_waiting))
+                finally:
+                    self.serial.timeout = _READ_SECONDS  # what is run on the board next may take its time
             except OSError:
                 held = came = b""
                 self._reopen(min(deadline, time.monotonic() + _BACK_SECONDS))

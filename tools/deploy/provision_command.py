@@ -78,7 +78,7 @@ def _provision(board: RemoteBoard, change: Change, args: argparse.Namespace, con
     values, kept = provision.merged(before, change)
     there = tuple(key for key in SETTING_FILES if key not in change.files and _names_a_file(values.get(key)) and board.exists(values[key]))
     for key in SETTING_FILES:
-        if key in change.values and key not in change.files and key not in there and _names_a_file(values[key]):
+        if key in change.values and key not in change.files and key not in there and _names_a_file(values.get(key)):
             raise DeployError(
                 f'"{key}": there is no file {values[key]} on the board, nor beside the settings: --{key.replace("_", "-")} brings it'
             )
@@ -130,11 +130,12 @@ def _change(args: argparse.Namespace) -> Change:
 
 
 def _beside(settings: Path | None, name: Any) -> Path | None:
-    """The file that the settings name, if it lies where they are."""
+    """The file that the settings name, as on a board from their own folder, if it is there."""
     if settings is None or not _names_a_file(name):
         return None
-    path = settings.parent / name
-    return path if path.is_file() else None
+    parts = Path(name.lstrip("/")).parts
+    path = settings.parent.joinpath(*parts)
+    return path if ".." not in parts and path.is_file() else None
 
 
 def _password(args: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, str]:

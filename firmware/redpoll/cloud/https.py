@@ -14,7 +14,8 @@ _MONTHS = const("JanFebMarAprMayJunJulAugSepOctNovDec")
 
 def https_client(settings, url, headers=None):
     """An HTTPClient for this URL, with the CA of settings.json when it is https."""
-    return HTTPClient(url, server(settings, url)[2], headers, connect_timeout_ms=settings.connect_timeout * 1000)
+    # with its own limits of a body and of silence; by their places, as the client of MQTT
+    return HTTPClient(url, server(settings, url)[2], headers, 8192, 15000, settings.connect_timeout * 1000)
 
 
 class Call:

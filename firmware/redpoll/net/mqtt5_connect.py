@@ -51,8 +51,9 @@ def on_connack(client, p, end):
         # an attribute of its own is memory of the client
         if value != getattr(client, name):
             setattr(client, name, value)
-    if get(found, _RETAIN_AVAILABLE, 1) != client.retain_available:
-        client.retain_available = not client.retain_available
+    retain = get(found, _RETAIN_AVAILABLE, 1) == 1
+    if retain != client.retain_available:
+        client.retain_available = retain
     if client.server_keep_alive is not None:
         client._set_keep_alive(client.server_keep_alive)
     if client.assigned_client_id:

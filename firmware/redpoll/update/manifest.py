@@ -168,7 +168,8 @@ class Checked:
             # the names are in order, so that the file before tells which folders there are; else some count twice
             if not self._before.startswith(name[: at + 1]):
                 self.blocks += 2
-                self._held -= _FIRST
+                # what another folder has room for is no help
+                self._held = max(self._held, 0) - _FIRST
             at = name.find("/", at + 1)
         self._before = name
 

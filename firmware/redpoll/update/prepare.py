@@ -95,7 +95,7 @@ def _is_folder(path):
 
 
 def _blocks(folder, block):
-    # those of the flash that the files below it take, and two for each folder, as in what is needed
+    # those of the flash that the files below it take, and two for each folder; what makes a folder larger is left out
     count = 0
     for name in _names(folder):
         path = folder + "/" + name

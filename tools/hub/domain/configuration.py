@@ -8,6 +8,7 @@ and reports something else has refused it: a deviceUpdated with `refused`, and a
 
 import json
 import math
+import struct
 from typing import Any
 
 from tools.hub.domain import problems
@@ -16,7 +17,7 @@ from tools.hub.errors import Invalid
 from tools.hub.store.unit import Unit
 
 SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
-DIGITS = 1e-6  # relative: what a float of 32 bits, written in seven digits, may be away from the number it was made from
+_DIGITS = 6e-7  # relative: what a float of 32 bits, written in seven digits, may be away from the number it was made from
 VERSION_MAX = 2_000_000_000  # that a device may come with: the hub counts on from there, in 32 bits
 # the flat form of seed 001 keeps these names for itself; the vendor's server has the last one there too (reference xyte §2)
 RESERVED = ("version", "last_updated", "config", "device_id")
@@ -89,8 +90,19 @@ def _is_echo(said: object, ours: object) -> bool:
     if isinstance(said, list) and isinstance(ours, list):
         return len(said) == len(ours) and all(map(_is_echo, said, ours))
     if isinstance(said, float) and isinstance(ours, float):
-        return math.isclose(said, ours, rel_tol=DIGITS)
+        return said == ours or _is_made_of(said, ours)
     return said == ours and _same_types(said, ours)
+
+
+def _is_made_of(said: float, ours: float) -> bool:
+    """Whether a board with floats of 32 bits may write our number so: in seven digits, or in the more that a newer MicroPython writes."""
+    if float(f"{said:.7g}") == said:
+        return math.isclose(said, ours, rel_tol=_DIGITS)
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", ours))
+    except OverflowError:
+        return False
+    return said in (float(f"{single:.8g}"), float(f"{single:.9g}"))
 
 
 def _same_types(left: object, right: object) -> bool:

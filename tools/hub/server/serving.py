@@ -104,6 +104,8 @@ class Serving:
         await asyncio.wait({*waits, task}, timeout=_MQTT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+        if task.done():
+            await task  # raises what it has met
         if not mqtt.ready.is_set() and not self._stopping.is_set():
             why = mqtt.problem or "it does not answer"
             raise StartError(f"--broker: no MQTT 5 connection to {address.url} ({why}); start that broker, or use --broker embedded:0")
