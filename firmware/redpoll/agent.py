@@ -248,7 +248,10 @@ class Agent:
             raise
 
     def poll(self):
-        """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called."""
+        """Do what is due, without blocking but for a connection that is opened. Returns ms until it wants to be called.
+
+        MemoryError when there has been no memory for a minute: only a restart gives back what is held then.
+        """
         self._depth += 1
         if not self._started:
             self._started = True
@@ -275,25 +278,24 @@ class Agent:
                 busy = works or commands.restart or commands.pending() or commands.current() or self._config.on_trial()
                 self._battery.poll(busy, current or not ms)
             self._starved = 0
-            ms = min(ms, self.telemetry.wait_ms())
         except MemoryError:
             gc.collect()
             # where there is no memory for this either, only a restart gives back what is held
             log.warning("out of memory")
-            ms = self.clock.ms()
-            self._starved = self._starved or ms
+            now = self.clock.ms()
+            self._starved = self._starved or now
             # not out of a product's function that has called this
-            if ms - self._starved > _HOPELESS_MS and self._depth == 1:
+            if now - self._starved > _HOPELESS_MS and self._depth == 1:
                 raise
             # not sooner, though a sensor is overdue: what holds memory may give it back meanwhile
-            ms = _LONGEST_MS
+            return _LONGEST_MS
         except OSError as error:
             # it cannot be read, or is worn
             log.warning("flash: %s", log.describe(error))
             ms = _LONGEST_MS
         finally:
             self._depth -= 1
-        return ms
+        return min(ms, self.telemetry.wait_ms())
 
     def _sense(self):
         telemetry = self.telemetry

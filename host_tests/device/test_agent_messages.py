@@ -4,6 +4,7 @@ import os
 import scratch
 from cloud_fakes import MQTT
 from mqtt_bench import Bench
+from redpoll import log
 from redpoll.net.mqtt import MQTTException
 
 # the cloud played here shares the heap with the agent
@@ -60,18 +61,35 @@ def test_without_memory_the_loop_neither_runs_hot_nor_goes_on_for_ever():
     bench.ticks.ms += 100
 
     # not out of a product's function that has the loop go on
+    waited = []
+
     @bench.agent.sensor(every=30)
     def slow():
         bench.agent.telemetry.read = short
-        return {"waited": bench.agent.poll()}
+        waited.append(bench.agent.poll())
+        return {}
 
     bench.agent.telemetry.read = read
-    assert bench.agent.poll() <= 1000
+    bench.agent.poll()
+    assert waited == [1000]
     bench.agent.telemetry.read = short
     bench.agent.poll()
     bench.ticks.ms += 60100
     # a minute in which nothing was done: a restart gives the memory back
     scratch.text_of(MemoryError, bench.agent.poll)
+
+
+def test_a_flash_that_cannot_be_read_delays_no_sensor():
+    bench = Bench()
+    bench.agent.every(0.2)
+    bench.turn()
+
+    def worn():
+        raise OSError(5)
+
+    bench.agent.spool.poll = worn
+    assert 0 < bench.agent.poll() <= 200
+    assert "flash: " in log.lines()[-1]
 
 
 def test_a_message_of_an_earlier_start_keeps_its_own_text_beside_the_mark_that_it_is_late():

@@ -522,7 +522,6 @@ def test_a_board_whose_console_was_read_may_take_its_time_for_what_comes_then() 
     assert line.timeout >= 5  # seconds, for a chip that erases its flash
 
 
-@pytest.mark.timeout(240)
 def test_watch_goes_on_after_what_cannot_be_deployed_and_so_does_the_board(flashed: Flashed, tmp_path: Path) -> None:
     board = flashed(files={"main.py": b"print('as before')\n"})
     product = tmp_path / "product"

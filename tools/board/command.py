@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.board.errors import BoardError
-from tools.board.firmware import SETTING_FILES, check_main
+from tools.board.firmware import SETTING_FILES, check_main, file_beside
 from tools.board.named import DEFAULT_PROFILE, VirtualBoard, known_boards
 from tools.board.page import RADIO
 from tools.board.process import Board
@@ -35,7 +35,6 @@ _OPTIONS = {
 }
 
 _SMALLEST_HEAP = 8192  # bytes; with less the VM only prints its usage
-_FILE_NAME = re.compile(r"[\w-][\w.-]{0,63}")  # that a setting may have beside settings.json
 
 # how MicroPython prints an exception
 _TRACEBACK = "Traceback (most recent call last):"
@@ -273,10 +272,7 @@ def _read_settings(path: Path | None) -> dict[str, Any] | None:
 
 def _files_beside(path: Path | None, settings: dict[str, Any] | None) -> dict[str, bytes]:
     """What the settings name as they do on a board, a path from their own folder, as far as it is there."""
-    found = {}
-    for key in SETTING_FILES:
-        name = (settings or {}).get(key)
-        # a key may also stand there itself, as PEM or a JWK
-        if path is not None and isinstance(name, str) and _FILE_NAME.fullmatch(name) and (path.parent / name).is_file():
-            found[name] = (path.parent / name).read_bytes()
-    return found
+    if path is None or settings is None:
+        return {}
+    found = [file_beside(path, settings.get(key)) for key in SETTING_FILES]
+    return {local.name: local.read_bytes() for local in found if local is not None}

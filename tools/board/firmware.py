@@ -14,7 +14,16 @@ from tools.paths import BOARDS, BUILD, FIRMWARE, LIB, ROOT, is_hidden
 AGENT = ("redpoll/", "lib/umqtt/")  # what a MicroPython made with boards/<name>/manifest.py has already
 # settings that name a file on the board, and where provisioning puts it
 SETTING_FILES = {"ca": "/ca.pem", "license_key": "/license.pub", "update_key": "/update.pub"}
+_FILE_NAME = re.compile(r"/?([\w-][\w.-]{0,63})")  # of such a file, as settings name it
 MANAGED = ("/redpoll", "/lib")  # folders on the board in which nothing else may lie
+
+
+def file_beside(settings: Path, name: object) -> Path | None:
+    """The file that these settings name as they do on a board, from their own folder, if it is there; a key may stand there itself."""
+    match = _FILE_NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None or not (settings.parent / match[1]).is_file():
+        return None
+    return settings.parent / match[1]
 
 
 def firmware_files(profile: Profile, main: Path | None = None, *, frozen_agent: bool = False) -> dict[str, Path]:

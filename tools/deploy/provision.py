@@ -3,7 +3,6 @@
 import functools
 import inspect
 import json
-import math
 import re
 import ssl
 import tempfile
@@ -16,11 +15,11 @@ from tools.board.firmware import SETTING_FILES
 from tools.deploy.errors import DeployError
 from tools.deploy.remote import RemoteBoard
 from tools.device_code import firmware
+from tools.singles import is_echo
 
 SETTINGS = "/settings.json"
 _SECRET_WORDS = ("password", "passwd", "passphrase", "psk", "secret", "private", "token", "credential", "accesskey", "apikey", "sharedkey")
 _CA_BYTES = 16384
-_ROUNDING = 1e-6  # relative, of a number with a fraction on a chip
 
 
 @dataclass(frozen=True)
@@ -151,20 +150,9 @@ def write(board: RemoteBoard, values: Mapping[str, Any], kept: tuple[str, ...], 
     if (
         after is None
         or set(after.secrets) != {*kept, *wanted}
-        or not _is_read_as({k: v for k, v in values.items() if k not in wanted}, after.values)
+        or not is_echo(after.values, {k: v for k, v in values.items() if k not in wanted})
     ):
         raise DeployError(f"{SETTINGS} on the board is not what was sent: do it again")
-
-
-def _is_read_as(sent: Any, found: Any) -> bool:
-    # chips have numbers of 32 bits where we have 64: of 47.376887 they know 47.37689
-    if isinstance(sent, Mapping) and isinstance(found, Mapping):
-        return sent.keys() == found.keys() and all(_is_read_as(value, found[key]) for key, value in sent.items())
-    if isinstance(sent, list) and isinstance(found, list):
-        return len(sent) == len(found) and all(map(_is_read_as, sent, found))
-    if isinstance(sent, float) and isinstance(found, float):
-        return math.isclose(sent, found, rel_tol=_ROUNDING)
-    return bool(sent == found)
 
 
 def _check_file(load: Any, key: str, path: Path) -> None:

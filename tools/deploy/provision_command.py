@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tools.board.firmware import SETTING_FILES
+from tools.board.firmware import SETTING_FILES, file_beside
 from tools.deploy import provision
 from tools.deploy.command import add_port, session
 from tools.deploy.errors import DeployError, Status
@@ -125,17 +125,12 @@ def _change(args: argparse.Namespace) -> Change:
             json.dumps({key: value}, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise DeployError(f"{key!r}: what it is given cannot be written as UTF-8") from None
-    files = {key: _content(path) for key in SETTING_FILES if (path := getattr(args, key) or _beside(args.settings, values.get(key)))}
+    files = {key: _content(path) for key in SETTING_FILES if (path := getattr(args, key) or _beside(args, values.get(key)))}
     return Change(values, tuple(args.unset), files, args.fresh)
 
 
-def _beside(settings: Path | None, name: Any) -> Path | None:
-    """The file that the settings name, as on a board from their own folder, if it is there."""
-    if settings is None or not _names_a_file(name):
-        return None
-    parts = Path(name.lstrip("/")).parts
-    path = settings.parent.joinpath(*parts)
-    return path if ".." not in parts and path.is_file() else None
+def _beside(args: argparse.Namespace, name: object) -> Path | None:
+    return None if args.settings is None else file_beside(args.settings, name)
 
 
 def _password(args: argparse.Namespace, values: Mapping[str, Any]) -> dict[str, str]:

@@ -1,23 +1,21 @@
 """The versioned configuration (reference xyte §2 and §4).
 
 The operator's change makes a new version. What the device reports makes one only when it differs: the vendor's agent sends back what it
-got, and a new version for an unchanged echo would make it loop for ever. Boards keep numbers in 32 bits: what comes back with seven of the
-operator's digits is the operator's number. A device that knows the operator's version, has not confirmed it
-and reports something else has refused it: a deviceUpdated with `refused`, and a problem of the device until the operator gives another.
+got, and a new version for an unchanged echo would make it loop for ever. Boards keep numbers in 32 bits: what
+the operator's number becomes there is an echo too. A device that knows the operator's version, has not confirmed it and reports something
+else has refused it: a deviceUpdated with `refused`, and a problem of the device until the operator gives another.
 """
 
 import json
-import math
-import struct
 from typing import Any
 
 from tools.hub.domain import problems
 from tools.hub.domain.model import Device, change_device, get_device, push, tell
 from tools.hub.errors import Invalid
 from tools.hub.store.unit import Unit
+from tools.singles import is_echo
 
 SIZE_MAX = 64 * 1024  # bytes as JSON: our own bound, the vendor names none
-_DIGITS = 6e-7  # relative: what a float of 32 bits, written in seven digits, may be away from the number it was made from
 VERSION_MAX = 2_000_000_000  # that a device may come with: the hub counts on from there, in 32 bits
 # the flat form of seed 001 keeps these names for itself; the vendor's server has the last one there too (reference xyte §2)
 RESERVED = ("version", "last_updated", "config", "device_id")
@@ -44,7 +42,7 @@ def set_by_device(unit: Unit, device: Device, config: dict[str, Any], version: i
         raise Invalid(f"Config version {version} is older than the server's {device.config_version}")
     if version is not None and version > max(VERSION_MAX, device.config_version):
         raise Invalid(f"Config version {version} is too large: it must be at most {VERSION_MAX}")
-    if _is_echo(config, device.config):
+    if is_echo(config, device.config):
         config = device.config
     changed = _store(unit, device, config, max(device.config_version, version or 0))
     change_device(unit.db, device.id, {"device_config_version": changed.config_version})
@@ -81,28 +79,6 @@ def _store(unit: Unit, device: Device, config: dict[str, Any], base: int) -> Dev
         raise Invalid(f"configuration must be at most {SIZE_MAX} bytes of JSON")
     change_device(unit.db, device.id, {"config": config, "config_version": base + 1, "config_updated": unit.now})
     return get_device(unit.db, device.id)
-
-
-def _is_echo(said: object, ours: object) -> bool:
-    """Whether a device says the same as the operator, as far as its floats can tell."""
-    if isinstance(said, dict) and isinstance(ours, dict):
-        return said.keys() == ours.keys() and all(_is_echo(said[key], ours[key]) for key in ours)
-    if isinstance(said, list) and isinstance(ours, list):
-        return len(said) == len(ours) and all(map(_is_echo, said, ours))
-    if isinstance(said, float) and isinstance(ours, float):
-        return said == ours or _is_made_of(said, ours)
-    return said == ours and _same_types(said, ours)
-
-
-def _is_made_of(said: float, ours: float) -> bool:
-    """Whether a board with floats of 32 bits may write our number so: in seven digits, or in the more that a newer MicroPython writes."""
-    if float(f"{said:.7g}") == said:
-        return math.isclose(said, ours, rel_tol=_DIGITS)
-    try:
-        (single,) = struct.unpack("f", struct.pack("f", ours))
-    except OverflowError:
-        return False
-    return said in (float(f"{single:.8g}"), float(f"{single:.9g}"))
 
 
 def _same_types(left: object, right: object) -> bool:
