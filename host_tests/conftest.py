@@ -38,8 +38,9 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures, each line with its test."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    """The figures, each line with its test: of all tests, or of those that failed alone, so that these are what the output ends with."""
+    failing = terminalreporter.stats.keys() & {"failed", "error"}
+    reports = terminalreporter.getreports("failed" if failing else "passed")
     told = [(report.nodeid, text) for report in reports for name, text in report.user_properties if name == "figure"]
     if told:
         terminalreporter.section("figures")
