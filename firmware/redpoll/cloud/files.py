@@ -1,6 +1,5 @@
 # Files of the cloud: what it says of one, and one that the device uploads (reference xyte §2).
-from .. import jsonin
-from .https import DeviceCall, explain, is_of_cloud
+from .https import DeviceCall, explain, is_of_cloud, object_of
 
 
 class FileInfo(DeviceCall):
@@ -15,9 +14,10 @@ class FileInfo(DeviceCall):
         response = self._http.poll()
         if response is None:
             return None
-        if response.status != 200 or not is_of_cloud(response):
+        info = object_of(response)
+        if response.status != 200 or info is None:
             raise OSError("file: " + explain(response))
-        return jsonin.loads_object(response.body)
+        return info
 
 
 class Dump(DeviceCall):

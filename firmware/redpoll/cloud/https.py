@@ -66,19 +66,21 @@ def parse_http_date(text):
         return None
 
 
-def explain(response):
-    """What an error response says, for a person: its status and its "error" text."""
+def object_of(response):
+    """The JSON object that the cloud itself always answers with; None for the page of a proxy or a portal (reference xyte §2)."""
     try:
-        text = jsonin.loads_object(response.body).get("error", "")
+        return jsonin.loads_object(response.body)
     except ValueError:
-        # behind a proxy the body may be HTML (reference xyte §2)
-        text = "not the cloud: a sign-in page or a proxy is in between"
-    return "%d %s" % (response.status, log.redact(text)[:120] if isinstance(text, str) else "")
+        return None
 
 
 def is_of_cloud(response):
-    """Did the cloud itself answer? It always does with a JSON object; a proxy or a portal has pages (reference xyte §2)."""
-    try:
-        return jsonin.loads_object(response.body) is not None
-    except ValueError:
-        return False
+    """Did the cloud itself answer?"""
+    return object_of(response) is not None
+
+
+def explain(response):
+    """What an error response says, for a person: its status and its "error" text."""
+    said = object_of(response)
+    text = "not the cloud: a sign-in page or a proxy is in between" if said is None else said.get("error", "")
+    return "%d %s" % (response.status, log.redact(text)[:120] if isinstance(text, str) else "")

@@ -3,9 +3,8 @@ import json
 
 from micropython import const
 
-from .. import jsonin
 from ..settings_rules import check_credentials
-from .https import Call, DeviceCall, explain, is_of_cloud, learn_time
+from .https import Call, DeviceCall, explain, is_of_cloud, learn_time, object_of
 
 _REFUSED_MS = const(900000)
 
@@ -31,12 +30,12 @@ class Registration(Call):
         if response is None:
             return None
         learn_time(self._clock, response)
-        clouds = is_of_cloud(response)
-        if clouds and response.status in (404, 422):
+        reply = object_of(response)
+        if reply is not None and response.status in (404, 422):
             raise Refused("registration: " + explain(response))
-        if not clouds or response.status not in (200, 201):
+        if reply is None or response.status not in (200, 201):
             raise OSError("registration: " + explain(response))
-        return check_credentials(jsonin.loads_object(response.body))
+        return check_credentials(reply)
 
 
 def identity(settings, version):

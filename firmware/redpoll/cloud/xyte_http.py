@@ -6,7 +6,7 @@ from micropython import const
 from .. import jsonin, log
 from ..net.http import HTTPError
 from . import xyte
-from .https import explain, https_client, is_of_cloud, learn_time
+from .https import explain, https_client, is_of_cloud, learn_time, object_of
 
 _QUEUE = const(16)  # requests
 _PAUSE_MS = const(10000)  # after 429 (reference xyte §2)
@@ -33,6 +33,8 @@ class Adapter:
         # (what it is, method, path, body, number of the telemetry message, id of the command or what is told), in order
         self._queue = []
         self._current = None
+        # number of the telemetry message that was refused while one which says nothing was taken
+        self._suspect = None
         self._not_before = 0
         # what the cloud takes only so often, and the uptime when it is tried again
         self._limited = []
@@ -89,7 +91,7 @@ class Adapter:
         elif response.status == 429:
             self._pause(current, response)
         elif current[0] == "telemetry":
-            self._take_telemetry(current[4], response)
+            self._take_telemetry(current, response)
         else:
             self._take(current, response)
         return True
@@ -134,7 +136,7 @@ class Adapter:
 
     def send_license(self, license_id, state, error):
         """Answer a licence: inuse, removed or error with its reason."""
-        self._add("report", "POST", "/licenses", xyte.license_update(license_id, state, error))
+        self._add("report", "POST", "/licenses", xyte.license_update(license_id, state, error), None)
 
     def send_device(self, fields):
         """Update Device, such as {"firmware_version": "1.0.1"}; the handler's on_device_told(fields) tells when the cloud has it."""
@@ -142,7 +144,7 @@ class Adapter:
 
     def send_setting(self, name, value):
         """Set Cloud Settings."""
-        self._add("setting", "PUT", "/cloud_settings", json.dumps({"property": name, "value": value}).encode())
+        self._add("setting", "PUT", "/cloud_settings", json.dumps({"property": name, "value": value}).encode(), None)
 
     def request_snapshot(self):
         """Ask for all that the cloud holds for the device."""
@@ -150,17 +152,19 @@ class Adapter:
             self._fetch(kind)
 
     def _fetch(self, kind):
-        if kind not in [request[0] for request in self._queue]:
-            self._add(kind, "GET", "/" + kind, None)
+        for request in self._queue:
+            if request[0] == kind:
+                return
+        self._add(kind, "GET", "/" + kind, None, None)
 
-    def _add(self, kind, method, path, body, key=None):
+    def _add(self, *request):
         global _untold
-        request = (kind, method, path, body, key)
+        kind = request[0]
         if kind == "result":
             _untold = request
         if len(self._queue) >= _QUEUE:
             # an answer that is lost here is given again when the cloud asks again
-            log.warning("%s %s: too many requests wait", method, path)
+            log.warning("%s %s: too many requests wait", request[1], request[2])
             if kind == "told":
                 self._handler.on_config_untold()
             return
@@ -177,20 +181,26 @@ class Adapter:
         self._not_before = self._clock.ms() + _PAUSE_MS
         self._queue.insert(0, request)
 
-    def _take_telemetry(self, number, response):
+    def _take_telemetry(self, request, response):
+        # `number` of a message of the spool, or ~number: what was sent in between to learn why that one is refused
+        number = request[4]
         status = response.status
-        if status in _UNFIT and is_of_cloud(response):
+        refused = status // 100 == 4
+        if refused and (number == self._suspect or number >= 0 and status in _UNFIT and is_of_cloud(response)):
             log.warning("telemetry %d is dropped: %s", number, explain(response))
             self._handler.on_sent(number, False)
             return
-        reply = None
-        if status < 300:
-            try:
-                reply = jsonin.loads_object(response.body)
-            except ValueError:
-                pass  # whoever answered was not the cloud (a portal, a proxy)
+        reply = object_of(response) if status < 300 else None
         if reply is None or reply.get("success", True) is not True:
+            if refused and number >= 0:
+                # something before the cloud may take offence at this message, and will each time: is one taken that says nothing?
+                body = json.dumps({"status": json.loads(request[3])["status"]}).encode()
+                self._queue[:0] = (request[:3] + (body, ~number), request)
+                return
             raise OSError("telemetry: " + explain(response))
+        if number < 0:
+            self._suspect = ~number
+            return
         self._handler.on_sent(number)
         if _untold and _untold not in self._queue:
             self._queue.append(_untold)
@@ -214,9 +224,7 @@ class Adapter:
             self._handler.on_device_told(key)
         elif kind == "result" and key not in self._followed:
             # there may be another; once each, so that two sides which disagree do not ask without end
-            self._followed.append(key)
-            if len(self._followed) > _QUEUE:
-                self._followed.pop(0)
+            self._followed = self._followed[1 - _QUEUE :] + [key]
             self._fetch("command")
 
     def _failed(self, request, reason, passing):
@@ -249,26 +257,25 @@ class Adapter:
 
     def _taken(self, response, values):
         # Update Config answers with the version that the values now have
-        try:
-            version = xyte.version_of(jsonin.loads_object(response.body), "version")
-        except ValueError:
-            return
+        reply = object_of(response)
+        version = reply and xyte.version_of(reply, "version")
         if version:
             self._handler.on_config_taken(version, values)
 
     def _obey(self, reply):
         # what the reply to telemetry asks of the device (seed 000, "Return Data")
+        handler = self._handler
         version = xyte.version_of(reply, "config_version") or 0
-        if version > self._handler.config_version():
+        if version > handler.config_version():
             self._fetch("config")
         else:
-            self._handler.on_config_version(version)
+            handler.on_config_version(version)
         if reply.get("command") is True:
             self._fetch("command")
         if reply.get("new_licenses") is True:
             self._fetch("licenses")
         space_version = xyte.version_of(reply, "space_data_version") or 0
-        if space_version > self._handler.space_version():
+        if space_version > handler.space_version():
             self._space_version = space_version
             self._fetch("space")
-        xyte.deliver_firmware(self._handler, reply)
+        xyte.deliver_firmware(handler, reply)
