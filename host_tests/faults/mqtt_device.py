@@ -103,16 +103,20 @@ def report(port, level, name, topic, count, heap_at=()):
     return {"errors": errors, "heap": sizes}
 
 
-def come_back(port, level, name, topic):
-    """Connect to a session that has messages waiting, and subscribe again as at every start. -> how many came, errors."""
+def come_back(port, level, name, topic, expect):
+    """Connect to a session that has so many messages waiting, and subscribe again as at every start. -> how many came, errors."""
     got, errors = [], []
-    client = MQTTClient(name, "127.0.0.1", port, keepalive=20, protocol=level, ack_timeout_ms=2000)
+    client = MQTTClient(name, "127.0.0.1", port, keepalive=20, protocol=level)
     client.set_callback(lambda topic, msg: got.append(len(msg)))
+    started = ticks_ms()
     for _ in range(3):
         try:
             client.connect(False)
             client.subscribe(topic, 1)
-            while client.poll(300):
+            while len(got) < expect and ticks_diff(ticks_ms(), started) < 10000:
+                client.poll(300)
+            # and no more
+            while client.poll(100):
                 pass
             client.disconnect()
             break

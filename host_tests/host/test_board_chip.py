@@ -134,18 +134,26 @@ def test_the_button_is_an_input_with_interrupts_and_outputs_can_be_seen(make):
             "machine.Pin(2, machine.Pin.OUT).on()"
         )
         assert board.pins == {"2": 1}
-        presser = threading.Thread(target=board.press, args=(0.3,))
-        presser.start()
-        wait = "end = time.ticks_add(time.ticks_ms(), 5000)\nwhile len(seen) < 2 and time.ticks_diff(end, time.ticks_ms()) > 0:\n "
-        assert run(wait + "time.sleep_ms(10)\nprint(seen)") == "[0, 1]\n"
-        presser.join()
+        for level, seen in ((False, "[0]\n"), (None, "[0, 1]\n")):
+            before = run("print(len(seen))").strip()
+            board.drive(0, level)
+            wait = "end = time.ticks_add(time.ticks_ms(), 20000)\nwhile len(seen) == {} and time.ticks_diff(end, time.ticks_ms()) > 0:\n "
+            assert run(wait.format(before) + "time.sleep_ms(10)\nprint(seen)") == seen
         assert "invalid pin" in run("try:\n machine.Pin(40)\nexcept ValueError as error:\n print(error)")
+
+
+UNTIL = """
+def until(done):
+    end = time.ticks_add(time.ticks_ms(), 20000)
+    while not done() and time.ticks_diff(end, time.ticks_ms()) > 0:
+        time.sleep_ms(10)
+"""
 
 
 def test_a_timer_calls_during_sleeps(make):
     with Session(make().port) as run:
         run("import machine, time\nn = []\nt = machine.Timer(0)\nt.init(period=20, callback=lambda t: n.append(1))")
-        run("time.sleep_ms(300)\nt.deinit()")
+        run(UNTIL + "until(lambda: len(n) > 3)\nt.deinit()")
         assert int(run("k = len(n)\ntime.sleep_ms(60)\nassert len(n) == k\nprint(k)")) > 3
 
 
@@ -154,7 +162,7 @@ def test_a_callback_that_raises_is_told_and_ends_nothing_and_none_interrupts_ano
         run("import machine, time\nn = []\none, two = machine.Timer(0), machine.Timer(1)")
         run("def raises(timer):\n n.append(0)\n raise ValueError('from a timer')\ndef sleeps(timer):\n n.append(1)\n time.sleep_ms(30)")
         run("one.init(mode=one.ONE_SHOT, period=20, callback=raises)\ntwo.init(period=10, callback=sleeps)")
-        said = run("time.sleep_ms(200)\nprint('went on')\ntwo.deinit()")
+        said = run(UNTIL + "until(lambda: n.count(1) > 2)\nprint('went on')\ntwo.deinit()")
         assert "ValueError: from a timer" in said and said.endswith("went on\n")
         assert run("print(n.count(0), n.count(1) > 2)") == "1 True\n"
 
@@ -181,8 +189,8 @@ def test_the_clock_starts_at_its_first_day_and_keeps_what_it_was_set_to(make, na
     look = "import time, machine; print(time.localtime()[0], machine.RTC().datetime()[0])"
     with Session(board.port) as run:
         assert run(look) == f"{year} {year}\n"
-        run("machine.RTC().datetime((2030, 2, 28, 3, 23, 59, 58, 0))")
-        assert run("t = time.localtime(); print(t[:5], time.mktime(t) == time.time())") == "(2030, 2, 28, 23, 59) True\n"
+        run("machine.RTC().datetime((2030, 2, 28, 3, 23, 0, 0, 0))")
+        assert run("t = time.localtime(); print(t[:4], 0 <= time.time() - time.mktime(t) < 60)") == "(2030, 2, 28, 23) True\n"
     with Session(board.port) as run:  # a soft reset
         assert run(look) == "2030 2030\n"
     board.restart()
@@ -362,7 +370,8 @@ def test_whoever_is_asked_for_the_time_tells_it_unless_the_network_is_disturbed(
         assert run("print(ask(timeout=0.5))") == "None\n"  # no Wi-Fi yet
         run(CONNECT)
         for host in ("pool.ntp.org", "192.0.2.1"):
-            assert abs(int(run(f"print(ask('{host}'))")) - time.time()) < 3
+            before = int(time.time())
+            assert before <= int(run(f"print(ask('{host}'))")) <= time.time()
         for disturbed in ("ntp", "silent", "portal"):
             before = getattr(air, disturbed)
             setattr(air, disturbed, not before)
@@ -471,18 +480,18 @@ def test_a_deep_sleep_leaves_an_esp32_the_time_and_is_a_light_one_with_a_reset_o
 def test_a_pico_w_sleeps_its_time_only_without_current_for_the_radio(make, name):
     with Session(make(name).port) as run:
         run(
-            "import machine, network, time\ndef asleep():\n t = time.ticks_ms()\n machine.lightsleep(600)\n"
+            "import machine, network, time\ndef asleep(ms):\n t = time.ticks_ms()\n machine.lightsleep(ms)\n"
             " return time.ticks_diff(time.ticks_ms(), t)"
         )
-        assert int(run("print(asleep())")) >= 600
+        assert int(run("print(asleep(600))")) >= 600
         run("w = network.WLAN()\nw.active(True)")
-        assert int(run("print(asleep())")) < 400
+        assert int(run("print(asleep(20000))")) < 10000
         run("w.active(False)")  # that alone leaves it on
-        assert int(run("print(asleep())")) < 400
+        assert int(run("print(asleep(20000))")) < 10000
         run("w.deinit()")
-        assert int(run("print(asleep())")) >= 600
+        assert int(run("print(asleep(600))")) >= 600
         assert run("w.active(True)\nprint(w.active())") == "True\n"
-        assert int(run("print(asleep())")) < 400
+        assert int(run("print(asleep(20000))")) < 10000
 
 
 def test_an_rp2_reads_its_bootsel_button(make):

@@ -243,7 +243,7 @@ def test_the_watchdog_bites_at_the_prompt_too_and_outlives_a_soft_reset(board):
     with Wire(board.port) as wire:
         wire.type(b"\r")
         wire.until(b">>> ")
-        wire.ask(b"import machine; w = machine.WDT(timeout=1500)")
+        wire.ask(b"import machine; w = machine.WDT(timeout=5000)")
         wire.type(b"\x04")
         wire.until(b"MPY: soft reboot\r\n")
         wire.until(b"information.\r\n>>> ")
@@ -368,10 +368,10 @@ def test_mpremote_repl_on_a_terminal(board):
 def test_a_client_that_is_killed_in_the_middle_of_a_copy_does_not_harm_the_board(board, tmp_path):
     (tmp_path / "large.bin").write_bytes(os.urandom(200_000))
     for _ in range(5 if LONG else 2):
+        before = board.line_count
         client = subprocess.Popen(
             [BIN / "mpremote", "connect", board.port, "fs", "cp", tmp_path / "large.bin", ":large.bin"], stdout=subprocess.DEVNULL
         )
-        before = board.line_count
         board.wait_for("soft reset", 30, since=before)
         wait_for_write(board.image.path)
         client.send_signal(signal.SIGKILL)

@@ -189,7 +189,6 @@ def test_what_is_no_longer_part_of_the_product_goes_and_empty_folders_with_it(fl
 def test_a_cut_at_any_write_leaves_a_board_that_boots(
     profile: str, flashed: Flashed, figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.deploy.connection.RUN_SECONDS", 2.0)  # that a board which has lost its power is waited for
     board = flashed(profile)
     put(board, small("0"))
     board.wait_for("^lamp 0$")
@@ -202,7 +201,8 @@ def test_a_cut_at_any_write_leaves_a_board_that_boots(
         version = str(round_)
         # 3 rounds are spread over the whole of it
         at = dice.randrange(1, writes) if LONG else round_ * writes // 4
-        with contextlib.suppress(DeployError):
+        with monkeypatch.context() as patch, contextlib.suppress(DeployError):
+            patch.setattr("tools.deploy.connection.RUN_SECONDS", 4.0)  # that a board which has lost its power is waited for
             put(board, small(version, **{"blob.bin": dice.randbytes(20_000)}), progress=Cutting(board, at))
         was_cut = any("power on" in line for line in board.lines[since - board.line_count :])
         found = board.wait_for(r"^lamp (\d+)$", 20, since)[1]

@@ -312,14 +312,14 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
         "def test_lacking():\n    import socket, ssl, nosuch\n"
         "def test_resets():\n    import machine\n    machine.reset()\n"
         "def test_after():\n    import redpoll.backoff\n"
-        "TIMEOUT = 2\n"
+        "TIMEOUT = 6\n"
     )
     with Board(tmp_path / "board", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
         result = run(f"--board={board.port}", "--board-title=pico", "-v", "-rs", test_a=source, support=SUPPORT)
     result.assert_outcomes(passed=3, failed=3, skipped=1)
     result.stdout.fnmatch_lines(["*test_a.py::test_good?pico? PASSED*", "*bytes of heap free, the test asks for 2097152*"])
     assert "AssertionError: 1 == 2" in output(result)
-    assert "was stopped after 2 s" in output(result)
+    assert "was stopped after 6 s" in output(result)
 
 
 def test_the_watchdog_of_a_product_that_was_ended_restarts_no_board_in_a_test(tmp_path, monkeypatch):

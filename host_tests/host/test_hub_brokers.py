@@ -158,7 +158,7 @@ def test_an_embedded_broker_is_started_where_somebody_else_has_the_port_of_the_o
 def test_the_broker_of_a_killed_hub_gives_way_to_one_of_another_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
-    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 1.0)
     bench = Bench(tmp_path)
 
     async def scenario() -> None:
@@ -175,7 +175,7 @@ def test_the_broker_of_a_killed_hub_gives_way_to_one_of_another_kind(
 def test_a_mosquitto_that_was_left_is_ended_also_when_the_directory_is_called_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 1.0)
     monkeypatch.chdir(tmp_path)
 
     async def scenario() -> None:
@@ -188,7 +188,7 @@ def test_a_mosquitto_that_was_left_is_ended_also_when_the_directory_is_called_ot
 
 @needs_mosquitto
 def test_a_mosquitto_whose_leash_was_killed_ends_with_the_hub_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mosquitto, "_END_SECONDS", 0.2)
+    monkeypatch.setattr(mosquitto, "_END_SECONDS", 1.0)
 
     async def scenario() -> None:
         broker = MosquittoBroker("127.0.0.1", 0, tmp_path, no_logins, nothing)

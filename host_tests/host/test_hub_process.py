@@ -138,7 +138,8 @@ def test_a_silent_board_is_offline_after_the_threshold_and_online_again_when_it_
         board.post("/telemetry", {})
         wait_for(lambda: board.activities("clientDisconnected"), "the silence to be noticed")
         board.post("/telemetry", {})
-        assert [item["event"] for item in board.activities() if item["event"].startswith("client")] == [
+        # and by the time that they are read perhaps silent again
+        assert [item["event"] for item in board.activities() if item["event"].startswith("client")][:3] == [
             "clientConnected", "clientDisconnected", "clientConnected",
         ]  # fmt: skip
 

@@ -453,10 +453,10 @@ def test_pings_come_on_a_quiet_line_and_who_does_not_answer_is_closed(tmp_path: 
 
 def test_who_answers_pings_stays_though_nothing_happens(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with serving(tmp_path, keepalive=0.05) as hub, hub.subscribe() as client:
+        async with serving(tmp_path, keepalive=0.5) as hub, hub.subscribe() as client:
             await until(lambda: hub.subscriptions)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.recv(), 0.5)
+                await asyncio.wait_for(client.recv(), 2.0)
             hub.emit()
             assert (await said(client))["event"] == "upstreamMessage"
 

@@ -217,10 +217,15 @@ except OSError as error:
 
 @pytest.mark.parametrize("sockets", SOCKETS)
 def test_a_server_that_accepts_and_never_answers_ends_at_the_deadline(sockets: str, tmp_path: Path, figure: Figure) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        words = run_on(sockets, tmp_path, DEADLINES, server.getsockname()[1]).split()
-    assert words[:2] == ["error", str(ETIMEDOUT)]
-    assert 1500 <= int(words[2]) < 2500
+    # a client that is late is so each time, a machine is not
+    for _ in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            words = run_on(sockets, tmp_path, DEADLINES, server.getsockname()[1]).split()
+        assert words[:2] == ["error", str(ETIMEDOUT)]
+        assert int(words[2]) >= 1500
+        if int(words[2]) < 2500:
+            break
+    assert int(words[2]) < 2500
     figure(f"ended after {words[2]} ms with a deadline of 1500 ms")
 
 

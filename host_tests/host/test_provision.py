@@ -281,14 +281,14 @@ def test_secrets_stay_where_they_are_until_another_comes() -> None:
 
 @pytest.mark.parametrize("at", [1, 2, 3, 5, 8])
 def test_a_power_cut_leaves_the_old_settings_or_the_new_ones(at: int, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.deploy.connection.RUN_SECONDS", 1.5)
     old, new = {"entry": "http://old.example"}, {"entry": "http://new.example", "name": "x" * 200}
     with session(str(board.port), "mpremote") as connection:
         remote = RemoteBoard(connection)
         remote.begin()
         provision.write(remote, {**old, "wifi_password": SECRET}, (), {})
         board.cut_power_at_write(at)
-        with contextlib.suppress(DeployError):
+        with monkeypatch.context() as patch, contextlib.suppress(DeployError):
+            patch.setattr("tools.deploy.connection.RUN_SECONDS", 3.0)
             provision.write(remote, new, ("wifi_password",), {})
     found = on_board(board)
     assert found.pop("wifi_password") == SECRET

@@ -14,22 +14,22 @@ from interpreters import INTERPRETERS, run
 
 from tools.paths import ROOT
 
-DEADLINE_MS = 2000
+DEADLINE_MS = 20000
 
 ATTEMPT = """
 import sys
 from redpoll.net.stream import Stream
 from redpoll.net.tls import context as tls_context
 from redpoll.port import ticks_diff, ticks_ms
-host, port, ca, cert, key = sys.argv[1:]
+host, port, ca, cert, key, deadline = sys.argv[1:]
 started = ticks_ms()
 try:
-    stream = Stream(host, int(port), tls_context(ca, cert, key), 2000)
+    stream = Stream(host, int(port), tls_context(ca, cert, key), int(deadline))
     stream.write(b"hello")
     answer = bytearray(10)
     while not stream.readinto(answer):
         stream.poll(100)
-        if ticks_diff(ticks_ms(), started) > 5000:
+        if ticks_diff(ticks_ms(), started) > 20000:
             raise ValueError("no answer")
     print("in", bytes(answer[:5]))
 except OSError as error:
@@ -66,9 +66,9 @@ def echo(folder: Path, name: str, *, ask: bool = False, answer: bytes = b"") -> 
         yield int(server.getsockname()[1])
 
 
-def attempt(interpreter: str, folder: Path, port: int, ca: str, client: str = "") -> str:
+def attempt(interpreter: str, folder: Path, port: int, ca: str, client: str = "", deadline: int = DEADLINE_MS) -> str:
     cert, key = (str(folder / f"{client}.pem"), str(folder / f"{client}.key")) if client else ("", "")
-    return run(interpreter, str(folder / "attempt.py"), "localhost", str(port), str(folder / ca), cert, key)
+    return run(interpreter, str(folder / "attempt.py"), "localhost", str(port), str(folder / ca), cert, key, str(deadline))
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
@@ -112,7 +112,7 @@ client.set_callback(lambda topic, msg: got.append(msg))
 client.connect()
 poller = select.poll()
 poller.register(client.sock, select.POLLIN)
-while len(got) < 12 and poller.poll(2000):
+while len(got) < 12 and poller.poll(20000):
     client.check_msg()
 print(len(got), len(poller.poll(0)))
 """
@@ -150,10 +150,15 @@ def test_a_plain_server_on_the_tls_port_is_an_error(folder: Path, interpreter: s
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_a_server_that_stops_in_the_handshake_ends_at_the_deadline(folder: Path, interpreter: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        said = attempt(interpreter, folder, server.getsockname()[1], "ca.pem").split()
-    assert said[0] == "out"
-    assert 2000 <= int(said[1]) < 3000
+    # a client that is late is so each time, a machine is not
+    for _ in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            word, took, _ = attempt(interpreter, folder, server.getsockname()[1], "ca.pem", deadline=2000).split(maxsplit=2)
+        assert word == "out"
+        assert int(took) >= 2000
+        if int(took) < 3000:
+            break
+    assert int(took) < 3000
 
 
 FORMS = """

@@ -127,6 +127,7 @@ def with_a_timeout():
             client.wait_msg()
         except OSError as error:
             print(error.args[0] == ETIMEDOUT, got)
+    client.sock.settimeout(20)
     client.publish(NAME, b"m")
     client.wait_msg()
     client.sock.settimeout(None)
@@ -234,10 +235,10 @@ def poller_retained():
     client.connect(False)
     poll = select.poll()
     poll.register(client.sock, select.POLLIN)
-    while not got and poll.poll(1000):
+    while not got and poll.poll(20000):
         client.check_msg()
     client.subscribe(NAME + b"/r")
-    while len(got) < 2 and poll.poll(1000):
+    while len(got) < 2 and poll.poll(20000):
         client.check_msg()
     print(got, len(poll.poll(0)))
     client.publish(NAME + b"/r", b"", True)

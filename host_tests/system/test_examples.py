@@ -91,14 +91,16 @@ def test_the_relay_switches_by_command_by_button_and_for_a_time_only(
     hub: HubProcess, start: Callable[..., Board], device: Callable[[str], str], eventually: Eventually
 ) -> None:
     board = start("relay", {"wifi_ssid": "home", "wifi_password": "correct horse"}, board="rpi_pico_w")
+    button = int(board.profile.button)
     known = device("relay")
     command = hub.operator.command(known, "on", {"seconds": 2})
     eventually(lambda: done(hub, known, command) == "on", what="the command")
     eventually(lambda: True in readings(hub, known, "relay"), what="the news that it is on")
     eventually(lambda: board.pins["22"] == 0, what="off by itself")
     eventually(lambda: readings(hub, known, "relay")[0] is False, what="the news that it is off")
-    board.press()
+    board.drive(button, False)
     eventually(lambda: board.pins["22"] == 1, what="the button")
+    board.drive(button, None)
     eventually(lambda: readings(hub, known, "relay")[0] is True, what="the news of it")
 
 

@@ -73,11 +73,12 @@ def test_two_at_once_do_not_disturb_each_other_and_keep_every_promise_over_eithe
         assert "load_1m=" in output, "what was measured is shown"
 
 
+@pytest.mark.timeout(240)
 def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rolled_back() -> None:
     good, polling, bad = (
-        start("--for", 90, "--until-done", *options) for options in ((), ("--transport", "http", "--no-tls"), ("--bad-update",))
+        start("--for", 200, "--until-done", *options) for options in ((), ("--transport", "http", "--no-tls"), ("--bad-update",))
     )
-    output = good.communicate(timeout=150)[0]
+    output = good.communicate(timeout=220)[0]
     assert good.returncode == 0, output
     assert "yes  the update from 1.0.0 to 1.1.0 succeeded: Success; 1.1.0 runs" in output
     steps = re.findall(r"firmwareStateChange +(\w+) +\[(#*)-*\] +(\d+) %", output)
@@ -85,10 +86,10 @@ def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rol
     assert downloading == sorted(downloading) and downloading[0] == 0 and downloading[-1] == 100 and len(downloading) >= 11
     assert all(len(bar) == 24 * int(percent) // 100 for _, bar, percent in steps)
     assert "version 1.1.0 says hello" in output
-    output = polling.communicate(timeout=150)[0]
+    output = polling.communicate(timeout=220)[0]
     assert polling.returncode == 0, output
     assert "yes  the update from 1.0.0 to 1.1.0 succeeded: done" in output
-    output = bad.communicate(timeout=150)[0]
+    output = bad.communicate(timeout=220)[0]
     assert bad.returncode == 0, output
     assert "yes  the update to 1.1.0, which does not start, was rolled back: Failure: SystemRollback" in output
     assert "1.0.0 runs" in output and "this version does not start" in output
@@ -96,7 +97,7 @@ def test_an_update_is_shown_with_its_progress_and_one_that_does_not_start_is_rol
 
 def test_another_product_is_judged_by_what_it_has_and_all_of_it_can_be_a_picture(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(OTHER_PRODUCT)
-    run = start("--for", 15, "--main", tmp_path, "--svg", tmp_path / "run.svg")
+    run = start("--for", 19, "--main", tmp_path, "--svg", tmp_path / "run.svg")
     output = re.sub(r"\x1b\[[\d;]*m", "", run.communicate(timeout=100)[0])
     assert run.returncode == 0, output
     drawn = (tmp_path / "run.svg").read_text().replace("&#160;", " ")
@@ -118,7 +119,7 @@ def test_what_did_not_happen_is_said_with_the_boards_last_lines(tmp_path: Path) 
 def test_a_configuration_that_the_product_refuses_is_not_called_applied(tmp_path: Path) -> None:
     declared = "@agent.config(interval=(int, 10, 3600))\ndef apply(config):\n    pass\n\n\nagent.run()"
     (tmp_path / "main.py").write_text(OTHER_PRODUCT.replace("agent.run()", declared))
-    run = start("--for", 12, "--main", tmp_path / "main.py")
+    run = start("--for", 19, "--main", tmp_path / "main.py")
     output = run.communicate(timeout=100)[0]
     assert run.returncode == 1, output
     assert "NO   the configuration was applied and confirmed" in output and "refused the interval of 5 s" in output
