@@ -27,6 +27,8 @@ class HTTP:
     def __init__(self, base_url, tls=None, headers=None, *settings):
         self.headers = headers
         self.request_made = None
+        # with the head alone, where the body is what it does not take
+        self.response = None
         # those of the last request, and is it closed?
         self.sent_headers = None
         self.closed = False
@@ -44,6 +46,7 @@ class HTTP:
             return None
         self.request_made = None
         if isinstance(reply, Exception):
+            self.response = getattr(reply, "head", None)
             raise reply
         return reply
 

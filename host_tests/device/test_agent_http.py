@@ -227,37 +227,55 @@ def test_a_message_that_the_cloud_refuses_is_not_sent_for_ever():
     assert len(bench.made("POST", "/telemetry")) == 2
 
 
-def test_a_message_that_something_before_the_cloud_refuses_each_time_holds_up_nothing():
-    bench = Bench()
-    bench.turn()
+def filtered(bench, refusal):
+    # what stands before the cloud takes offence at a text
     serve = HTTP.serve
-
-    def guarded(method, path, body):
-        return Reply(403, b"<html>Blocked</html>") if "drop table" in str(body) else serve(method, path, body)
-
-    HTTP.serve = guarded
-    before = len(bench.made("POST", "/telemetry"))
+    HTTP.serve = lambda method, path, body: refusal if "drop table" in str(body) else serve(method, path, body)
 
     @bench.agent.sensor(every=30)
     def name():
         raise ValueError("drop table")
 
-    bench.turn(30000)
-    name_it, trial, again = bench.made("POST", "/telemetry")[before:]
-    assert name_it == again and trial == {"status": "error"}
-    assert len(bench.agent.spool) == 0 and bench.agent.connected()
-    assert bench.agent.heartbeat()["spool_dropped"] == 1
 
-
-def test_a_message_that_is_refused_and_then_taken_is_sent_once_more_and_kept():
-    for then in (Reply(200, QUIET), Reply(502, b"<html>")):
+def test_a_message_that_something_before_the_cloud_refuses_each_time_holds_up_nothing():
+    too_large = HTTPError("body of 9000 bytes, only 8192 are taken")
+    too_large.head = Reply(403, b"")
+    for refusal in (Reply(403, b"<html>Blocked</html>"), Reply(403, {"error": "no"}), Reply(406, b"Not acceptable"), too_large):
         bench = Bench()
         bench.turn()
-        bench.answers[("POST", "/telemetry")] = [Reply(403, b"<html>"), Reply(200, QUIET), then, Reply(200, QUIET)]
+        filtered(bench, refusal)
+        numbers = keys_of(bench)
         bench.turn(30000)
-        bench.turn(300000)
+        assert len(bench.agent.spool) == 1 and bench.made("POST", "/telemetry")[-1] == {"status": "error"}
+        bench.turn(10000)
+        first, trial, again = bench.made("POST", "/telemetry")[1:]
+        assert first == again
+        assert numbers[0] == numbers[2] != numbers[1]
+        assert len(bench.agent.spool) == 0 and bench.agent.connected()
+        assert bench.agent.heartbeat()["spool_dropped"] == 1
+
+
+def test_what_the_cloud_says_beside_a_refused_message_is_obeyed():
+    bench = Bench()
+    bench.turn()
+    filtered(bench, Reply(403))
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "1", "name": "ping", "status": "pending"}), Reply(404)]
+    bench.turn(30000)
+    bench.turn(10000)
+    assert bench.made("POST", "/command")[-1]["status"] == "done"
+
+
+def test_a_message_is_given_up_only_by_what_happened_in_one_session():
+    page = b"<html>"
+    for answers in ([200], [502], [429, 200], [404], [502, 403, 200, 200]):
+        bench = Bench()
+        bench.turn()
+        bench.answers[("POST", "/telemetry")] = [Reply(status, QUIET if status == 200 else page) for status in [403, 200] + answers + [200]]
+        for _ in range(7):
+            bench.turn(15000)
         assert len(bench.agent.spool) == 0
-        assert bench.agent.heartbeat()["spool_dropped"] == 0
+        assert bench.agent.heartbeat()["spool_dropped"] == 0, answers
 
 
 def test_429_pauses_ten_seconds_and_repeats_the_request():

@@ -164,6 +164,14 @@ def test_a_body_may_be_as_long_as_is_allowed():
     assert get(made).body == b"ok"
 
 
+def test_of_a_body_that_is_too_long_the_status_is_known():
+    for length in (b"Content-Length: 3", b"Connection: close"):
+        made = client(Web(b"HTTP/1.1 403 Forbidden\r\n" + length + b"\r\n\r\nno!"), max_body=2)
+        with raises(http.HTTPError):
+            get(made)
+        assert made.response.status == 403
+
+
 def test_a_server_that_speaks_something_else_is_told_from_a_slow_one_by_its_first_bytes():
     made = client(Web(b"SSH-2"))
     before = made.clock.now

@@ -13,8 +13,8 @@ _PAUSE_MS = const(10000)  # after 429 (reference xyte §2)
 _QUIET_MS = const(1000)
 # Update Device has a limit of its own, by the hour (reference xyte §2)
 _LIMITED_MS = const(300000)
-# a telemetry message for which the cloud answers so will be refused however often it comes
-_UNFIT = const((400, 413, 422))
+# a telemetry message for which the cloud answers so will be refused however often it comes, but for 403; what filters before it answer
+_UNFIT = const((400, 403, 406, 413, 422))
 # the result of a command that the cloud has not taken yet, of whichever session: without it there is no other command. After a start
 # the cloud has to say which one it waits for
 _untold = ("command", "GET", "/command", None, None)
@@ -24,6 +24,16 @@ class Adapter:
     """One connection, one request at a time. `handler` is told what comes in: see DESIGN §2."""
 
     BEGUN = "polling over HTTP"
+    denied = False
+    _dropped = 0
+    _current = None
+    # number of the telemetry message that was refused while one which says nothing was taken
+    _suspect = None
+    _not_before = 0
+    # when what the cloud takes only so often is tried again, an uptime
+    _limited_until = 0
+    # the version that the space information being fetched has
+    _space_version = None
 
     def __init__(self, settings, clock, handler):
         known = settings.credentials
@@ -32,20 +42,11 @@ class Adapter:
         self._base = "/v1/devices/" + known["id"]
         # (what it is, method, path, body, number of the telemetry message, id of the command or what is told), in order
         self._queue = []
-        self._current = None
-        # number of the telemetry message that was refused while one which says nothing was taken
-        self._suspect = None
-        self._not_before = 0
-        # what the cloud takes only so often, and the uptime when it is tried again
+        # what the cloud takes only so often
         self._limited = []
-        self._limited_until = 0
         # commands whose result was followed by a look for the next one
         self._followed = []
-        # the version that the space information being fetched has
-        self._space_version = None
         self._http = https_client(settings, known["hub_url"], {"Authorization": known["access_key"]})
-        self.denied = False
-        self._dropped = 0
 
     def connect(self):
         """Nothing to open: the connection is made for the first request."""
@@ -78,11 +79,14 @@ class Adapter:
         try:
             response = self._http.poll()
         except HTTPError as error:
-            self._current = None
             self._dropped += 1
-            self._failed(current, error, True)
-            return True
-        if response is None:
+            response = self._http.response
+            # of an error the status says enough
+            if not response or response.status < 400:
+                self._current = None
+                self._failed(current, error, True)
+                return True
+        if not response:
             return False
         self._current = None
         learn_time(self._clock, response)
@@ -174,8 +178,7 @@ class Adapter:
         # the cloud wants less of this; what has a limit of its own does not hold up the rest
         log.once("%s %s: %s; later", request[1], request[2] or "/", explain(response))
         if request[0] in ("device", "setting"):
-            if len(self._limited) < _QUEUE:
-                self._limited.append(request)
+            self._limited = self._limited[1 - _QUEUE :] + [request]
             self._limited_until = self._clock.ms() + _LIMITED_MS
             return
         self._not_before = self._clock.ms() + _PAUSE_MS
@@ -185,8 +188,8 @@ class Adapter:
         # `number` of a message of the spool, or ~number: what was sent in between to learn why that one is refused
         number = request[4]
         status = response.status
-        refused = status // 100 == 4
-        if refused and (number == self._suspect or number >= 0 and status in _UNFIT and is_of_cloud(response)):
+        refused = status in _UNFIT
+        if refused and (number == self._suspect or number >= 0 and status != 403 and is_of_cloud(response)):
             log.warning("telemetry %d is dropped: %s", number, explain(response))
             self._handler.on_sent(number, False)
             return
@@ -200,8 +203,11 @@ class Adapter:
             raise OSError("telemetry: " + explain(response))
         if number < 0:
             self._suspect = ~number
-            return
-        self._handler.on_sent(number)
+            # not for how often they come, nor for the connection
+            self._http.close()
+            self._not_before = self._clock.ms() + _PAUSE_MS
+        else:
+            self._handler.on_sent(number)
         if _untold and _untold not in self._queue:
             self._queue.append(_untold)
         self._obey(reply)
@@ -219,7 +225,11 @@ class Adapter:
         elif method == "GET":
             self._deliver(kind, response)
         elif kind == "told":
-            self._taken(response, key)
+            # Update Config answers with the version that the values now have
+            reply = object_of(response)
+            version = reply and xyte.version_of(reply, "version")
+            if version:
+                self._handler.on_config_taken(version, key)
         elif kind == "device":
             self._handler.on_device_told(key)
         elif kind == "result" and key not in self._followed:
@@ -254,13 +264,6 @@ class Adapter:
             xyte.deliver_command(self._handler, message)
         else:
             self._handler.on_space(self._space_version, message)
-
-    def _taken(self, response, values):
-        # Update Config answers with the version that the values now have
-        reply = object_of(response)
-        version = reply and xyte.version_of(reply, "version")
-        if version:
-            self._handler.on_config_taken(version, values)
 
     def _obey(self, reply):
         # what the reply to telemetry asks of the device (seed 000, "Return Data")

@@ -153,7 +153,7 @@ class HTTPClient:
 
     def poll(self):
         """None while the response is coming, then the Response. OSError when the connection fails or stays silent for timeout_ms,
-        HTTPError for an answer that cannot be used; both end the request.
+        HTTPError for an answer that cannot be used, of which client.response has the head that came, or is None; both end the request.
         """
         if not self.busy:
             raise RuntimeError("no request is under way")
