@@ -230,10 +230,10 @@ class Paho:
         self.wait(self.client.is_connected)
         for step in self.steps:
             getattr(self, step[0])(*step[1:])
-        self.client.disconnect() if not self.left() else None
-
-    def left(self) -> bool:
-        return any(step[0] == "disconnect" for step in self.steps)
+        if not any(step[0] == "disconnect" for step in self.steps):
+            self.client.disconnect()
+            # a socket that is closed with an answer unread takes back what the recorder has not read yet
+            self.wait(lambda: self.sent(14) == 1)
 
     def wait(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 10
