@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# two on each core: much of the suite waits for processes and deadlines
-# also where a shell says that Python leaves no bytecode behind: every test of the firmware imports it anew, and would compile it each time
+# Two on each core: much of the suite waits for processes and deadlines. Python keeps its bytecode, also where the environment says that it
+# leaves none behind: every test of the firmware imports it anew, and would compile it each time.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))) --dist worksteal
 READY  := $(VENV)/.ready
 PLOTTER := $(VENV)/.plotter

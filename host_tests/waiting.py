@@ -22,6 +22,16 @@ def wait_for(condition: Callable[[], T], what: str = "the condition", seconds: f
         time.sleep(0.02)
 
 
+def in_time(measure: Callable[[], int], most: int) -> int:
+    """The ms that measure() finds, below `most` once in three times: a machine is late now and then, what is slow is so each time."""
+    for _ in range(3):
+        ms = measure()
+        if ms < most:
+            break
+    assert ms < most
+    return ms
+
+
 def wait_for_write(path: Path) -> None:
     """Wait until something writes to the file, from this call on."""
     before = path.stat().st_mtime_ns

@@ -29,7 +29,7 @@ from tools.hub.ports import free_port
 HERE = Path(__file__).resolve().parent
 Figure = Callable[[str], None]
 COUNT = 6  # messages of one session
-SLACK_MS = 2000  # a busy machine
+SLACK_MS = 1500  # a busy machine
 GRACE = 300  # ms, where a figure is what is tested
 TRIES = 3  # then: a machine is late now and then, a client that is late is so each time
 ENVIRONMENTS = [

@@ -13,7 +13,7 @@ _PAUSE_MS = const(10000)  # after 429 (reference xyte §2)
 _QUIET_MS = const(1000)
 # Update Device has a limit of its own, by the hour (reference xyte §2)
 _LIMITED_MS = const(300000)
-# a telemetry message for which the cloud answers so will be refused however often it comes, but for 403; what filters before it answer
+# a telemetry message is refused for what it is: for ever, when the cloud itself answers so, but for 403; filters before it use them too
 _UNFIT = const((400, 403, 406, 413, 422))
 # the result of a command that the cloud has not taken yet, of whichever session: without it there is no other command. After a start
 # the cloud has to say which one it waits for
