@@ -31,11 +31,10 @@ class ConfigSync:
 
     def poll(self):
         """Do what is due."""
-        now = self._clock.ms()
         if self._config.on_trial():
-            if now >= self._trial_end:
+            if self._clock.ms() >= self._trial_end:
                 self._roll_back()
-        elif self._tell_later and now - self._told_at >= _TELL_AGAIN_MS:
+        elif self._tell_later:
             self.tell()
 
     def round_trip(self):
@@ -59,8 +58,7 @@ class ConfigSync:
         if config.on_trial() and version != config.version:
             self._missed = True
         if version <= config.version:
-            if version == config.version:
-                self.on_config_taken(version, values)
+            self.on_config_taken(version, values)
             self.on_config_version(version)
             return
         try:
@@ -103,7 +101,6 @@ class ConfigSync:
     def on_config_untold(self):
         """What was told may not have arrived: telling failed for a reason that may pass, or the session has ended."""
         self._confirmed = False
-        self._last_told = None
 
     def on_config_taken(self, version, values):
         """The cloud has these values under this version."""
@@ -155,7 +152,6 @@ class ConfigSync:
         if now - self._told_at >= _TELL_AGAIN_MS:
             self._tells = 0
         if self._tells >= _TELLS:
-            self._confirmed = False
             self._tell_later = True
             return False
         if not self._tells:

@@ -146,6 +146,36 @@ def test_a_configuration_that_comes_during_a_trial_waits_for_its_end():
     assert bench.agent.config_version() == 2 and bench.configured[-1] == {"interval": 90}
 
 
+def test_what_is_on_trial_is_not_told_when_it_comes_again():
+    bench = Bench()
+    MQTT.acknowledges = False
+    moved(bench, keepalive=30)
+    client = MQTT.made[-1]
+    asked = len(client.sent("get"))
+    for interval in (60, 61):
+        client.deliver("config", {"version": 1, "interval": interval, "settings": {"keepalive": 30}})
+        bench.turn()
+    assert client.sent("config/update") == []
+    client.acknowledge = True
+    bench.turn()
+    assert client.sent("config/update") == [{"version": 1, "interval": 60, "settings": {"keepalive": 30}}]
+    # nor asked for
+    assert len(client.sent("get")) == asked
+
+
+def test_an_older_configuration_is_not_answered():
+    bench = Bench()
+    client = bench.turn()
+    client.deliver("config", {"version": 3, "interval": 60})
+    bench.turn()
+    client.broken = OSError(104)
+    bench.turn()
+    client = bench.turn(30000)
+    client.deliver("config", {"version": 2, "interval": 50})
+    bench.turn()
+    assert client.sent("config/update") == [] and bench.configured == [{"interval": 60}]
+
+
 def test_link_settings_that_come_during_a_trial_are_not_in_force():
     bench = Bench(trial_timeout=60)
     bench.registration = OSError(113)
@@ -178,6 +208,17 @@ def test_a_cloud_that_answers_each_configuration_with_another_is_told_ten_a_minu
     for _ in range(6):
         bench.turn(30000)
     assert len(client.sent("config/update")) == told
+
+
+def test_the_minute_of_ten_begins_with_the_first():
+    bench = Bench()
+    client = bench.turn(60000)
+    for version in range(1, 12):
+        client.deliver("config", {"version": version, "interval": 10 + version})
+        bench.turn(5000)
+    assert len(client.sent("config/update")) == 10
+    bench.turn(10000)
+    assert client.sent("config/update")[-1] == {"version": 11, "interval": 21}
 
 
 def test_the_way_back_is_taken_at_once():

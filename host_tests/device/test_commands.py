@@ -1,4 +1,5 @@
 import scratch
+from redpoll import log
 from redpoll.commands import DONE, IN_PROGRESS, LATER, RESTART, Commands
 
 
@@ -348,6 +349,27 @@ def test_an_exception_that_is_no_refusal_is_told_with_its_type():
     assert device.reports[-1][:2] == ("1", "error") and device.reports[-1][2].startswith("broken: KeyError: ")
 
 
+def test_a_refusal_without_a_word_is_told_by_its_type():
+    device = Device()
+
+    def shy():
+        raise ValueError
+
+    device.commands.add("shy", shy)
+    device.commands.offer("1", "shy", {})
+    device.commands.run_next()
+    assert device.reports[-1] == ("1", "error", "shy: ValueError")
+
+
+def test_no_command_begins_between_the_decision_to_restart_and_the_restart():
+    device = Device()
+    device.commands.offer("1", "count", {})
+    # of an update, which is no command
+    device.commands.restart = True
+    device.commands.run_next()
+    assert not device.commands.pending() and device.runs == 0 and device.reports == []
+
+
 def test_a_result_of_which_no_text_can_be_made_is_an_error():
     device = Device()
 
@@ -378,6 +400,21 @@ def test_an_end_that_finds_no_memory_to_be_told_in_is_told_later():
     assert device.commands.current() is None and device.reports == [("1", "in_progress", "")]
     device.commands.tell_decided()
     assert device.reports[1:] == [("1", "done", "counted to 1")]
+
+
+def test_an_end_without_even_the_memory_for_its_message_says_so():
+    device = Device()
+    redact = log.redact
+
+    def short(text):
+        log.redact = redact
+        raise MemoryError
+
+    log.redact = short
+    device.commands.offer("1", "count", {})
+    device.commands.run_next()
+    device.commands.tell_decided()
+    assert device.reports == [("1", "in_progress", ""), ("1", "done", "out of memory")]
 
 
 def short_of_memory(report, fails):

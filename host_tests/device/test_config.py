@@ -96,7 +96,7 @@ def test_undeclared_keys_are_given_back_as_they_came():
 
 def test_a_declaration_that_cannot_be_checked_is_refused():
     config = Config("config")
-    for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5)):
+    for field in ((list, 0, 1), (int,), (bool, 0, 1), (str, 5), (), [int, 0, 1], int, (int, "0", "1"), (int, False, True), (int, 2, 1)):
         assert "x=(int" in scratch.text_of(ValueError, config.declare, print, {"x": field})
 
 
@@ -146,9 +146,52 @@ def test_nor_does_it_after_a_restart():
 def test_changes_too_large_to_be_remembered_over_a_restart_are_kept_all_the_same():
     product, config = made()
     for letter in "abcde":
-        config.change({"text": letter * 3000})
+        # four of them are more than a record takes
+        config.change({"text": letter * 7000})
         config.told()
-    assert made()[1].values == {"text": "e" * 3000}
+    assert made()[1].values == {"text": "e" * 7000}
+
+
+def test_a_change_that_is_told_in_each_session_takes_the_place_of_no_other():
+    product, config = made()
+    for interval, sessions in ((20, 1), (30, 5), (40, 1)):
+        config.change({"interval": interval})
+        for _ in range(sessions):
+            config.told()
+    assert config.offer(1, {"interval": 20}) == ({"interval": 40}, None)
+
+
+def test_what_was_in_force_before_a_change_may_be_set_by_the_cloud_again():
+    product, config = made()
+    config.offer(1, {"interval": 20})
+    # as at the beginning of each session
+    config.told()
+    config.change({"interval": 30})
+    config.told()
+    assert config.offer(2, {"interval": 20}) == ({"interval": 20}, None)
+    assert product.applied[-1] == {"interval": 20}
+
+
+def test_a_cloud_may_take_a_change_without_a_new_version():
+    product, config = made()
+    for interval in (20, 30):
+        config.change({"interval": interval})
+        config.told()
+    assert config.taken(0, {"interval": 30}) is False
+    assert not config.untold and not made()[1].untold
+    # what its people set is no earlier change any more
+    assert config.offer(1, {"interval": 20}) == ({"interval": 20}, None)
+    assert product.applied == [{"interval": 20}]
+
+
+def test_an_apply_that_raises_without_a_word_refuses_too():
+    config = Config("config")
+
+    def apply(values):
+        raise ValueError
+
+    config.declare(apply, FIELDS)
+    assert config.offer(1, {"interval": 10}) == ({}, "ValueError")
 
 
 def test_what_apply_changes_itself_is_a_change_of_the_new_version():
@@ -183,6 +226,20 @@ def test_a_change_during_a_trial_outlives_it_whichever_way_it_ends():
             config.roll_back()
         assert config.values == {"interval": 20, "settings": {"keepalive": 9} if passed else {}}
         assert config.untold
+
+
+def test_a_change_to_what_is_only_on_trial_outlives_it():
+    for restarted in (False, True):
+        config = Config("config-%d" % restarted)
+        config.declare(Product().apply, FIELDS)
+        config.offer(1, {"interval": 10})
+        config.offer(2, {"interval": 20, "settings": {"keepalive": 9}}, None, True)
+        config.change({"interval": 20})
+        if restarted:
+            config = Config("config-1")
+        else:
+            config.roll_back()
+        assert config.values == {"interval": 20} and config.untold
 
 
 def test_a_change_that_is_no_json_is_refused_and_one_that_looks_different_there_is_kept_as_it_comes_back():
@@ -301,6 +358,16 @@ def test_an_earlier_registration_is_remembered_over_a_restart_and_as_the_first()
     assert again.version == 0
     again.belong("a")
     assert again.version == 7
+
+
+def test_a_configuration_from_before_registrations_counted_keeps_its_version():
+    Record("config").save({"version": 5, "values": {"interval": 60}})
+    product, config = made()
+    config.belong("a")
+    assert config.version == 5 and not config.untold
+    config.belong("b")
+    config.belong("a")
+    assert config.version == 5
 
 
 def test_of_many_registrations_the_last_few_are_remembered():
