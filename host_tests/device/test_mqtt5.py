@@ -137,6 +137,8 @@ def test_connack_limits_are_noted_and_obeyed():
     assert client.assigned_client_id == "given"
     assert client.receive_maximum == 2
     assert client.window_free() == 2
+    # not more than was asked for
+    assert client.topic_alias_maximum == 0
     for call, code in (
         ((b"t", b"m", False, 2), 0x9B),
         ((b"t", b"m", True, 1), 0x9A),
@@ -206,6 +208,56 @@ def test_what_waits_to_be_sent_again_has_no_deadline_yet():
     assert [body[-1:] for first, body in server.packets if first >> 4 == 3] == [b"0", b"1", b"2"]
 
 
+def test_a_server_that_takes_no_message_at_a_time_is_given_one():
+    client, _, server = session(5, connect=False)
+    server.connack = mqtt5.encode([(33, 0)])[1:]
+    client.connect()
+    client.publish("t", "m", qos=1)
+    client.flush()
+    assert client.acks == [(1, 0)]
+
+
+def test_what_a_server_takes_no_more_is_given_up_on_the_next_connection_and_the_rest_goes_on():
+    client, _, server = session(5, clean=False)
+    server.silent = (3,)
+    for size in (1, 100, 2):
+        client.publish("t", bytes(size), qos=1)
+    client.close()
+    again = Server(5, session=True, connack=mqtt5.encode([(mqtt5.MAXIMUM_PACKET_SIZE, 64)])[1:])
+    attach(client, Wire(again))
+    client.connect(False)
+    client.flush()
+    assert sorted(client.acks) == [(1, 0), (2, 0x95), (3, 0)] and again.kinds() == [1, 3, 3]
+
+
+def test_the_name_that_the_server_gave_is_that_of_the_next_connection():
+    client, _, server = session(5, connect=False)
+    server.connack = mqtt5.encode([(18, "given")])[1:]
+    client.connect()
+    client.close()
+    again = Wire(Server(5))
+    attach(client, again)
+    client.connect()
+    assert again.peer.packets[0][1].endswith(b"\0\x05given")
+
+
+def test_an_identifier_that_nobody_knows_is_answered_so():
+    for sent, answer in ((b"\x62\x02\0\x09", (0x70, b"\0\x09\x92")), (b"\x50\x02\0\x09", (0x62, b"\0\x09\x92"))):
+        client, wire, server = session(5)
+        wire.inbound.extend(sent)
+        client.poll()
+        assert server.packets[1:] == [answer]
+    # and one that is known without a word
+    client, wire, server = session(5, clean=False)
+    wire.inbound.extend(publish(b"t", b"m", 2, 9, 0, b"\0"))
+    client.poll()
+    client.poll()
+    assert server.packets[1:] == [(0x50, b"\0\x09"), (0x70, b"\0\x09")]
+    client.publish("t", "m", qos=2)
+    client.flush()
+    assert server.packets[-1] == (0x62, b"\0\x01")
+
+
 def test_a_refused_connection_says_why():
     client, wire, server = session(5, connect=False)
     server.answer = lambda first, body: b"\x20\x09\0\x87\x06\x1f\0\x03why"
@@ -244,6 +296,10 @@ def test_a_refused_subscription_says_its_code():
     server.suback = lambda kind, body: b"\x90\x05" + body[:2] + b"\0\0\x87"
     assert raised(client.subscribe, ["a", "b"]).code == 0x87
     assert client.sock is not None
+    # one answer for two filters tells of neither
+    server.suback = lambda kind, body: b"\x90\x04" + body[:2] + b"\0\0"
+    assert raised(client.subscribe, ["a", "b"]).code == 0x82
+    assert client.sock is None
 
 
 def test_a_message_that_the_server_has_taken_and_forgotten_is_not_refused():
@@ -533,6 +589,9 @@ def test_aliases_replace_topics_and_are_forgotten_with_the_connection():
     attach(client, again)
     client.connect(False)
     assert again.peer.packets[1] == (0x3A, b"\0\x01a\0\x01\x02\x01\x011")
+    # nor are they used with a server that takes none
+    client.publish("a", "3")
+    assert again.peer.packets[2] == (0x30, b"\0\x01a\x003")
 
 
 def test_a_packet_with_an_alias_has_the_same_as_one_without_and_is_left_as_it_was():

@@ -94,6 +94,7 @@ def test_garbage_is_a_violation():
         b"\x30\x03\0\x01#",  # a topic with a wildcard
         b"\x30\x03\0\x01+",
         b"\x40\x02\0\0",  # identifier 0
+        b"\x50\x02\0\0",
         b"\x40\x01\0",
         b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
         b"\x90\x01\0",
@@ -151,6 +152,44 @@ def test_an_oversize_packet_is_drained_and_counted():
         assert client.got == [(b"t", b"small")]
         assert client.dropped == 1
         assert server.kinds() == [1] + [[], [4], [5, 7]][qos]
+
+
+def test_an_oversize_packet_that_comes_byte_by_byte_is_answered_by_its_identifier():
+    for qos, answer in ((1, (0x40, b"\x01\x09\x97")), (2, (0x50, b"\x01\x09\x97"))):
+        client, wire, server = session(5, max_packet=64)
+        # what came before lies in the buffer still
+        wire.inbound.extend(publish(b"t", b"\xff" * 50, 0, 0, 0, b"\0"))
+        client.poll()
+        wire.dribble = 1
+        wire.inbound.extend(publish(b"topic", bytes(100), qos, 0x109, 0, b"\0") + publish(b"t", b"small", 0, 0, 0, b"\0"))
+        poll_until(client, lambda client=client: len(client.got) == 2, 10000)
+        assert client.got[1] == (b"t", b"small") and client.dropped == 1 and server.packets[1:2] == [answer]
+
+
+def test_an_oversize_packet_whose_answer_nobody_could_know_is_a_violation():
+    beyond = publish(b"t", bytes(100), 1, 9)
+    for data in (
+        publish(b"t" * 90, bytes(100), 1, 9),  # the identifier comes after what there is room for
+        beyond[:2] + b"\xff\xff" + beyond[4:],  # a topic beyond the packet
+        b"\x90\x80\x01" + bytes(128),  # a SUBACK
+    ):
+        client, wire, _ = session(max_packet=64)
+        wire.inbound.extend(data)
+        error = raised(lambda client=client: poll_until(client, lambda: client.dropped, 100))
+        assert isinstance(error, mqtt.MQTTException) and error.code == 0x95 and client.sock is None
+    # and whatever comes instead of CONNACK
+    client, wire, server = session(max_packet=64, connect=False)
+    server.answer = lambda first, body: publish(b"t", bytes(100))
+    assert raised(client.connect).code == 0x95
+
+
+def test_a_server_that_releases_no_message_of_qos_2_is_a_violation():
+    client, wire, server = session(clean=False)
+    server.silent = (5,)
+    for number in range(257):
+        wire.inbound.extend(publish(b"t", b"m", 2, 1 + number))
+    error = raised(lambda: poll_until(client, lambda: len(client.got) > 256))
+    assert error.code == 0x93 and len(client.got) == 256 and len(client._received) == 256
 
 
 def test_an_oversize_packet_of_no_qos_is_a_violation():

@@ -103,6 +103,33 @@ def test_a_missing_acknowledgement_is_noticed():
         assert 5000 <= client.clock.now - before <= 6500
 
 
+def test_each_step_of_qos_2_has_a_deadline_of_its_own():
+    client, wire, server = session(ack_timeout_ms=5000)
+    server.silent = (3, 6)
+    client.publish("t", "m", qos=2)
+    poll_for(client, 4000)
+    wire.inbound.extend(b"\x50\x02\0\x01")
+    poll_for(client, 4000)
+    wire.inbound.extend(b"\x70\x02\0\x01")
+    client.poll()
+    assert client.acks == [(1, 0)]
+
+
+def test_a_request_that_nobody_answers_leaves_nothing_behind_and_takes_no_identifier_that_is_in_use():
+    client, _, server = session(ack_timeout_ms=5000)
+    server.silent = (3, 8)
+    client.pid = 65534
+    client.publish("t", "m", qos=1)
+    client.pid = 65534
+    assert raised(client.subscribe, "x").args[0] == ETIMEDOUT
+    assert server.packets[-1][1][:2] == b"\0\x01" and not client._replies
+    client, _, server = session(ack_timeout_ms=5000)
+    server.silent = (8,)
+    started = client.clock.now
+    assert raised(client.subscribe, "x").args[0] == ETIMEDOUT
+    assert 5000 <= client.clock.now - started <= 6500
+
+
 def test_acknowledgements_that_waited_longer_than_the_deadline_count():
     client, _, _ = session(ack_timeout_ms=5000)
     client.publish("t", "m", qos=1)
@@ -191,6 +218,18 @@ def test_qos_2_goes_on_where_it_was():
     assert again.peer.packets[1:3] == [(0x62, b"\0\x01"), (0x3C, b"\0\x01t\0\x02n")]
     client.flush()
     assert again.peer.kinds() == [1, 6, 3, 6]
+
+
+def test_what_the_server_took_before_it_lost_the_session_is_done_with():
+    client, _, server = session(clean=False)
+    server.silent = (6,)
+    client.publish("t", "m", qos=2)
+    client.poll()
+    client.close()
+    again = Wire(Server())
+    attach(client, again)
+    client.connect(False)
+    assert client.acks == [(1, 0)] and again.peer.kinds() == [1]
 
 
 def test_messages_are_sent_again_when_the_server_lost_the_session():
