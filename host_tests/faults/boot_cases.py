@@ -7,7 +7,7 @@ from flash_device import PowerCut
 from redpoll import log, port, update
 from redpoll.flash.record import Record
 from redpoll.update.slots import Slots
-from root_flash import Board, Reset, write
+from root_flash import Board, Machine, Reset, write
 
 STATE = "/boot.state"
 
@@ -90,6 +90,29 @@ def a_trial_whose_slot_is_not_complete_is_not_started(board):
     board.mounted(lambda: fill("b").switch("b"))
     board.mounted(lambda: os.remove("/slot_b/manifest.sig"))
     assert board.power_on() == "/slot_a"
+
+
+def a_slot_that_is_gone_leaves_the_other_one_to_start(board):
+    for gone, other in (("a", "b"), ("b", "a")):
+        board.mounted(lambda other=other: fill(other))
+        board.mounted(lambda gone=gone: fill(gone).switch(gone, 0))
+        assert board.power_on() == "/slot_" + gone
+        board.mounted(os.remove, "/slot_%s/manifest.sig" % gone)
+        assert board.power_on() == "/slot_" + other
+        assert board.mounted(state)["slot"] == other
+
+
+def one_that_did_not_prove_itself_does_not_start_in_the_place_of_one_that_is_gone(board):
+    _rolled_back(board)
+    board.mounted(os.remove, "/slot_a/manifest.sig")
+    assert board.power_on() == "/"
+
+
+def a_complete_slot_that_nobody_switched_to_is_not_started(board):
+    assert board.power_on() == "/"
+    for slot in "ab":
+        board.mounted(fill, slot)
+        assert board.power_on() == "/"
 
 
 def a_firmware_image_is_watched_for_one_start(board):
@@ -211,6 +234,33 @@ def soft_resets_are_not_failed_starts(board):
         assert board.power_on(5) == "/"
 
 
+def a_chip_that_does_not_tell_a_soft_reset_has_its_ticks_go_on(board):
+    real = sys.modules.get("time")
+    sys.modules["time"] = Time
+    soft = Machine.SOFT_RESET
+    del Machine.SOFT_RESET
+    try:
+        for Time.now, boots in ((9999, 1), (10000, 1), (3600000, 1), (0, 2)):
+            board.power_on()
+            assert board.mounted(state)["boots"] == boots, Time.now
+    finally:
+        Machine.SOFT_RESET = soft
+        if real:
+            sys.modules["time"] = real
+        else:
+            del sys.modules["time"]
+
+
+class Time:
+    """The uptime of a chip, in the place of the module."""
+
+    now = 0
+
+    @classmethod
+    def ticks_ms(cls):
+        return cls.now
+
+
 def starts_that_were_good_are_not_counted(board):
     def good():
         board.boot()
@@ -240,6 +290,16 @@ def a_state_that_is_lost_or_damaged_does_not_stop_a_board(board):
         assert board.power_on() == "/slot_a", value
     board.mounted(os.remove, "/slot_a/manifest.sig")
     assert board.power_on() == "/"
+
+
+def a_state_of_which_a_letter_is_wrong_is_not_believed(board):
+    board.mounted(fill, "b")
+    board.mounted(lambda: fill("a").switch("a", 0))
+    stored = board.mounted(lambda: open(STATE, "rb").read())
+    wrong = stored.replace(b'"a"', b'"b"')
+    assert wrong != stored
+    board.mounted(write, STATE, wrong)
+    assert board.power_on() == "/slot_a"
 
 
 def a_power_cut_in_boot_leaves_the_slot_that_ran(board):
