@@ -114,18 +114,33 @@ def test_a_deployed_slot_needs_no_trial():
 
 def test_a_good_start_is_written_once_and_only_where_boot_py_counts():
     update._boot = "boot.state"
-    update.good(False)
-    assert os.listdir() == []
     Record("boot.state").save({"slot": "", "boots": 4})
     update.good(False)
     assert Record("boot.state").load() == {"slot": "", "boots": 0}
-    os.remove("boot.state")
+    save, Record.try_save = Record.try_save, None
     update.good(False)
-    assert os.listdir() == []
+    Record.try_save = save
+    os.remove("boot.state")
+    for safe in (False, True):
+        update.good(safe)
+        assert os.listdir() == []
     # a trial is confirmed by a round trip, not by the time that passes
     Record("boot.state").save({"slot": "a", "trial": "b", "left": 2, "boots": 3})
     update.good(False)
     assert Record("boot.state").load()["boots"] == 3
+
+
+def test_an_update_is_looked_for_where_a_slot_is_on_trial_or_something_is_to_be_done_or_told():
+    update._boot = "boot.state"
+    boot, record = Record("boot.state"), Record("update")
+    for stored in (None, {"slot": "a", "boots": 1}, {"slot": "a", "trial": "b", "left": 0}):
+        for known in (None, {"finished": ["u"]}, {"job": {"id": "u"}}, {"finals": [["u"]]}, {"job": None, "finals": []}):
+            for one, value in ((boot, stored), (record, known)):
+                one.delete()
+                if value is not None:
+                    one.save(value)
+            wanted = bool(stored and "trial" in stored or known and (known.get("job") or known.get("finals")))
+            assert bool(update.pending("update")) == wanted, (stored, known)
 
 
 def test_in_safe_mode_a_good_start_gives_the_product_one_more_try():
