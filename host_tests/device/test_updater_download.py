@@ -366,6 +366,27 @@ def test_each_step_of_a_download_opens_one_connection_at_most():
     assert made == 4
 
 
+def test_pieces_from_one_server_come_over_one_connection():
+    server = Server(bytes(9000))
+    made = []
+
+    def client(base):
+        made.append(server.client(base))
+        return made[-1]
+
+    download = Download(URL, client, _ignore)
+    for first in range(0, 9000, 3000):
+        for _ in download.get(first, first + 3000, _ignore):
+            pass
+    assert len(made) == 1
+    # the one before is closed before another is opened
+    made[0].close = lambda: made.append("closed")
+    server.instead = [(302, {"location": "http://other.example/"}, b"")]
+    for _ in download.get(0, 3000, _ignore):
+        pass
+    assert made[1:] == ["closed", made[-1]] and server.requests[-1][0] == "http://other.example:80"
+
+
 def test_a_server_that_sends_more_than_it_was_asked_for_is_not_listened_to_for_ever():
     server = Server(b"")
     server.instead = [(206, {"content-range": "bytes 0-99/200"}, bytes(100000))]
