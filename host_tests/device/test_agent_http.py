@@ -2,6 +2,7 @@
 from cloud_fakes import CREDENTIALS, HTTP, ID, Reply
 from http_bench import BASE, QUIET, Bench
 from redpoll import log
+from redpoll.commands import LATER
 from redpoll.net.http import HTTPError
 
 # the cloud played here shares the heap with the agent
@@ -27,6 +28,15 @@ def test_a_higher_config_version_is_fetched_applied_and_confirmed():
     assert bench.made("POST", "/config") == [{"version": 10, "interval": 10}]
     bench.turn(30000)
     assert len(bench.made("GET", "/config")) == 1
+
+
+def test_a_configuration_is_confirmed_with_the_time_where_that_is_known():
+    bench = Bench()
+    bench.agent.clock.set(1628063145122)
+    bench.reply["config_version"] = 10
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 10, "config": {"interval": 10}})
+    bench.turn()
+    assert bench.made("POST", "/config") == [{"version": 10, "interval": 10, "last_updated": "2021-08-04T07:45:45.122Z"}]
 
 
 def test_a_pending_command_is_fetched_run_and_the_next_one_looked_for():
@@ -58,23 +68,27 @@ def test_a_command_that_stays_in_progress_in_the_cloud_is_answered_and_not_asked
 def test_new_licences_are_fetched_and_answered():
     bench = Bench()
     bench.reply["new_licenses"] = True
-    licenses = [{"id": "l1", "add": True, "data": "x", "signature": "y"}, {"id": "l2", "remove": True}]
+    licenses = [{"id": "l1", "add": True, "data": "x", "signature": "y"}]
+    # what has no id cannot be answered, and is passed over
+    licenses += [{}, {"remove": True}, {"id": 5, "remove": True}, {"id": "", "remove": True}, "l1", None, {"id": "l2", "remove": True}]
     bench.answers[("GET", "/licenses")] = Reply(200, licenses)
     bench.turn()
     told = bench.made("POST", "/licenses")
     assert [(m["id"], m["state"]) for m in told] == [("l1", "error"), ("l2", "removed")]
-    assert "license_key" in told[0]["error"]
+    assert "license_key" in told[0]["error"] and "error" not in told[1]
 
 
 def test_licences_that_are_too_many_to_be_taken_at_once_are_taken_one_by_one():
-    bench = Bench()
-    bench.reply["new_licenses"] = True
-    bench.answers[("GET", "/licenses")] = [HTTPError("body of 8763 bytes, only 8192 are taken"), Reply(200, [{"id": "l2", "remove": True}])]
-    bench.answers[("GET", "/license")] = Reply(200, {"id": "l1", "action": "remove"})
-    bench.turn()
-    bench.turn(30000)
-    assert [(m["id"], m["state"]) for m in bench.made("POST", "/licenses")] == [("l1", "removed"), ("l2", "removed")]
-    assert len(bench.made("GET", "/license")) == 1
+    for trouble, dropped in ((HTTPError("body of 8763 bytes, only 8192 are taken"), 1), (Reply(404, {"error": "no list"}), 0)):
+        bench = Bench()
+        bench.reply["new_licenses"] = True
+        bench.answers[("GET", "/licenses")] = [trouble, Reply(200, [{"id": "l2", "remove": True}])]
+        bench.answers[("GET", "/license")] = Reply(200, {"id": "l1", "action": "remove"})
+        bench.turn()
+        bench.turn(30000)
+        assert [(m["id"], m["state"]) for m in bench.made("POST", "/licenses")] == [("l1", "removed"), ("l2", "removed")]
+        assert len(bench.made("GET", "/license")) == 1
+        assert bench.agent.heartbeat()["inbound_dropped"] == dropped
 
 
 def test_space_information_is_fetched_when_its_version_grew():
@@ -111,7 +125,10 @@ def test_a_higher_firmware_version_is_told_once():
     bench.reply["latest_fw_file_id"] = "f"
     bench.turn()
     bench.turn(30000)
-    assert heard == [("1.3.4", "f")]
+    # an id that is none is not handed on
+    bench.reply.update(latest_fw_version="1.4.0", latest_fw_file_id=5)
+    bench.turn(30000)
+    assert heard == [("1.3.4", "f"), ("1.4.0", None)]
 
 
 def test_401_drops_the_credentials_and_registers_again():
@@ -122,6 +139,26 @@ def test_401_drops_the_credentials_and_registers_again():
     assert [r[1] for r in HTTP.requests] == [BASE + "/telemetry", "/v1/devices", BASE + "/telemetry", BASE + "/command"]
     assert bench.made("POST", "/telemetry")[1]["override"] is True
     assert len(bench.agent.spool) == 0
+
+
+def test_nothing_that_waits_is_sent_once_the_cloud_has_removed_the_device():
+    bench = Bench()
+    bench.turn()
+    bench.answers[("PUT", "")] = Reply(429, {"error": "once in five minutes"})
+    bench.agent.update_device(name="hall 3")
+    bench.turn()
+    serve = HTTP.serve
+    # what asks for the configuration waits for its answer until the five minutes are over
+    HTTP.serve = lambda method, path, body: None if path.endswith("/config") else serve(method, path, body)
+    bench.agent.refresh()
+    bench.turn()
+    bench.turn(300000)
+    assert HTTP.requests[-1][1] == BASE + "/config"
+    http = bench.agent.link.adapter._http
+    del HTTP.requests[:]
+    HTTP.serve = lambda method, path, body: Reply(401, {"error": "Not authorized"})
+    bench.agent.poll()
+    assert HTTP.requests == [] and http.closed and not bench.agent.settings.credentials
 
 
 def test_a_cloud_that_registers_and_then_refuses_is_asked_less_and_less():
@@ -170,6 +207,20 @@ def test_a_confirmation_that_the_cloud_could_not_take_is_given_again():
     assert bench.made("POST", "/config")[1:] == [{"version": 1, "interval": 10}]
 
 
+def test_a_confirmation_that_the_cloud_refuses_is_not_given_again_nor_for_another_request_that_fails():
+    bench = Bench()
+    bench.reply["config_version"] = 1
+    bench.answers[("GET", "/config")] = Reply(200, {"version": 1, "config": {"interval": 10}})
+    bench.answers[("POST", "/config")] = Reply(422, {"error": "no"})
+    bench.answers[("PUT", "/cloud_settings")] = Reply(500)
+    bench.turn()
+    bench.agent.cloud_setting("x", 1)
+    for _ in range(3):
+        bench.turn(30000)
+    assert len(bench.made("PUT", "/cloud_settings")) == 1
+    assert bench.made("POST", "/config") == [{"version": 1, "interval": 10}]
+
+
 def test_a_rate_limit_of_one_call_does_not_hold_up_telemetry():
     bench = Bench()
     bench.answers[("PUT", "")] = Reply(429, {"error": "once a minute"})
@@ -196,16 +247,21 @@ def test_a_call_that_is_limited_for_long_does_not_hold_up_telemetry_either():
 
 
 def test_the_version_is_told_again_until_the_cloud_has_it():
-    bench = Bench()
-    bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
-    bench.answers[("PUT", "")] = Reply(500)
-    bench.turn()
-    bench.start()
-    del bench.answers[("PUT", "")]
-    bench.turn()
-    bench.start()
-    bench.turn()
-    assert bench.made("PUT", "") == [{"firmware_version": "1.0.0"}] * 2
+    unusable = HTTPError("body of 9000 bytes, only 8192 are taken")
+    unusable.head = Reply(200, b"")
+    for trouble in (Reply(500), unusable):
+        bench = Bench()
+        bench.agent.settings.store(dict(CREDENTIALS, version="0.9.0"))
+        bench.answers[("PUT", "")] = trouble
+        bench.turn()
+        bench.start()
+        del bench.answers[("PUT", "")]
+        bench.turn()
+        bench.start()
+        bench.turn()
+        assert bench.made("PUT", "") == [{"firmware_version": "1.0.0"}] * 2
+        # only where licences failed one is asked for
+        assert bench.made("GET", "/license") == []
 
 
 def test_telemetry_waits_while_there_is_no_room_for_a_request():
@@ -247,6 +303,8 @@ def test_a_message_that_something_before_the_cloud_refuses_each_time_holds_up_no
         numbers = keys_of(bench)
         bench.turn(30000)
         assert len(bench.agent.spool) == 1 and bench.made("POST", "/telemetry")[-1] == {"status": "error"}
+        # the message comes on another connection
+        assert bench.agent.link.adapter._http.closed
         bench.turn(10000)
         first, trial, again = bench.made("POST", "/telemetry")[1:]
         assert first == again
@@ -267,11 +325,12 @@ def test_what_the_cloud_says_beside_a_refused_message_is_obeyed():
 
 
 def test_a_message_is_given_up_only_by_what_happened_in_one_session():
-    page = b"<html>"
-    for answers in ([200], [502], [429, 200], [404], [502, 403, 200, 200]):
+    bodies = {200: QUIET, 422: {"error": "no"}}
+    # the last: what is sent in between is refused, by the cloud itself too
+    for answers in ([200, 200], [200, 502], [200, 429, 200], [200, 404], [200, 502, 403, 200, 200], [422]):
         bench = Bench()
         bench.turn()
-        bench.answers[("POST", "/telemetry")] = [Reply(status, QUIET if status == 200 else page) for status in [403, 200] + answers + [200]]
+        bench.answers[("POST", "/telemetry")] = [Reply(status, bodies.get(status, b"<html>")) for status in [403] + answers + [200]]
         for _ in range(7):
             bench.turn(15000)
         assert len(bench.agent.spool) == 0
@@ -300,7 +359,12 @@ def test_a_server_error_with_a_page_instead_of_json_is_retried_later_and_nothing
 
 def test_broken_replies_are_left_alone():
     deep = b"[" * 30 + b"]" * 30
-    for body in (b"{}", b'{"config_version": "x", "command": 1, "space_data_version": null}', b'{"config_version": -1, "command": {}}'):
+    for body in (
+        b"{}",
+        b'{"config_version": "x", "command": 1, "space_data_version": null}',
+        b'{"config_version": -1, "command": {}}',
+        b'{"config_version": 2147483648, "space_data_version": "2147483648"}',
+    ):
         bench = Bench()
         bench.answers[("POST", "/telemetry")] = Reply(200, body)
         bench.turn()
@@ -428,15 +492,41 @@ def test_two_commands_handed_out_in_turn_are_not_asked_for_without_end():
     assert len(bench.made("GET", "/command")) <= 4
 
 
-def test_a_change_that_found_no_room_is_told_later():
+def test_a_change_that_found_no_room_is_told_later_and_one_that_was_told_is_not_told_again():
     bench = Bench()
     bench.turn()
-    for number in range(20):
-        bench.agent.cloud_setting("x", number)
-    bench.agent.change_config(interval=90)
-    for _ in range(4):
-        bench.turn(30000)
-    assert {"version": 0, "interval": 90} in bench.made("POST", "/config")
+    bench.agent.change_config(interval=80)
+    bench.turn()
+    for change in ({}, {"interval": 90}):
+        for number in range(20):
+            bench.agent.cloud_setting("x", number)
+        if change:
+            bench.agent.change_config(**change)
+        for _ in range(4):
+            bench.turn(30000)
+        assert [m["interval"] for m in bench.made("POST", "/config")] == ([80, 90] if change else [80])
+    # sixteen wait, and what is more is lost
+    assert [m["value"] for m in bench.made("PUT", "/cloud_settings")] == list(range(16)) * 2
+
+
+def test_a_command_that_takes_longer_is_followed_by_the_next_and_told_once_when_it_ends_before_an_answer():
+    bench = Bench()
+    bench.agent.command("long")(lambda: LATER)
+    bench.reply["command"] = True
+    bench.answers[("GET", "/command")] = [Reply(200, {"id": "c1", "name": "long"}), Reply(404, {"error": "no command"})]
+    bench.turn()
+    bench.reply["command"] = False
+    asked = len(bench.made("GET", "/command"))
+    bench.agent.cloud_setting("x", 1)
+    bench.turn()
+    assert len(bench.made("GET", "/command")) == asked
+    bench.answers[("POST", "/telemetry")] = [None]  # not yet
+    bench.turn(30000)
+    bench.agent.commands.finish("done", "at last")
+    del bench.answers[("POST", "/telemetry")]
+    bench.turn()
+    assert [m["status"] for m in bench.made("POST", "/command")] == ["in_progress", "done"]
+    assert len(bench.made("GET", "/command")) == asked + 1
 
 
 def test_a_sign_in_page_is_not_taken_for_an_upload_or_a_registration():
@@ -475,7 +565,7 @@ def test_a_handler_may_have_the_loop_go_on_while_more_is_to_be_fetched():
 
 
 def test_a_result_that_got_lost_is_told_again_with_the_next_telemetry_until_the_cloud_has_it():
-    for name, lost in (("c1", OSError(104)), ("c2", Reply(503)), ("c3", Reply(200, b"<html>Please log in</html>")), ("c4", HTTPError("x"))):
+    for name, lost in (("c1", OSError(104)), ("c2", Reply(500)), ("c3", Reply(200, b"<html>Please log in</html>")), ("c4", HTTPError("x"))):
         bench = Bench()
         bench.answers[("GET", "/command")] = [Reply(200, {"id": name, "name": "count"}), Reply(404, {"error": "no command"})]
         bench.answers[("POST", "/command")] = [Reply(200, {}), lost, Reply(200, {})]
@@ -602,6 +692,20 @@ def test_a_page_in_answer_to_a_configuration_that_is_told_breaks_nothing():
     assert bench.agent.change_config(interval=20)
     bench.turn()
     assert bench.agent.link.failures == 0 and len(bench.made("POST", "/config")) == 1
+
+
+def test_the_loop_waits_for_an_answer_that_is_under_way_and_not_between_two_requests():
+    bench = Bench()
+    bench.turn()
+    link = bench.agent.link
+    waits = []
+    link.adapter._http.wait = waits.append
+    assert link.wait(20) is False and waits == []
+    bench.agent.refresh()
+    for name in ("config", "command", "licenses", "space"):
+        assert link.adapter.poll() == 0 and HTTP.requests[-1][1] == BASE + "/" + name
+        assert link.wait(20) is True
+    assert waits == [20] * 4
 
 
 def test_a_session_that_ends_closes_its_connection():

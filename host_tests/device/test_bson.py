@@ -15,6 +15,7 @@ def same(a, b):
 
 
 def test_a_document_is_what_the_specification_shows():
+    assert bson.decode(b"\5\0\0\0\0") == {}
     assert bson.encode({"hello": "world"}) == b"\x16\0\0\0\x02hello\0\x06\0\0\0world\0\0"
     array = b"\x31\0\0\0\x04BSON\0\x26\0\0\0\x020\0\x08\0\0\0awesome\0\x011\0\x33\x33\x33\x33\x33\x33\x14\x40\x102\0\xc2\7\0\0\0\0"
     assert bson.encode({"BSON": ["awesome", 1986]}) == (b"\x26\0\0\0\x04BSON\0\x1b\0\0\0\x020\0\x08\0\0\0awesome\0\x101\0\xc2\7\0\0\0\0")
@@ -54,14 +55,15 @@ def test_what_is_no_document_is_a_value_error():
         b"\6\0\0\0\0\0",
         b"\xff\xff\xff\xff\0",
         b"\x0c\0\0\0\x10k\0\1\0\0\0",
-        # a key without an end, a type that is not taken, a string without a NUL, of length 0 and of a negative one
+        # a key without an end, a type that is not taken, a string without a length, without a NUL, of length 0 and of a negative one
         b"\x08\0\0\0\x10kk\0",
         b"\x08\0\0\0\x0ak\0\0",
+        b"\x08\0\0\0\x02k\0\0",
         b"\x0e\0\0\0\x02k\0\2\0\0\0ab\0",
         b"\x0c\0\0\0\x02k\0\0\0\0\0\0",
         b"\x0d\0\0\0\x02k\0\xff\xff\xff\xff\0\0",
         b"\x0e\0\0\0\x05k\0\xff\xff\xff\x7f\0\0\0",
-        b"\x0d\0\0\0\x03k\0\4\0\0\0\0\0",
+        b"\x10\0\0\0\x03k\0\4\0\0\0\x08b\0\1\0",
         # one key twice, text that is not UTF-8
         b"\x13\0\0\0\x10k\0\1\0\0\0\x10k\0\2\0\0\0\0",
         b"\x0e\0\0\0\x02k\0\2\0\0\0\xff\0\0",

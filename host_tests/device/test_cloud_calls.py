@@ -51,6 +51,16 @@ def test_a_board_that_knows_no_time_learns_it_from_its_registration_even_when_th
         assert own_clock.wall_at(own_clock.ms()) == 1795236075000
 
 
+def test_the_loop_may_wait_for_the_answer_and_a_call_that_is_closed_gives_its_connection_back():
+    answer()
+    for job in (registering(), registration.Check(Settings()), files.FileInfo(Settings(), "f1")):
+        waits = []
+        job._http.wait = waits.append
+        assert job.wait(20) is True and waits == [20]
+        job.close()
+        assert job._http.closed
+
+
 def test_credentials_beside_an_error_are_none():
     answer(Reply(500, dict(CREDENTIALS, error="overloaded")))
     assert text_of(OSError, registering().poll) == "registration: 500 overloaded"
@@ -75,7 +85,11 @@ def test_the_description_of_a_file_is_asked_for_as_the_device():
 
 
 def test_a_file_that_the_cloud_does_not_describe_is_an_error_that_says_what_came():
-    for reply, said in ((Reply(404, {"error": "no such file"}), "file: 404 no such file"), (Reply(200, PAGE), "file: 200 not the cloud")):
+    for reply, said in (
+        (Reply(404, {"error": "no such file"}), "file: 404 no such file"),
+        (Reply(404, {"error": {"code": 5}}), "file: 404 "),
+        (Reply(200, PAGE), "file: 200 not the cloud"),
+    ):
         answer(reply)
         text = text_of(OSError, files.FileInfo(Settings(), "f1").poll)
         assert text.startswith(said), text

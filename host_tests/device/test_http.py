@@ -520,7 +520,7 @@ def test_headers_cannot_be_smuggled_in():
 
 
 def test_urls_must_be_http():
-    for url in ("mqtt://h", "https://h"):
+    for url in ("mqtt://h", "https://h", "http", "http://[::1", "http://[::1]x80", "http://fe80::1/"):
         with raises(ValueError):
             http.HTTPClient(url)
 

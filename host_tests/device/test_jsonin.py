@@ -19,6 +19,7 @@ def test_brackets_within_strings_are_not_nesting():
 def test_more_bytes_than_allowed_are_refused():
     assert "at most 8192" in text_of(ValueError, loads, b'"' + b"x" * 9000 + b'"')
     assert "at most 10" in text_of(ValueError, loads, b"12345678901", 10)
+    assert loads(b"1234567890", 10) == 1234567890
 
 
 def test_what_is_not_json_is_a_value_error_whatever_it_is():
@@ -35,6 +36,7 @@ def test_an_object_is_asked_for_and_a_list_is_refused():
 
 def test_more_values_than_a_device_needs_are_refused_before_they_take_the_heap():
     assert len(loads(b"[" + b"0," * 510 + b"0]")) == 511
+    assert "512 values" in text_of(ValueError, loads, b"[" + b"0," * 511 + b"0]")
     assert "512 values" in text_of(ValueError, loads, b"[" + b"[]," * 300 + b"0]")
     assert "512 values" in text_of(ValueError, loads, b"[" + b"0," * 2000 + b"0]")
     assert loads(b'"' + b"," * 2000 + b'"')
@@ -70,6 +72,7 @@ def test_half_of_such_a_pair_becomes_the_replacement_character():
             "hall \ufffd": ["\ufffd!", "\\\ufffd\u00e9"],
         }
     assert loads(b'"\\ud83d\\ud83d\\ude00\\ude00"') == "\ufffd\U0001f600\ufffd"
+    assert loads(b'"\\udc00\\udc00\\udfff\\udfff"') == "\ufffd" * 4
     assert loads(b'"\\ude00\\ud83d\\u00e9\\ud83d\\\\ude00"') == "\ufffd\ufffd\u00e9\ufffd\\ude00"
     assert loads(b'"' + b"\\ud83d" * 1300 + b'"') == "\ufffd" * 1300
     for data in (b'"\\ud83"', b'"\\ud83d\\u"', b'"\\u', b'"\\ud83d\\udex0"'):

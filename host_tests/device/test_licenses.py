@@ -7,7 +7,8 @@ from redpoll import log, rsa
 from redpoll.clock import Clock
 from redpoll.cloud.timestamps import parse_iso
 from redpoll.flash.record import Record
-from redpoll.licenses import Licenses
+from redpoll.licenses import Licenses, of_device
+from redpoll.settings import Settings
 from scratch import Ticks, read, write
 
 NOW = parse_iso("2026-11-21T12:00:00Z")
@@ -97,6 +98,20 @@ def test_an_update_of_what_is_not_held_adds_it():
     bench = Bench()
     assert bench.told(action="update") == ("inuse", None)
     assert bench.valid("l1")
+
+
+def test_of_two_licences_of_one_name_one_that_has_not_expired_is_enough():
+    early = ("l1", '{"name": "pro"}'), "2026-11-21T12:01:00Z"
+    late = ("l2", '{"name": "pro", "seats": 5}'), "2026-11-21T12:02:00Z"
+    for order in ((early, late), (late, early)):
+        bench = Bench()
+        for licence, expires in order:
+            assert bench.told(*licence, expires_at=expires) == ("inuse", None)
+        bench.ticks.ms = 60000
+        assert bench.valid("pro") and bench.licenses.names() == ["pro"] and "seats" in bench.licenses.data("pro")
+        bench.ticks.ms = 120000
+        assert not bench.valid("pro")
+        os.remove("licenses")
 
 
 def test_a_removed_licence_is_not_valid_and_removing_again_is_answered_the_same():
@@ -221,6 +236,19 @@ def test_after_another_registration_the_cloud_has_to_send_the_licences_again():
     assert bench.licenses.names() == ["l7"]
 
 
+def test_a_device_takes_licences_by_the_key_of_its_settings_and_those_of_its_registration():
+    values = {"entry": "http://entry.example", "hardware_key": "hk", "sn": "s1", "license_key": vectors.SPKI_2048}
+    write("settings.json", json.dumps(values))
+    settings = Settings("settings.json")
+    licenses = of_device(settings, Clock(Ticks(), lambda: NOW))
+    assert licenses.on_license("l1", "add", message("l1", '{"name": "pro", "sn": "s1"}')) == ("inuse", None)
+    assert licenses.on_license("l2", "add", message("l2", device_id="d1")) == ("error", 'it is for another device: "device_id"')
+    settings.store({"id": "d1", "access_key": "k" * 32, "hub_url": "http://hub.example", "mqtt_hub_url": "mqtt://hub.example"})
+    assert licenses.names() == []
+    assert licenses.on_license("l2", "add", message("l2", device_id="d1")) == ("inuse", None)
+    assert licenses.names() == ["l2"]
+
+
 # expiry
 
 
@@ -261,7 +289,10 @@ def test_an_expired_licence_is_refused():
 
 def test_an_expiry_that_is_no_time_is_refused():
     bench = Bench()
-    for bad in ("", "never", "2027-01-31", "2027-02-30T00:00:00Z", "2027-13-01T00:00:00Z", 1800000000, True, {}, [], "9" * 50):
+    for bad in (
+        "", "never", "2027-01-31", "2027-02-30T00:00:00Z", "2027-13-01T00:00:00Z", "1969-12-31T23:59:59Z", "99999-01-01T00:00:00Z",
+        "2027-01-31T00:00:00." + "0" * 20 + "Z", "9" * 50, 1800000000, True, {}, [],
+    ):  # fmt: skip
         assert bench.error(expires_at=bad).startswith('"expires_at" must be a time')
         assert bench.error(expired_at=bad).startswith('"expired_at" must be a time')
     assert bench.error(data='{"expires_at": 1800000000}').startswith('"expires_at" must be a time')
@@ -272,7 +303,10 @@ def test_an_expiry_that_is_no_time_is_refused():
 def test_a_licence_is_valid_while_the_time_was_never_known():
     bench = Bench(wall=None)
     assert bench.told(expires_at="2026-11-21T11:00:00Z") == ("inuse", None)
+    os.remove("licenses")
     assert bench.valid("l1")
+    # there is no time to save
+    assert os.listdir() == []
     bench.clock.set(NOW)
     assert not bench.valid("l1")
 
@@ -284,6 +318,21 @@ def test_without_the_time_it_counts_from_the_last_time_that_was_saved():
     assert bench.valid("l1")
     bench.ticks.ms = 3600000
     assert not bench.valid("l1")
+
+
+def test_without_the_time_it_goes_on_with_the_uptime_and_no_faster_whether_it_can_be_saved_or_not():
+    for full in (False, True):
+        bench = Bench()
+        bench.told(expires_at="2026-11-25T12:00:00Z")
+        bench.boot(None)
+        if full:
+            os.mkdir("licenses.new")
+        for _ in range(7):
+            bench.ticks.ms += DAY // 2
+            assert bench.valid("l1"), bench.ticks.ms
+        bench.ticks.ms += DAY // 2
+        assert not bench.valid("l1")
+        os.remove("licenses")
 
 
 def test_what_has_expired_stays_expired_over_restarts_without_the_time():
@@ -328,6 +377,18 @@ def test_the_clouds_time_in_a_message_counts_only_while_there_is_no_other():
     bench = Bench()
     assert bench.told(current_time="2030-01-01T00:00:00Z", expires_at="2027-01-01T00:00:00Z") == ("inuse", None)
     assert bench.valid("l1")
+
+
+def test_the_clouds_time_counts_from_when_it_came_and_a_later_one_replaces_what_was_saved():
+    bench = Bench(wall=None)
+    bench.ticks.ms = 3600000
+    assert bench.told(current_time="2026-11-21T12:00:00Z", expires_at="2026-11-21T12:30:00Z") == ("inuse", None)
+    bench.ticks.ms += 1799999
+    assert bench.valid("l1")
+    bench.ticks.ms += 1
+    assert not bench.valid("l1")
+    bench.boot(None)
+    assert "expired" in bench.error("l2", "seat 2", current_time="2026-11-22T12:00:00Z", expires_at="2026-11-22T11:00:00Z")
 
 
 def test_a_false_time_from_the_cloud_is_forgotten_when_the_time_is_known():
@@ -406,6 +467,21 @@ def test_an_update_issued_before_the_one_held_is_refused():
     assert "issued at 2026-05-01" in bench.error("l1", data % 4, "update")
     assert "issued at 2026-05-01" in bench.error("l1", '{"name": "pro"}', "update")
     assert bench.told("l1", data % 6, "update") == ("inuse", None)
+    # a second one signed in the same second is not older, nor does the first then come back
+    assert bench.told("l1", " " + data % 6, "update") == ("inuse", None)
+    assert "removed or replaced" in bench.error("l1", data % 6, "update")
+
+
+def test_an_expiry_may_come_and_go_with_new_data_and_come_with_the_same():
+    bench = Bench()
+    bench.told("l1", "a")
+    assert bench.told("l1", "b", "update", expires_at="2026-11-21T12:01:00Z") == ("inuse", None)
+    assert bench.told("l1", "c", "update") == ("inuse", None)
+    bench.ticks.ms = 60000
+    assert bench.valid("l1")
+    assert bench.told("l1", "c", "update", expires_at="2026-11-21T12:02:00Z") == ("inuse", None)
+    bench.ticks.ms = 120000
+    assert not bench.valid("l1")
 
 
 def test_with_an_issue_time_a_shorter_licence_can_replace_a_longer_one():
@@ -505,14 +581,15 @@ def test_data_and_signature_of_wrong_types_and_sizes_are_refused():
     for data in ("", "x" * 1025, "ü" * 513):
         assert bench.error(data=data, signature=signature).startswith('"data" must be 1 to 1024 bytes')
     assert bench.error(signature="A" * 1201).startswith('"data" must be')
+    assert bench.error(signature="A" * 1200).startswith("signature: ")
     assert bench.licenses.on_license("l1", "add", {})[0] == "error"
 
 
 def test_ids_actions_and_messages_of_wrong_types_are_refused():
     bench = Bench()
     for bad in ("", "x" * 65, None, 5, {}):
-        assert bench.licenses.on_license(bad, "add", message())[0] == "error"
-        assert bench.licenses.on_license(bad, "remove", message())[0] == "error"
+        assert bench.licenses.on_license(bad, "add", message(data='{"name": "x"}'))[0] == "error"
+        assert bench.licenses.on_license(bad, "remove", {})[0] == "error"
     for bad in (None, "", "delete", 5, True, [], {}):
         assert bench.licenses.on_license("l1", bad, message()) == ("error", 'a licence needs "add", "update" or "remove" to be true')
     for bad in (None, [], "x", 5):
@@ -524,7 +601,8 @@ def test_a_message_that_says_two_actions_is_refused():
     bench = Bench()
     bench.told()
     assert bench.error(action="add", remove=True) == "it says both add and remove"
-    assert bench.licenses.on_license("l1", "remove", {"id": "l1", "remove": True, "add": True})[0] == "error"
+    for told in ({"remove": True, "add": True}, {"remove": True, "action": "add"}):
+        assert bench.licenses.on_license("l1", "remove", told) == ("error", "it says both remove and add")
     assert bench.valid("l1")
 
 

@@ -139,3 +139,17 @@ def test_a_failure_stays_at_what_was_reached_and_says_why():
     payload = kura.Reporter("acme", UUID).message(event("Failure", 0, "IOError", "flash is full"))[1]
     assert b"dp.download.error.message" in payload and b"IOError: flash is full" in payload
     assert b"error.message" not in kura.Reporter("acme", UUID).message(event("Downloading", 10))[1]
+
+
+def test_a_notification_tells_how_large_the_download_is_and_what_is_installed_and_needs_no_time():
+    reporter = kura.Reporter("acme", UUID)
+    for more, size in (({"size": 98751}, 98751), ({}, 0)):
+        payload = reporter.message(dict(event("Downloading", 40), **more))[1]
+        assert b"dp.download.size\x10\x03\x30" + varint(size) in payload and b"dp.download.index\x10\x03\x30\0" in payload
+        assert b"dp.name" not in payload
+    for more, name in (({"name": "demo"}, b"demo"), ({}, b"redpoll")):
+        payload = reporter.message(dict(event("Deploying", 50), **more))[1]
+        assert b"dp.name\x10\x05\x42" + varint(len(name)) + name in payload
+        assert b"size" not in payload and b"index" not in payload
+    untimed = reporter.message(event("Rebooting", time=None))[1]
+    assert reporter.message(event("Rebooting"))[1] == b"\x08" + varint(1790000000123) + untimed
