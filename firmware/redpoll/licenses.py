@@ -7,7 +7,7 @@
 # - one `data` is one licence: the same data under a second id is refused, so that removing a licence removes it;
 # - data that was removed or replaced does not come back, whatever id or expiry comes with it: that takes new data, signed again. The
 #   last 32 of them are remembered; beyond that, data with an "issued_at" not after the youngest forgotten one is refused;
-# - an update has to be newer than what is held: by "issued_at" where the held one has it, else by not expiring earlier. The same data
+# - an update may not be older than what is held: by "issued_at" where the held one has it, else by not expiring earlier. The same data
 #   with a later expiry is a renewal.
 # A licence is good for the registration and the key it came with: after another one the cloud has to send it again.
 #
@@ -45,7 +45,7 @@ def of_device(settings, clock):
         known = {"sn": settings.sn, "cloud_id": settings.cloud_id, "device_id": (settings.credentials or {}).get("id")}
         return {key: known[key] for key in known if known[key]}
 
-    key, algorithm = settings.license_key or None, settings.license_algorithm
+    key, algorithm = settings.license_key, settings.license_algorithm
     return Licenses(settings.state_path("licenses"), clock, key, algorithm, settings.license_encoding, own)
 
 
@@ -323,7 +323,7 @@ def _time(message, key):
         return None
     ms = parse_iso(text) if isinstance(text, str) and len(text) <= 40 else None
     # 30 February and 25 o'clock do not come back as they were
-    if ms is None or not 0 <= ms < 1 << 47 or text[-1] == "Z" and iso(ms)[:19] != text[:19]:
+    if ms is None or not 0 <= ms < 1 << 48 or text[-1] == "Z" and iso(ms)[:19] != text[:19]:
         raise ValueError('"%s" must be a time such as "2027-01-31T12:00:00Z"' % key)
     return ms
 

@@ -287,6 +287,13 @@ def test_an_expired_licence_is_refused():
     assert "expired at" in bench.error(data='{"expires_at": "2020-01-01T00:00:00Z"}', expires_at="2027-01-01T00:00:00Z")
 
 
+def test_a_licence_without_an_end_may_say_so_with_the_last_second_there_is():
+    bench = Bench()
+    assert bench.told(expires_at="9999-12-31T23:59:59Z") == ("inuse", None)
+    bench.boot(NOW)
+    assert bench.valid("l1") and "9999-12-31T23:59:59" in bench.error(expires_at="2026-12-31T00:00:00Z")
+
+
 def test_an_expiry_that_is_no_time_is_refused():
     bench = Bench()
     for bad in (
