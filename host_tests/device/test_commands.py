@@ -171,11 +171,12 @@ def test_a_command_that_takes_longer_is_finished_later_and_holds_back_the_next()
 
 def test_declared_parameters_are_checked_before_the_handler_runs():
     device = Device()
-    device.commands.add("move", device.count, {"step": (int, 1, 9), "label": (str, 1, 4)})
+    device.commands.add("move", device.count, {"step": (int, 1, 9), "label": (str, 1, 4), "speed": (float, 2, 2)})
     for command_id, parameters, words in (
+        ("0", {"speed": 3}, "speed must be a number from 2 to 2"),
         ("1", {"step": 0}, "step must be a whole number from 1 to 9"),
         ("2", {"step": "1"}, "step must be"),
-        ("3", {"pace": 1}, "pace is not one of its parameters (label, step)"),
+        ("3", {"pace": 1}, "pace is not one of its parameters (label, speed, step)"),
         ("4", {"step": 0, "label": ""}, "label must be a text of 1 to 4 characters; step must be"),
     ):
         device.commands.offer(command_id, "move", parameters)

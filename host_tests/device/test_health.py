@@ -1,6 +1,7 @@
 import scratch
 from redpoll import health as module
 from redpoll import log, port
+from redpoll.flash.record import Record
 from redpoll.health import Health
 
 
@@ -8,6 +9,13 @@ def test_starts_are_counted():
     assert Health("health").starts == 1
     assert Health("health").starts == 2
     assert Health("health").readings()["starts"] == 3
+
+
+def test_what_another_version_kept_begins_the_count_anew():
+    for stored in (7, [7], {}, {"starts": "7"}, {"starts": -7}, {"starts": 7, "exception": 7}):
+        Record("health").save(stored)
+        health = Health("health")
+        assert health.starts == 1 and health.ended_by is None
 
 
 def test_an_exception_is_told_by_the_next_start_and_by_no_later_one():

@@ -1,5 +1,6 @@
 # The link alone: when it connects, waits, asks and gives up. The cloud's adapter, and what asks over HTTPS, are played.
 from redpoll import log, port
+from redpoll import radio as radio_module
 from redpoll.clock import Clock
 from redpoll.cloud import registration, xyte_mqtt
 from redpoll.link import Link
@@ -146,6 +147,17 @@ def test_after_a_restart_of_the_link_nothing_of_the_way_before_counts():
     assert bench.link.poll() < 5000
     # it was tried at once, and without a question over HTTPS
     assert len(Adapter.made) == made + 1 and not Job.made
+    # nor does what a question told
+    Adapter.refuse = None
+    bench.connect()
+    bench.link.doubt()
+    Job.answers = [True, True]
+    bench.connect()
+    bench.link.restart()
+    bench.connect()
+    bench.link.doubt()
+    bench.connect()
+    assert len(Job.made) == 2
 
 
 def test_a_session_that_has_ended_is_not_alive():
@@ -199,12 +211,21 @@ def test_a_cloud_that_does_not_know_the_device_any_more_registers_it_anew_after_
     bench.link.doubt()
     Job.answers = [False, {"id": "d2"}]
     before = bench.ticks.ms
+    while Job.answers[0] is False:
+        bench.link.poll()
+    assert len(Job.made) == 1
     adapter = bench.connect()
     assert bench.ticks.ms > before + 500
     assert bench.settings.credentials == {"id": "d2", "version": "1.0.0"}
     # no further question, nor when that session breaks
     bench.broken()
     assert bench.connect() is not adapter and len(Job.made) == 2
+    # nor after a doubt that the cloud has answered meanwhile
+    bench.link.doubt()
+    bench.link.revoked()
+    Job.answers = [{"id": "d3"}]
+    bench.connect()
+    assert len(Job.made) == 3
 
 
 def test_a_server_that_denies_the_credentials_is_asked_over_https():
@@ -248,20 +269,53 @@ def test_a_session_that_was_closed_from_within_is_no_failure():
         raise OSError(9)
 
     adapter.poll = poll
-    bench.link.poll()
+    assert bench.link.poll() == 0
     assert bench.link.failures == 0 and adapter.closed
 
 
 class Radio:
-    """Wi-Fi that is up, unless its poll() raises this."""
+    """Wi-Fi that is up, unless its poll() raises this, or it is to be waited for."""
 
     look_ms = 1000
     fails = None
+    wait = 0
+    polls = 0
+
+    def __init__(self, *_):
+        pass
 
     def poll(self):
+        self.polls += 1
         if self.fails:
             raise self.fails
-        return 0
+        return self.wait
+
+
+def test_nothing_is_connected_before_the_wifi_is_up_from_the_first_moment_on():
+    bench = Bench()
+    bench.settings.wifi_ssid = "hall"
+    real, radio_module.Radio = radio_module.Radio, Radio
+    try:
+        Radio.wait = 200
+        assert bench.link.poll() == 200 and not Adapter.made
+        Radio.wait = 0
+        bench.link.poll()
+        assert len(Adapter.made) == 1
+    finally:
+        radio_module.Radio = real
+
+
+def test_the_wifi_is_looked_after_while_the_link_waits_for_its_next_attempt():
+    bench = Bench()
+    bench.settings.wifi_ssid = "hall"
+    radio = bench.link.radio = Radio()
+    Adapter.refuse = OSError(113)
+    while len(Adapter.made) < 5:
+        bench.ticks.ms += bench.link.poll()
+    for _ in range(5):
+        assert bench.link.poll() <= 1000
+        bench.ticks.ms += 1000
+    assert len(Adapter.made) == 5 and radio.polls >= 10
 
 
 def test_a_radio_that_finds_no_memory_is_waited_for_as_the_cloud_is_and_ends_the_session():
@@ -290,6 +344,15 @@ def test_without_memory_modules_are_given_back_and_in_the_end_the_board_restarts
     with raises(RuntimeError):
         while bench.ticks.ms < 600 * MINUTE:
             bench.ticks.ms += bench.link.poll()
+    # nothing of what is under way
+    Adapter.refuse = None
+    bench.settings.credentials = None
+    bench.link.restart()
+    bench.link.poll()
+    del unloaded[:]
+    bench.link.spare()
+    assert Job.made and not unloaded
+    bench.link.close()
     # over HTTP its client is in use
     bench.settings.transport = "http"
     del unloaded[:]

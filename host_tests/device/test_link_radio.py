@@ -249,6 +249,12 @@ def test_a_board_without_a_radio_goes_on_without_it():
     bench.start()
     bench.run(5000)
     assert bench.told("fan_speed") == 100.5
+    # and one whose port knows of none
+    del port.station
+    HTTP.requests.clear()
+    bench.start()
+    bench.run(5000)
+    assert bench.told("fan_speed") == 100.5
 
 
 def test_a_board_on_a_battery_sleeps_when_all_is_told():
@@ -394,3 +400,4 @@ def test_a_trial_without_the_wifi_is_not_passed_over_the_connection_that_is_stil
 def test_a_board_with_another_network_may_do_without_its_wifi():
     bench = without_wifi(RadioBench(trial_timeout=60, **WIFI))
     assert bench.agent.settings.wifi_ssid == "" and bench.agent.connected() and not bench.wlan.activated
+    assert not bench.agent.link.radio

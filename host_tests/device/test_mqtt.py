@@ -69,11 +69,17 @@ def test_wrapping_the_socket_after_connect_keeps_the_session():
         def close(self):
             self.inner.close()
 
+    # half of a message has come
+    packet = publish(b"t", b"m")
+    wire.inbound.extend(packet[:4])
+    client.poll()
+    assert not wire.inbound and not client.got
     log = client.sock = Log(wire)
+    wire.inbound.extend(packet[4:])
     client.publish(b"a", b"b", qos=1)
     client.poll()
     assert len(log.lines) == 1
-    assert client.in_flight == 0
+    assert client.in_flight == 0 and client.got == [(b"t", b"m")]
 
 
 def test_a_3_1_1_session_never_loads_the_properties():

@@ -99,6 +99,7 @@ def test_the_clock_and_the_chips_own_are_set():
 def test_an_answer_that_takes_its_way_is_waited_for():
     bench = Bench()
     bench.server.answer = lambda request: right(request) if bench.ticks.ms >= 700 else None
+    assert bench.ntp.poll() == 100
     bench.run(650)
     assert bench.ntp.asking() and not bench.clock.known()
     assert bench.run(350)
@@ -166,6 +167,13 @@ def test_a_server_that_is_silent_is_asked_more_and_more_seldom_and_said_once():
     assert len([line for line in log.lines() if "time.example: no answer" in line]) == 1
     bench.server.answer = right
     assert bench.run(400000) and bench.ntp.trouble is None
+    # a day later it is asked as often as at first
+    bench.server.answer = None
+    asked = len(bench.server.requests)
+    while len(bench.server.requests) == asked:
+        bench.run(1000)
+    bench.run(60000)
+    assert len(bench.server.requests) - asked >= 4
 
 
 def test_each_request_has_a_number_that_only_the_server_has_seen():

@@ -60,6 +60,14 @@ def test_a_damaged_record_is_set_aside_and_reported_once():
     assert record.load() == "new"
 
 
+def test_what_cannot_be_read_is_set_aside_so_that_the_next_save_is_possible():
+    os.mkdir("r")
+    record = Record("r")
+    assert record.load("default") == "default"
+    record.save("new")
+    assert record.load() == "new"
+
+
 def test_a_damaged_length_does_not_decide_how_much_is_read():
     scratch.write("r", b"RPR1" + struct.pack("<II", 0xFFFFFFFF, 0) + b"{}")
     assert Record("r").load("default") == "default"
@@ -74,8 +82,11 @@ def test_a_checksum_over_something_that_is_not_json_is_not_trusted():
 def test_a_value_too_large_for_a_record_is_refused_and_the_old_one_stays():
     record = Record("r")
     record.save("old")
-    assert "too many" in scratch.text_of(ValueError, record.save, "x" * 40000)
+    assert "too many" in scratch.text_of(ValueError, record.save, "x" * 32767)
     assert record.load() == "old"
+    # with its quotes one that is just small enough
+    record.save("x" * 32766)
+    assert len(record.load()) == 32766
 
 
 def test_what_can_wait_and_is_too_large_or_fails_is_told_and_not_raised():

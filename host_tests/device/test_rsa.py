@@ -366,3 +366,23 @@ def test_sha512_agrees_with_the_hosts_own_at_every_length_of_two_blocks():
     for length in range(0, 260, 1 if own else 20):
         data = bytes(length)
         assert own is None or sha512(data).digest() == own(data).digest()
+
+
+def test_a_key_of_up_to_4096_bytes_is_read_and_no_longer_one():
+    text = (4096 - len(vectors.SPKI_2048)) * "x" + vectors.SPKI_2048
+    assert rsa.load(text).bits == 2048
+    assert "up to 4096 bytes" in text_of(ValueError, rsa.load, "x" + text)
+
+
+def test_a_key_that_ends_within_a_number_is_refused_as_a_key():
+    assert "wrong DER" in text_of(ValueError, rsa.load, b"\x30\x02\x02\x05")
+    # and one whose exponent is 0
+    der = der_of(vectors.PKCS1_2048)
+    der = der[:2] + (len(der) - 6).to_bytes(2, "big") + der[4:-5] + b"\x02\x01\x00"
+    assert "exponent" in text_of(ValueError, rsa.load, der)
+
+
+def test_a_modulus_that_begins_with_the_bit_of_the_sign_alone_is_taken_as_a_positive_one():
+    der = der_of(vectors.PKCS1_2048)
+    assert rsa.load(der[:9] + b"\x80" + der[10:]).bits == 2048
+    assert "wrong DER" in text_of(ValueError, rsa.load, b"\x30\x82\x01\x09\x02\x82\x01\x00\x80" + der[10:])

@@ -313,6 +313,16 @@ def test_credentials_in_the_record_of_this_entry_that_belong_to_another_one_are_
     assert again._record.path == path and again.credentials is None
 
 
+def test_what_is_no_set_of_credentials_is_not_used_and_ends_no_start():
+    record = load(GOOD)._record
+    whole = dict(CREDENTIALS, entry=GOOD["entry"], sn=GOOD["sn"])
+    for stored in ([whole], 7, {}, {"entry": GOOD["entry"], "sn": "A1"}, dict(whole, access_key=7), dict(whole, hub_url=None)):
+        record.save(stored)
+        assert load(GOOD).credentials is None
+    record.save(whole)
+    assert load(GOOD).credentials == whole
+
+
 def test_secrets_that_are_in_use_stay_hidden_however_many_came_after_them():
     settings = with_(wifi_ssid="home")
     settings.store(CREDENTIALS)
@@ -329,10 +339,10 @@ def test_secrets_that_are_in_use_stay_hidden_however_many_came_after_them():
 def test_a_key_file_is_beside_the_settings_and_a_key_itself_is_left_as_it_is():
     os.mkdir("board")
     scratch.write("board/ca.pem", rsa_vectors.SPKI_2048)
-    values = dict(GOOD, ca="ca.pem", license_key=rsa_vectors.SPKI_2048)
+    values = dict(GOOD, ca="ca.pem", license_key=rsa_vectors.SPKI_2048, wifi_ssid="hall")
     scratch.write("board/settings.json", json.dumps(values))
     settings = Settings("board/settings.json")
-    assert settings.ca == "board/ca.pem"
+    assert settings.ca == "board/ca.pem" and settings.wifi_ssid == "hall"
     assert settings.license_key == rsa_vectors.SPKI_2048
     values["ca"] = os.getcwd() + "/board/ca.pem"
     scratch.write("board/settings.json", json.dumps(values))

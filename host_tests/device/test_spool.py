@@ -1,7 +1,7 @@
 import os
 
 import heap
-from redpoll import log
+from redpoll import log, port
 from redpoll.clock import Clock
 from redpoll.flash import room
 from redpoll.flash import spool as module
@@ -112,8 +112,18 @@ def test_an_acknowledgement_of_a_dropped_message_changes_nothing():
 def test_a_message_larger_than_the_spool_is_refused_and_nothing_is_lost():
     spool = Spool(100)
     append(spool, "1111")
-    assert "does not fit" in text_of(ValueError, spool.append, 0, b"x" * 101)
+    assert "does not fit" in text_of(ValueError, spool.append, 0, b"x" * 69)
     assert bodies(spool) == ["1111"]
+    # one of exactly its size fits
+    append(spool, 68 * "x")
+    assert bodies(spool) == [68 * "x"]
+
+
+def test_without_a_path_there_is_nothing_to_bring_to_flash():
+    spool = Spool(1000)
+    append(spool, "one")
+    assert spool.poll() is None and not spool.flush()
+    assert bodies(spool) == ["one"] and os.listdir() == []
 
 
 # from RAM to flash
@@ -140,13 +150,19 @@ def test_a_message_goes_to_flash_when_it_has_waited_long_enough():
     assert spool.poll() == 1000
     assert board.files() == []
     board.ticks.ms += 1000
-    spool.poll()
+    assert spool.poll() > 0
     assert not spool._ram
     assert bodies(board.boot()) == ["one"]
 
 
 def test_messages_go_to_flash_when_ram_is_full_and_none_is_dropped():
     board = Board()
+    # two fit exactly
+    spool = board.boot(ram=2 * (4 + 32), hold=60000)
+    append(spool, "1111", "2222")
+    assert not board.files()
+    append(spool, "3333")
+    assert bodies(spool, True) == ["1111", "2222", "3333"]
     spool = board.boot(ram=400, hold=60000)
     texts = ["message %d" % n for n in range(50)]
     append(spool, *texts)
@@ -160,7 +176,8 @@ def test_with_hold_0_every_append_survives_a_restart():
     board = Board()
     for n in range(5):
         append(board.boot(), "a%d" % n, "b%d" % n)
-    assert bodies(board.boot()) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3", "a4", "b4"]
+    append(board.boot(), "")
+    assert bodies(board.boot()) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3", "a4", "b4", ""]
 
 
 def test_what_is_in_ram_follows_what_is_on_flash_and_latest_passes_by():
@@ -198,9 +215,60 @@ def test_a_segment_is_removed_when_all_of_it_is_acknowledged():
     assert len(board.files()) == 4
     assert bodies(spool, True) == texts
     assert board.files() == []
-    assert len(spool) == 0
+    assert len(spool) == 0 and not spool._done
     append(spool, "more")
     assert bodies(board.boot()) == ["more"]
+
+
+def test_what_is_on_its_way_from_flash_is_sent_again_after_the_link_was_lost():
+    board = Board()
+    for length in (1, 3, 100):
+        spool = board.boot()
+        texts = ["%03d" % n + 97 * "x" for n in range(length)]
+        append(spool, *texts)
+        for _ in range(2):
+            assert bodies(spool) == texts
+            spool.rewind()
+        assert bodies(spool, True) == texts and spool.damaged == 0
+    assert not any("cannot be read" in line for line in log.lines())
+
+
+def test_what_goes_to_flash_together_is_written_at_once():
+    board = Board()
+    spool = board.boot(hold=60000)
+    append(spool, *["message %d" % n for n in range(20)])
+    synced = []
+    real, port.sync = port.sync, synced.append
+    try:
+        assert spool.flush()
+    finally:
+        port.sync = real
+    assert len(synced) == 1 and len(board.files()) == 1
+
+
+def test_a_segment_is_one_block_of_the_flash_whether_it_is_filled_at_once_or_bit_by_bit():
+    for hold in (0, 60000):
+        board = Board()
+        spool = board.boot(ram=10000, hold=hold)
+        # eight fill a block exactly; the last ones would fit behind it
+        texts = ["%03d" % n + 480 * "x" for n in range(9)] + ["last"]
+        append(spool, *texts)
+        assert spool.flush()
+        assert [os.stat("spool/" + name)[6] for name in board.files()] == [4096, 8 + 28 + 483 + 28 + 4]
+        assert bodies(spool, True) == texts
+
+
+def test_the_last_segment_is_filled_further_when_an_older_one_is_removed():
+    board = Board()
+    spool = board.boot()
+    append(spool, *[100 * "x"] * 40)
+    assert len(board.files()) == 2
+    while len(board.files()) == 2:
+        number = spool.peek()[0]
+        spool.sent(number)
+        spool.acknowledge(number)
+    append(spool, "more")
+    assert len(board.files()) == 1 and len(spool) == 10
 
 
 def test_after_a_restart_at_most_one_partly_acknowledged_segment_comes_again():
@@ -239,7 +307,23 @@ def test_a_message_larger_than_a_segment_is_kept():
     board = Board()
     spool = board.boot(ram=10000)
     append(spool, "small", 9000 * "x", "small too")
-    assert [len(body) for body in bodies(board.boot(ram=10000))] == [5, 9000, 9]
+    assert [len(body) for body in bodies(board.boot(ram=10000), True)] == [5, 9000, 9]
+    # with the beginning of its segment this one takes two blocks
+    spool = board.boot(ram=10000, flash=8192)
+    append(spool, "small", 4068 * "x")
+    assert [len(body) for body in bodies(spool)] == [4068] and spool.dropped == 1
+    # and one beyond the budget takes the place of all
+    append(spool, 9000 * "x")
+    assert [len(body) for body in bodies(spool)] == [9000] and spool.dropped == 2
+
+
+def test_a_body_longer_than_the_format_can_say_is_refused():
+    board = Board()
+    spool = board.boot(ram=70000, flash=131072)
+    body = memoryview(bytes(0x10000))
+    assert "does not fit" in text_of(ValueError, spool.append, 0, body)
+    spool.append(0, body[1:])
+    assert os.stat("spool/" + board.files()[0])[6] == 8 + 28 + 0xFFFF
 
 
 def test_when_the_flash_refuses_messages_stay_in_ram_and_the_bound_holds():
@@ -258,6 +342,20 @@ def test_when_the_flash_refuses_messages_stay_in_ram_and_the_bound_holds():
     assert not spool._ram
     assert bodies(spool) == ["5", "6", "7", "8", "9", "a", "b"]
     assert spool.dropped == 5
+
+
+def test_while_the_flash_refuses_it_is_tried_each_minute():
+    write("spool", "a file where the directory should be")
+    board = Board()
+    spool = board.boot(hold=60000)
+    append(spool, "a")
+    board.ticks.ms += 60000
+    assert spool.poll() == 60000
+    os.remove("spool")
+    os.mkdir("spool")
+    board.ticks.ms += 60000
+    spool.poll()
+    assert not spool._ram
 
 
 # numbers
@@ -290,6 +388,15 @@ def test_numbers_go_on_far_away_when_their_record_is_damaged():
         os.remove("spool/" + name)
     starts = [board.boot().first for _ in range(4)]
     assert len(set(starts)) == 4
+
+
+def test_a_record_of_numbers_that_is_older_than_the_messages_gives_none_out_again():
+    # as when it could not be saved, and what was given out without it went to flash later
+    board = Board()
+    numbers = append(board.boot(), "a", "b", "c")
+    for stale in numbers:
+        Record("spool/next").save(stale)
+        assert board.boot().first > numbers[-1]
 
 
 def test_nor_are_they_when_the_flash_does_not_take_what_was_given_out():
@@ -345,6 +452,9 @@ def test_an_earlier_boots_message_has_the_time_that_was_known_then():
     spool = board.boot(wall=NOON)
     board.ticks.ms = 5000
     spool.append(board.clock.ms(), b"x")
+    # what it learns later changes nothing in that
+    board.clock.set(NOON + 3600000)
+    spool.append(board.clock.ms(), b"y")
     number, unix_ms, _ = board.boot().peek()
     assert unix_ms == NOON
     assert number < board.spool.first
@@ -411,6 +521,39 @@ def test_a_damaged_file_is_reported_once():
     assert board.boot().damaged == 0
 
 
+def test_what_lies_between_two_messages_costs_none_however_long_it_is():
+    board, path = _stored()
+    good = read(path)
+    for length in (1, 2, 255, 256, 257, 258, 513):
+        write(path, good[:41] + length * b"?" + good[41:])
+        assert bodies(board.boot()) == ["first", "second", "third"]
+        assert board.spool.damaged == 1
+
+
+def test_a_damaged_length_of_a_message_does_not_decide_how_much_is_read():
+    class File:
+        def __init__(self):
+            self.asked = []
+
+        def seek(self, offset):
+            pass
+
+        def read(self, count):
+            self.asked.append(count)
+            return (b"\x01m\xff\xff" + bytes(60))[:count]
+
+    file = File()
+    assert module.next_message(file, 8, 72) is None
+    assert max(file.asked) <= 256
+
+
+def test_a_segment_that_cannot_be_read_is_counted_and_the_others_are():
+    board, _ = _stored(["one"])
+    os.mkdir("spool/7")
+    assert bodies(board.boot()) == ["one"]
+    assert board.spool.damaged == 1
+
+
 def test_damage_that_comes_later_is_counted_when_it_is_read():
     board, path = _stored()
     spool = board.boot()
@@ -437,7 +580,8 @@ def test_a_write_that_failed_half_way_is_repeated_without_a_message_coming_twice
     board, path = _stored(["one"])
     spool = board.boot(hold=60000)
     fail_half_way(board, spool)
-    assert bodies(board.boot()) == ["one", "two", "three", "four"]
+    spool = board.boot()
+    assert bodies(spool) == ["one", "two", "three", "four"] and spool.damaged == 0
 
 
 def test_what_follows_a_write_that_failed_half_way_in_a_segment_is_readable():
@@ -449,7 +593,9 @@ def test_what_follows_a_write_that_failed_half_way_in_a_segment_is_readable():
     assert spool.damaged == 0
     assert bodies(spool) == ["one", "two", "three", "four"]
     spool = board.boot()
-    assert bodies(spool) == ["one", "two", "three", "four"] and spool.damaged == 0
+    assert len(spool) == 4
+    assert bodies(spool, True) == ["one", "two", "three", "four"] and spool.damaged == 0
+    assert len(spool) == 0 and not board.files()
 
 
 def test_on_a_flash_that_others_have_filled_the_oldest_segment_makes_room():
@@ -473,13 +619,56 @@ def test_on_a_flash_that_others_have_filled_the_oldest_segment_makes_room():
     append(spool, "f")
     assert spool.flush() and not spool._ram
     assert spool.dropped == 4 and not spool.whole
-    assert board.files()[0] == files[2]
+    # it went into the last of them
+    assert board.files() == files[2:]
     assert [text[0] for text in bodies(spool)] == list("ccddeef")
     # any other failure costs nothing
     failures.append(OSError(5, "worn"))
     append(spool, "g")
     assert not spool.flush()
     assert spool.dropped == 4 and len(spool._ram) == 1
+
+
+def test_on_a_flash_that_others_have_filled_a_write_that_stopped_half_way_is_not_gone_on_with():
+    board = Board()
+    spool = board.boot(ram=5000, hold=60000)
+    append(spool, 4050 * "a")
+    append(spool, "b")
+    assert spool.flush() and len(board.files()) == 2
+    real = spool._append
+
+    def fills(segment):
+        spool._append = real
+        with open(spool._file(segment), "ab") as file:
+            file.write(b"half a message")
+        raise OSError(28, "full")
+
+    # behind what the last segment has, and in a new one
+    for text, dropped in (("c", 1), (4050 * "d", 2)):
+        spool._append = fills
+        append(spool, text)
+        assert spool.flush() and not spool._ram
+        assert spool.dropped == dropped
+    for kept in (spool, board.boot()):
+        assert [text[0] for text in bodies(kept)] == ["c", "d"] and kept.damaged == 0
+
+
+def test_on_a_flash_that_others_have_filled_the_last_segment_goes_too():
+    board = Board()
+    spool = board.boot(hold=60000)
+    append(spool, "a")
+    assert spool.flush()
+    real = spool._append
+
+    def fails(segment):
+        spool._append = real
+        raise OSError(28, "full")
+
+    spool._append = fails
+    append(spool, "b")
+    assert spool.flush() and not spool._ram
+    assert bodies(spool) == ["b"] and spool.dropped == 1
+    assert bodies(board.boot()) == ["b"]
 
 
 def test_on_a_full_flash_without_a_segment_messages_stay_in_ram_and_that_is_said_once():
@@ -561,9 +750,14 @@ def test_where_little_flash_is_left_a_new_segment_takes_the_place_of_the_oldest(
     board = Board()
     spool = board.boot(ram=2000)
     numbers = [spool.append(0, b"x" * 1000) for _ in range(12)]
-    segments = board.files()
-    real, room.free = room.free, lambda path: 36863
+    left = [36864]
+    real, room.free = room.free, lambda path: left[0]
     try:
+        # one more, and others have just what is theirs
+        numbers += [spool.append(0, b"x" * 1000) for _ in range(3)]
+        assert len(board.files()) == 5 and spool.dropped == 0
+        segments = board.files()
+        left[0] -= 1
         numbers += [spool.append(0, b"x" * 1000) for _ in range(12)]
         assert len(board.files()) == len(segments) and board.files() != segments
         assert spool.dropped == 12 and not spool._ram

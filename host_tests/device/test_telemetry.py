@@ -213,6 +213,9 @@ def test_the_state_does_not_grow_with_ever_new_keys():
         ticks.ms += 10000
     assert len(telemetry.state) == 64
     assert telemetry.refused == 136
+    # what it has is told further
+    count[0] = 0
+    assert message(telemetry)["telemetries"] == {"key1": 1} and telemetry.refused == 136
 
 
 def test_a_notice_goes_out_once():
@@ -235,11 +238,16 @@ def test_an_interval_that_is_none_is_refused():
 
 def test_notices_that_come_together_are_told_together_and_without_secrets():
     log.hide("hunter2hunter2")
-    _, telemetry = made((fan, 10))
+    ticks, telemetry = made((fan, 10))
     for text in ("one", "x" * 195 + "hunter2hunter2", "three" * 100):
         telemetry.notice(text)
     told = message(telemetry)["message"]
     assert told.startswith("one; xxx") and "hunt" not in told and len(told) <= 400
+    # one alone leaves room for the next
+    for text in ("x" * 400, "hunter2"):
+        telemetry.notice(text)
+    ticks.ms += 10000
+    assert message(telemetry)["message"].endswith("xxx; hunter2")
 
 
 def test_an_interval_is_changed_to_seconds_only():
@@ -297,17 +305,19 @@ def test_readings_that_grow_and_many_of_them_are_said_once_each_too():
 
 def test_a_sensor_that_has_the_loop_go_on_for_longer_than_its_interval_is_not_read_within_itself_either():
     begun = [0]
+    within = []
 
     def slow():
         begun[0] += 1
         # else it would never come to an end
         for _ in range(12 if begun[0] < 5 else 0):
             ticks.ms += 1000
-            telemetry.read()
+            within.append(telemetry.read())
         return {"begun": begun[0]}
 
     ticks, telemetry = made((slow, 5))
     assert message(telemetry)["telemetries"] == {"begun": 1}
+    assert within == 12 * [None]
 
 
 def test_while_a_sensor_is_read_its_own_interval_asks_for_nothing():
@@ -350,6 +360,13 @@ def test_a_sensor_that_is_wanted_soon_while_it_is_read_is_read_once_more():
     ticks, telemetry = made((level, 60))
     telemetry.read()
     assert telemetry.wait_ms() == 0 and telemetry.read() and len(read) == 2 and telemetry.wait_ms() == 60000
+
+
+def test_soon_is_for_the_sensor_of_that_name_alone():
+    ticks, telemetry = made((fan, 60), (level, 60))
+    message(telemetry)
+    telemetry.soon("level")
+    assert message(telemetry)["telemetries"] == {"level": 3}
 
 
 def test_a_reading_that_cannot_be_looked_at_costs_its_sensor_and_not_the_loop():

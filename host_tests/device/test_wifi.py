@@ -56,6 +56,14 @@ def test_a_call_never_waits():
         assert 0 < bench.wifi.poll() <= 60000
 
 
+def test_a_connection_that_nobody_looked_at_for_long_is_one():
+    for chip in CHIPS:
+        bench = Bench(chip)
+        bench.wifi.poll()
+        bench.ticks.ms += 30000
+        assert bench.wifi.poll() == 0 and bench.wifi.up and not bench.wifi.trouble
+
+
 def test_a_wrong_password_is_said_and_the_right_one_of_the_access_point_found_later():
     for chip in CHIPS:
         bench = Bench(chip, "password")
