@@ -76,7 +76,7 @@ class Link:
     def wait(self, ms):
         """Wait until something comes from the cloud, at most so long. False when there is nothing to wait on."""
         source = self._job or self.adapter
-        if not source or self._clock.ms() < self._not_before:
+        if not source:
             return False
         try:
             return source.wait(ms)
@@ -178,7 +178,7 @@ class Link:
         try:
             adapter.connect()
         except Exception:
-            self._doubtful = self._doubtful or adapter.denied
+            self._doubtful = adapter.denied
             adapter.close()
             raise
         self.adapter = adapter

@@ -55,9 +55,9 @@ def load(source):
     if not isinstance(source, bytes) or len(source) > _MOST_SOURCE:
         raise _bad("must be PEM, DER or JWK up to 4096 bytes")
     if b"-----BEGIN" in source:
-        _, begin, source = source.partition(b"PUBLIC KEY-----")
+        _, _, source = source.partition(b"PUBLIC KEY-----")
         source, end, _ = source.partition(b"-----END ")
-        if not begin or not end:
+        if not end:
             # a private key comes here too: it has no place on a device
             raise _bad("PEM without BEGIN and END [RSA] PUBLIC KEY")
         source = unbase64(source.decode())

@@ -113,7 +113,7 @@ def check(values):
     details = found["details"] = values.get("details", {})
     if not isinstance(details, dict):
         _refuse(problems, "details", 'must be an object such as {"room": "5b"}', details)
-    if not found["hardware_key"] and "hardware_key" not in values:
+    if "hardware_key" not in values:
         found["hardware_key"] = port.HARDWARE
     if not found["sn"] and not found["cloud_id"] and not problems:
         own = port.unique_id()
@@ -121,7 +121,7 @@ def check(values):
             found["sn"] = "".join(["%02x" % byte for byte in own])
         else:
             problems.append('"sn" or "cloud_id" is missing: this board has no number of its own')
-    if found["sn"] and not found["mac"] and not found["cloud_id"]:
+    if not found["mac"] and not found["cloud_id"]:
         found["mac"] = found["sn"]
     return found, problems
 

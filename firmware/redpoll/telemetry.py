@@ -29,14 +29,13 @@ class Telemetry:
         self.refused = 0
 
     def add(self, function, every_s, fixed=False):
-        """Read `function() -> dict` every so many seconds, the first time at once. Returns the sensor's name.
+        """Read `function() -> dict` every so many seconds, the first time at once.
 
         The interval of a `fixed` one changes only when it is named.
         """
         _check(every_s)
         name = getattr(function, "__name__", "sensor")
         self._sensors.append([name, function, int(every_s * 1000), self._clock.ms(), None, fixed])
-        return name
 
     def every(self, seconds, name=None):
         """Read the sensor `name`, or all of them, every so many seconds from now on. KeyError for an unknown name, ValueError."""

@@ -46,8 +46,8 @@ class Ntp:
             elif now - self._asked >= _ANSWER_MS:
                 # or one that is late: half of what it lay there unread would be added to the time
                 return self._fail("no answer")
-            elif not self._take():
-                return _LOOK_MS
+            else:
+                self._take()
         except OSError as error:
             return self._fail(log.describe(error))
         return max(0, self._not_before - now) or _LOOK_MS
@@ -68,16 +68,15 @@ class Ntp:
     def _take(self):
         packet = bytearray(48)
         count = self._sock.readinto(packet)
-        if count is None:
-            return False
-        if count < 48 or packet[0] & 7 != 4 or packet[24:32] != self._token:
-            return False
+        if count is None or count < 48 or packet[0] & 7 != 4 or packet[24:32] != self._token:
+            return
         seconds = int.from_bytes(packet[40:44], "big")
         if 0 < seconds < _EPOCH:
             # since 2036; 0 says that it does not know (RFC 4330 §5)
             seconds += 1 << 32
         if packet[0] >> 6 == 3 or not 0 < packet[1] < 16 or seconds < _FIRST:
-            return self._fail("it does not know the time itself")
+            self._fail("it does not know the time itself")
+            return
         now = self._clock.ms()
         unix_ms = (seconds - _EPOCH) * 1000 + (int.from_bytes(packet[44:46], "big") * 1000 >> 16) + (now - self._asked) // 2
         self._clock.set(unix_ms, 0)
@@ -89,7 +88,6 @@ class Ntp:
         self._backoff.reset()
         self.trouble = None
         self._not_before = now + _DAY_MS
-        return True
 
     def _fail(self, why):
         self._end()
