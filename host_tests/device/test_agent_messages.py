@@ -2,7 +2,7 @@
 import os
 
 import scratch
-from cloud_fakes import MQTT
+from cloud_fakes import CREDENTIALS, ID, MQTT
 from mqtt_bench import Bench
 from redpoll import log
 from redpoll.net.mqtt import MQTTException
@@ -156,6 +156,35 @@ def test_a_broker_that_takes_no_packet_as_large_as_the_subscriptions_costs_no_re
     client = bench.turn()
     assert not client.open and not client.published
     assert len(bench.agent.spool) == 1 and "too large" in bench.agent.link.trouble
+
+
+def test_a_reading_larger_than_the_broker_takes_is_counted_and_holds_up_none_of_the_others():
+    bench = Bench()
+    client = bench.turn()
+    client.too_large = 400
+    bench.agent.sensor(every=45)(lambda: {"text": "x" * 500})
+    bench.turn(1000)
+    sent = len(client.sent("telemetry"))
+    bench.turn(29500)
+    assert client.open and len(bench.agent.spool) == 0 and bench.agent.heartbeat()["spool_dropped"] == 1
+    assert [m["telemetries"] for m in client.sent("telemetry")[sent:]] == [{"fan_speed": 100.5}]
+
+
+def test_a_cloud_that_names_no_broker_is_told_to_be_polled():
+    bench = Bench()
+    known = dict(CREDENTIALS, version="1.0.0")
+    del known["mqtt_hub_url"]
+    bench.agent.settings.store(known)
+    assert bench.turn() is None and 'use "transport": "http"' in bench.agent.link.trouble
+
+
+def test_a_command_comes_by_either_name_of_its_topic():
+    bench = Bench()
+    client = bench.turn()
+    for name in ("command", "commands"):
+        client.deliver(name, {"id": name, "name": "count"}, "v1/device/%s/answers" % ID, b"1")
+        bench.turn()
+    assert [m["id"] for m in client.sent("answers")] == ["command", "command", "commands", "commands"]
 
 
 def test_an_update_that_comes_again_after_its_end_holds_back_no_command_when_the_ledger_is_lost():
