@@ -358,6 +358,13 @@ def test_a_cancel_ends_it_until_it_is_deployed():
     assert board.restart() == "ota_0"
     board.update(OTHER)
     assert board.updater.cancel(OTHER) and board.restart() == "ota_1"
+    board = Board()
+    assert board.updater.request(EDGEHOG, UUID, URL) is None
+    while not board.said() or board.said()[-1][0] != "Deploying":
+        board.ticks.ms += board.updater.poll()
+    assert board.updater.cancel(UUID)
+    board.turn()
+    assert board.restart() == "ota_1"
 
 
 def test_an_automatic_update_of_an_application_whose_version_is_none_ends_too():

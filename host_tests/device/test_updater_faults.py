@@ -121,6 +121,12 @@ def test_a_record_of_another_version_does_not_keep_the_board_from_starting():
         for slot in ("a", ""):
             bench.start(slot)
             assert not bench.updater.job, (key, value)
+    for key in ("id", "kind", "url", "file", "want", "downgrade", "phase"):
+        job = dict(kept["job"], phase="fetch")
+        del job[key]
+        Record("update").save({"job": job})
+        bench.start("")
+        assert not bench.updater.job, key
 
 
 def test_a_full_flash_ends_in_an_io_error():

@@ -80,6 +80,7 @@ def test_a_board_without_a_key_takes_nothing():
     bench.world.key_error = Failed("InvalidBaseImage", "no key")
     bench.update()
     assert bench.final() == ("Failure", "InvalidBaseImage", "no key")
+    assert not bench.server.requests
 
 
 def test_a_request_that_is_refused_twice_has_one_final_event_until_it_is_told():
