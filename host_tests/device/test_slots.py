@@ -110,6 +110,7 @@ def test_a_deployed_slot_needs_no_trial():
     fill(slots, "a")
     slots.switch("a", 0)
     assert Record("boot.state").load() == {"slot": "a", "boots": 0}
+    assert scratch.read("slot_a/manifest.sig") == b"signature"
 
 
 def test_a_good_start_is_written_once_and_only_where_boot_py_counts():

@@ -81,11 +81,6 @@ class Source:
         """Does the server send the whole file whatever is asked for?"""
         return self._download.whole
 
-    @property
-    def received(self):
-        """Bytes that came."""
-        return self._download.received if self._download else 0
-
     def forget(self):
         """What was learned of the file does not hold any more."""
         self._download.forget()

@@ -70,8 +70,8 @@ def run(path, size, wanted, messages, look):
             if began is None:
                 began = time.ticks_ms()
             source = agent._update._updater._source
-            if source:
-                received = source.received
+            if source and source._download:
+                received = source._download.received
             if look:
                 live = _live()
                 if live > peak:
