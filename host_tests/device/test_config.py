@@ -158,7 +158,8 @@ def test_a_change_that_is_told_in_each_session_takes_the_place_of_no_other():
         config.change({"interval": interval})
         for _ in range(sessions):
             config.told()
-    assert config.offer(1, {"interval": 20}) == ({"interval": 40}, None)
+    config.change({"interval": 50})
+    assert config.offer(1, {"interval": 40}) == ({"interval": 50}, None)
 
 
 def test_what_was_in_force_before_a_change_may_be_set_by_the_cloud_again():
