@@ -1,4 +1,4 @@
-# What the telemetry carries beside the readings, over MQTT against a cloud that the test plays: its override, its text.
+# Messages of the agent over MQTT, against a cloud that the test plays: what telemetry carries beside the readings, and what finds no memory or room.
 import os
 
 import scratch
