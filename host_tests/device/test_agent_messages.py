@@ -1,4 +1,4 @@
-# Messages of the agent over MQTT, against a cloud that the test plays: what telemetry carries beside the readings, and what finds no memory or room.
+# Messages of the agent over MQTT, against a cloud that the test plays: what telemetry carries, and what finds no memory or room.
 import os
 
 import scratch
