@@ -116,10 +116,11 @@ class Chip:
             open_ends = {console, self._control}
             while console in open_ends:
                 left = self.watchdog_seconds()
-                if left is not None and left <= 0:
+                ready = self._ready(selector, console, None if left is None else max(left, 0))
+                if left is not None and left <= 0 and self._control not in ready and not orders:
+                    # not even half a line is there that could be a feed: it is the chip that is late, not this process
                     self._restart(ResetCause.WATCHDOG)
-                    left = None
-                for fd in self._ready(selector, console, left):
+                for fd in ready:
                     if fd == self._keyboard.fd:
                         self._keyboard.feed()
                         continue
