@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from waiting import wait_for
 
+from tools.board.chip import Chip
 from tools.board.errors import BoardError
 from tools.board.firmware import boot_file, firmware_files
 from tools.board.process import Board
@@ -232,6 +233,26 @@ def test_a_feed_that_nobody_has_read_yet_counts(make, monkeypatch):
         for _ in range(3):
             board.wait_for("^fed$", since=board.line_count)
         assert board.lines[0] == "cause 1" and set(board.lines[1:]) == {"fed"}
+
+
+def test_what_a_program_does_before_it_prints_has_been_done_when_the_line_is_seen(make, monkeypatch):
+    look = Chip._ready
+
+    def look_early(self, selector, console, left):  # the chip did it, and printed, right after the look
+        found = look(self, selector, console, left)
+        return [console] if console in found else found
+
+    monkeypatch.setattr(Chip, "_ready", look_early)
+    seen = []
+    board = make(
+        "import machine\nfor n in range(20):\n    machine.Pin(n, machine.Pin.OUT).on()\n    print('on', n)\n",
+        board="esp32",
+        on_line=lambda line: seen.append((line, board.pins)),
+    )
+    with board:
+        board.wait_for("^on 19$")
+    levels = {line: pins for line, pins in seen if line.startswith("on ")}
+    assert [n for n in range(20) if levels[f"on {n}"].get(str(n)) != 1] == []
 
 
 def test_the_watchdog_outlives_the_program(make):

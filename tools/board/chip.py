@@ -110,34 +110,43 @@ class Chip:
         assert self.process.stdout is not None
         console = self.process.stdout.fileno()
         lines, orders = bytearray(), bytearray()
+        os.set_blocking(self._control, False)
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(console, selectors.EVENT_READ)
-            open_ends = {console, self._control}
-            while console in open_ends:
+            running = True
+            while running:
                 left = self.watchdog_seconds()
                 ready = self._ready(selector, console, None if left is None else max(left, 0))
-                if left is not None and left <= 0 and self._control not in ready and not orders:
-                    # not even half a line is there that could be a feed: it is the chip that is late, not this process
+                output = os.read(console, 65536) if console in ready else None
+                # after the console was read, and before anybody sees it: what the chip did before it printed has been done then
+                told = self._take_orders(selector, orders)
+                if left is not None and left <= 0 and not told and not orders:
+                    # not even half a line was there that could be a feed: it is the chip that is late, not this process
                     self._restart(ResetCause.WATCHDOG)
-                for fd in ready:
-                    if fd == self._keyboard.fd:
-                        self._keyboard.feed()
-                        continue
-                    if self._terminal and fd == self._terminal.fd:
-                        self._terminal.flush()
-                        self._keyboard.type(self._terminal.read())
-                        continue
-                    data = os.read(fd, 65536)
-                    if not data:
-                        selector.unregister(fd)
-                        open_ends.discard(fd)
-                    if fd == console:
-                        self._came(lines, data)
-                    else:
-                        _lines(orders, data, self._said)
+                if output is not None:
+                    self._came(lines, output)
+                    running = output != b""
+                if self._keyboard.fd in ready:
+                    self._keyboard.feed()
+                if self._terminal and self._terminal.fd in ready:
+                    self._terminal.flush()
+                    self._keyboard.type(self._terminal.read())
         status = self.process.wait()
         return self._why(status)
+
+    def _take_orders(self, selector: selectors.BaseSelector, orders: bytearray) -> bool:
+        """Read the control line, if it is there, and do what it says; half a line stays in `orders`. Returns whether something came."""
+        if self._control not in selector.get_map():
+            return False
+        try:
+            data = os.read(self._control, 65536)
+        except BlockingIOError:
+            return False
+        if not data:
+            selector.unregister(self._control)
+        _lines(orders, data, self._said)
+        return data != b""
 
     def _why(self, status: int) -> ResetCause | None:
         kept = self._around.kept
