@@ -1,13 +1,12 @@
 """A proxy between MQTT clients and a broker that sees packets: it counts them, loses one, or holds some back."""
 
-import contextlib
 import select
 import socket
-import threading
 from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from listening import listening
 from mqtt_packets import split
 
 PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
@@ -33,28 +32,22 @@ class Proxy:
         self.lost = b""
         # most messages of one direction that waited for their acknowledgement
         self.most: Counter[str] = Counter()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._server = listening(self._connection)
+        self.port = 0
 
     def published(self) -> list[tuple[bytes, bool]]:
         """What was forwarded from clients as PUBLISH at QoS 1 and 2: (packet without its first byte, DUP)."""
         return [(packet[1:], bool(first & 8)) for way, first, packet in self.seen if way == UP and first >> 4 == PUBLISH and first & 6]
 
     def __enter__(self) -> Self:
+        self.port = self._server.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                threading.Thread(target=self._connection, args=(client,), daemon=True).start()
+        self._server.__exit__(kind, error, trace)
 
     def _connection(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._broker)) as broker:
+        with socket.create_connection(("127.0.0.1", self._broker)) as broker:
             ways = {client: (UP, broker), broker: (DOWN, client)}
             rest = {client: b"", broker: b""}
             held: list[tuple[socket.socket, str, bytes]] = []

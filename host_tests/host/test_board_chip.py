@@ -4,12 +4,12 @@ import datetime
 import re
 import socket
 import ssl
-import threading
 import time
 import tomllib
 
 import pytest
 from certificates import make_certificates
+from listening import listening
 from long_run import LONG
 from serial_client import Session, Wire
 
@@ -215,22 +215,13 @@ def test_deep_sleep_ends_in_a_start_that_says_so_and_the_rtc_remembers(make):
 @pytest.fixture
 def echo():
     """A TCP server that sends back what comes: its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def serve(link):
-            with link:
-                while data := link.recv(65536):
-                    link.sendall(data)
+    def talk(link):
+        while data := link.recv(65536):
+            link.sendall(data)
 
-        def accept():
-            try:
-                while True:
-                    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-            except OSError:
-                pass
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield server.getsockname()[1]
+    with listening(talk) as port:
+        yield port
 
 
 CONNECT = """
@@ -394,25 +385,14 @@ def tls_server(tmp_path, monkeypatch):
     make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def greet(plain):
-            try:
-                with context.wrap_socket(plain, server_side=True) as link:
-                    link.sendall(link.recv(100))
-                    link.recv(100)
-            except OSError:
-                pass
+    def greet(plain):
+        with context.wrap_socket(plain, server_side=True) as link:
+            link.sendall(link.recv(100))
+            link.recv(100)
 
-        def accept():
-            try:
-                while True:
-                    threading.Thread(target=greet, args=(server.accept()[0],), daemon=True).start()
-            except OSError:
-                pass
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield (tmp_path / "ca.der").read_bytes(), server.getsockname()[1]
+    with listening(greet) as port:
+        yield (tmp_path / "ca.der").read_bytes(), port
 
 
 GREET = """

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from brokers import BROKERS
 from interpreters import INTERPRETERS, run
+from listening import listening
 from long_run import LONG
 from waiting import in_time, wait_for_port
 
@@ -242,21 +243,16 @@ print(got, client.dropped)
 
 @pytest.mark.parametrize("sockets", SOCKETS)
 def test_a_message_larger_than_the_heap_is_drained_and_counted(sockets: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    def send(sock: socket.socket) -> None:
+        sock.recv(100)
+        body = b"\0\x01t" + bytes(300000)
+        sock.sendall(b"\x20\x02\0\0\x30" + bytes([len(body) & 127 | 128, len(body) >> 7 & 127 | 128, len(body) >> 14]) + body)
+        sock.sendall(b"\x30\x05\0\x01tok")
+        while sock.recv(100):
+            pass
 
-        def send() -> None:
-            with server.accept()[0] as sock:
-                sock.recv(100)
-                body = b"\0\x01t" + bytes(300000)
-                sock.sendall(b"\x20\x02\0\0\x30" + bytes([len(body) & 127 | 128, len(body) >> 7 & 127 | 128, len(body) >> 14]) + body)
-                sock.sendall(b"\x30\x05\0\x01tok")
-                while sock.recv(100):
-                    pass
-
-        thread = threading.Thread(target=send, daemon=True)
-        thread.start()
-        assert run_on(sockets, tmp_path, HUGE, server.getsockname()[1], heap="200K") == "[b'ok'] 1\n"
-        thread.join(5)
+    with listening(send) as port:
+        assert run_on(sockets, tmp_path, HUGE, port, heap="200K") == "[b'ok'] 1\n"
 
 
 SILENT = """
@@ -289,17 +285,16 @@ def test_a_server_that_falls_silent_is_noticed_within_one_and_a_half_keep_alives
 
 def noticed_silence(what: str, sockets: str, tmp_path: Path) -> int:
     """ms after which a client with a keep alive of 1 s says that its server is silent, which is so from CONNACK on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        kept: list[socket.socket] = []
+    over = threading.Event()
 
-        def welcome() -> None:
-            kept.append(server.accept()[0])
-            kept[0].recv(100)
-            kept[0].sendall(b"\x20\x02\0\0")
+    def welcome(sock: socket.socket) -> None:
+        sock.recv(100)
+        sock.sendall(b"\x20\x02\0\0")
+        over.wait()
 
-        threading.Thread(target=welcome, daemon=True).start()
-        words = run_on(sockets, tmp_path, SILENT, server.getsockname()[1], what).split()
-        kept[0].close()
+    with listening(welcome) as port:
+        words = run_on(sockets, tmp_path, SILENT, port, what).split()
+        over.set()
     assert words[:2] == ["error", str(ETIMEDOUT)] and words[3] == "None"
     return int(words[2])
 

@@ -2,15 +2,15 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from interpreters import INTERPRETERS, run
+from listening import listening
 from mqtt_packets import split
 from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -101,38 +101,32 @@ class Recorder:
         # what the server sends after a subscription to "to me"
         self.inbound = b""
         self.packets: dict[str, list[bytes]] = {}
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.port = 0
 
-    def close(self) -> None:
-        self._server.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self._server.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._session, args=(sock,), daemon=True).start()
+    @contextmanager
+    def there(self) -> "Iterator[Recorder]":
+        """Itself, with its port, for so long."""
+        with listening(self._session) as self.port:
+            yield self
 
     def _session(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rest = b""
-        with suppress(OSError), sock:
-            while data := sock.recv(1 << 20):
-                packets, rest = split(rest + data)
-                for packet in packets:
-                    if packet[0] == 0x10:
-                        name = client_id(packet, self.level)
-                        kept = self.packets.setdefault(name, [])
-                        again = bool(kept)
-                    kept.append(packet)
-                    kind, most = BREAKS.get(name, (0, 0))
-                    if again or packet[0] >> 4 != kind:
-                        # a client that has its last packet written may close without reading this, and that packet is still to be read
-                        with suppress(OSError):
-                            sock.sendall(self._answer(name, packet, again))
-                    elif [earlier[0] >> 4 for earlier in kept].count(kind) == most:
-                        return
+        while data := sock.recv(1 << 20):
+            packets, rest = split(rest + data)
+            for packet in packets:
+                if packet[0] == 0x10:
+                    name = client_id(packet, self.level)
+                    kept = self.packets.setdefault(name, [])
+                    again = bool(kept)
+                kept.append(packet)
+                kind, most = BREAKS.get(name, (0, 0))
+                if again or packet[0] >> 4 != kind:
+                    # a client that has its last packet written may close without reading this, and that packet is still to be read
+                    with suppress(OSError):
+                        sock.sendall(self._answer(name, packet, again))
+                elif [earlier[0] >> 4 for earlier in kept].count(kind) == most:
+                    return
 
     def _answer(self, name: str, packet: bytes, again: bool) -> bytes:
         kind = packet[0] >> 4
@@ -306,26 +300,23 @@ def net_mqtt(recorder: Recorder, sessions: list[Session], interpreter: str, fold
 
 
 @pytest.fixture(scope="module", params=LEVELS)
-def golden(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+def golden(request: pytest.FixtureRequest) -> Recorder:
     """What paho writes."""
-    recorder = Recorder(request.param)
-    Paho(recorder, ("source", {}, None, [["publish", *message[:4], MESSAGE if recorder.level == 5 else None] for message in INBOUND])).run()
-    recorder.inbound = b"".join(packet for packet in recorder.packets["source"] if packet[0] >> 4 == 3)
-    for session in SESSIONS[recorder.level]:
-        Paho(recorder, session).run()
-    yield recorder
-    recorder.close()
+    with Recorder(request.param).there() as recorder:
+        properties = MESSAGE if recorder.level == 5 else None
+        Paho(recorder, ("source", {}, None, [["publish", *message[:4], properties] for message in INBOUND])).run()
+        recorder.inbound = b"".join(packet for packet in recorder.packets["source"] if packet[0] >> 4 == 3)
+        for session in SESSIONS[recorder.level]:
+            Paho(recorder, session).run()
+    return recorder
 
 
 @pytest.fixture(scope="module", params=INTERPRETERS)
-def ours(
-    request: pytest.FixtureRequest, golden: Recorder, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Recorder, dict[str, Any]]]:
+def ours(request: pytest.FixtureRequest, golden: Recorder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorder, dict[str, Any]]:
     """What net.mqtt writes, and what it says about it."""
-    recorder = Recorder(golden.level)
-    recorder.inbound = golden.inbound
-    yield recorder, net_mqtt(recorder, SESSIONS[golden.level], request.param, tmp_path_factory.mktemp("golden"))
-    recorder.close()
+    with Recorder(golden.level).there() as recorder:
+        recorder.inbound = golden.inbound
+        return recorder, net_mqtt(recorder, SESSIONS[golden.level], request.param, tmp_path_factory.mktemp("golden"))
 
 
 def in_order(packet: bytes, level: int) -> bytes:
@@ -459,12 +450,11 @@ SAYS: dict[str, tuple[dict[int, Callable[[bytes], bytes]], list[list[Any]], dict
 
 
 @pytest.fixture(scope="module", params=INTERPRETERS)
-def heard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def heard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What net.mqtt makes of it."""
-    recorder = Recorder(5, {name: answers for name, (answers, _, _) in SAYS.items()})
     sessions: list[Session] = [(name, {}, None, steps) for name, (_, steps, _) in SAYS.items()]
-    yield net_mqtt(recorder, sessions, request.param, tmp_path_factory.mktemp("heard"))
-    recorder.close()
+    with Recorder(5, {name: answers for name, (answers, _, _) in SAYS.items()}).there() as recorder:
+        return net_mqtt(recorder, sessions, request.param, tmp_path_factory.mktemp("heard"))
 
 
 @pytest.mark.parametrize("name", SAYS)

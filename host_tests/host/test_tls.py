@@ -4,13 +4,13 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from certificates import make_certificates
 from interpreters import INTERPRETERS, run
+from listening import listening
 from waiting import in_time
 
 from tools.paths import ROOT
@@ -56,15 +56,14 @@ def echo(folder: Path, name: str, *, ask: bool = False, answer: bytes = b"") -> 
         context.load_verify_locations(folder / "ca.pem")
         context.verify_mode = ssl.CERT_REQUIRED
 
-    def serve() -> None:
-        with contextlib.suppress(OSError), server.accept()[0] as plain, context.wrap_socket(plain, server_side=True) as sock:
+    def talk(plain: socket.socket) -> None:
+        with context.wrap_socket(plain, server_side=True) as sock:
             came = sock.recv(100)
             sock.sendall(answer or came)
             sock.recv(100)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        yield int(server.getsockname()[1])
+    with listening(talk) as port:
+        yield port
 
 
 def attempt(interpreter: str, folder: Path, port: int, ca: str, client: str = "", deadline: int = DEADLINE_MS) -> str:
@@ -138,15 +137,13 @@ def test_a_server_that_wants_a_client_certificate_lets_in_only_who_has_one(folde
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_a_plain_server_on_the_tls_port_is_an_error(folder: Path, interpreter: str) -> None:
-    def serve() -> None:
-        with contextlib.suppress(OSError), server.accept()[0] as sock:
-            sock.recv(1000)
-            sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            sock.recv(1000)
+    def talk(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        sock.recv(1000)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        kept_out(attempt(interpreter, folder, server.getsockname()[1], "ca.pem"), interpreter, NOT_TLS)
+    with listening(talk) as port:
+        kept_out(attempt(interpreter, folder, port, "ca.pem"), interpreter, NOT_TLS)
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
