@@ -1,6 +1,6 @@
 # The MQTT session against a socket double that has a board's awkwardness: connecting, and what the client writes.
 import sys
-from errno import ETIMEDOUT
+from errno import ENOTCONN, ETIMEDOUT
 
 from fakes import Clock, Server, Wire, publish
 from mqtt_session import attach, del_sent, raised, session
@@ -230,7 +230,7 @@ def test_refused_connection_says_the_code():
     server.answer = lambda first, body: b"\x20\x02\0\x05"
     error = raised(client.connect)
     assert isinstance(error, mqtt.MQTTException)
-    assert error.code == 5 and error.args[0] == 5
+    assert error.code == 5 and error.args == (5, "refused")
     assert client.sock is None and wire.closed
 
 
@@ -295,8 +295,12 @@ def test_disconnect_waits_for_what_is_in_flight():
     assert not client.in_flight and server.kinds() == [1, 3, 14]
 
 
-def test_a_closed_client_raises_and_does_not_hang():
-    client, _, _ = session()
-    client.close()
-    for call in (client.poll, client.check_msg, client.wait_msg, client.ping):
-        assert isinstance(raised(call), OSError)
+def test_a_closed_client_raises_and_does_not_hang_and_so_does_one_that_was_never_connected():
+    for connect in (True, False):
+        client, _, _ = session(connect=connect)
+        client.close() if connect else None
+        for call in (client.poll, client.check_msg, client.wait_msg, client.ping):
+            assert raised(call).args[0] == ENOTCONN
+        for call in (client.publish, client.subscribe):
+            assert raised(call, "t", b"1" if call == client.publish else 0).args[0] == ENOTCONN
+        client.disconnect()

@@ -1,7 +1,7 @@
 # MQTT 5: properties, and what a server may limit.
 import cloud_fakes
 from fakes import Server, Wire, publish
-from mqtt_session import attach, del_sent, poll_until, raised, session
+from mqtt_session import attach, del_sent, poll_for, poll_until, raised, session
 from redpoll.net import mqtt, mqtt5, mqtt5_alias
 from scratch import text_of
 from support import raises
@@ -165,6 +165,20 @@ def test_a_write_has_the_deadline_of_the_keep_alive_that_the_server_asks_for():
     started = client.clock.now
     assert isinstance(raised(client.publish, "t", "m"), OSError)
     assert client.clock.now - started <= 3000
+
+
+def test_the_keep_alive_that_a_server_asks_for_is_that_of_its_connection():
+    client, wire, server = session(5, connect=False, keepalive=100)
+    server.connack = b"\x13\0\x02"
+    client.connect()
+    poll_for(client, 3000)
+    assert server.kinds().count(12) >= 1
+    wire = Wire(Server(5))
+    attach(client, wire)
+    client.connect()
+    assert client.server_keep_alive is None
+    poll_for(client, 60000)
+    assert wire.peer.kinds() == [1]
 
 
 def test_no_request_is_larger_than_the_server_takes():
@@ -399,6 +413,21 @@ def test_properties_of_a_message_stay_there_while_the_callback_publishes():
     assert found == [(mqtt5.PAYLOAD_FORMAT_INDICATOR, 1)]
 
 
+def test_an_acknowledgement_has_properties_of_its_own_or_none():
+    client, wire, server = session(5)
+    found = []
+    client.on_ack = lambda pid, code: found.append(client.properties)
+
+    def answer(topic, msg):
+        client.publish("a", "b", qos=2)
+        client.flush()
+
+    client.set_callback(answer)
+    wire.inbound.extend(publish(b"t", b"m", properties=b"\x02\x01\x01"))
+    client.poll()
+    assert found == [None]
+
+
 def test_the_callback_says_what_its_acknowledgement_says():
     for qos, first in ((1, 0x40), (2, 0x50)):
         client, wire, server = session(5)
@@ -558,8 +587,9 @@ def test_an_empty_topic_needs_its_alias_each_time():
     client.connect()
     alias = [(mqtt5.TOPIC_ALIAS, 1)]
     client.publish("a", "0", properties=alias)
-    client.publish("", "1", properties=alias)
-    assert isinstance(raised(client.publish, "", "2"), ValueError)
+    nothing = ""
+    client.publish(nothing, "1", properties=alias)
+    assert isinstance(raised(client.publish, nothing, "2"), ValueError)
     assert server.kinds() == [1, 3, 3]
 
 

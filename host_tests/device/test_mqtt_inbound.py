@@ -280,6 +280,21 @@ def test_the_callback_may_publish_into_a_full_window():
     assert (0x40, b"\0\x05") in server.packets
 
 
+def test_the_callback_may_poll_and_is_not_called_within_itself():
+    client, wire, _ = session()
+    order = []
+
+    def look(topic, msg):
+        order.append(b"<" + msg)
+        client.poll()
+        order.append(msg + b">")
+
+    client.set_callback(look)
+    wire.inbound.extend(publish(b"t", b"1") + publish(b"t", b"2", 1, 5) + publish(b"t", b"3"))
+    poll_until(client, lambda: len(order) == 6)
+    assert b"".join(order) == b"<11><22><33>"
+
+
 def test_the_callback_may_subscribe():
     client, wire, _ = session()
     granted = []

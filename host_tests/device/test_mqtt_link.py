@@ -95,6 +95,17 @@ def test_a_packet_that_begins_and_stops_is_noticed():
         assert client.clock.now - before <= 7000
 
 
+def test_a_packet_that_stopped_and_went_on_in_time_is_no_trouble_later():
+    client, wire, _ = session(ack_timeout_ms=5000)
+    for n in range(3):
+        data = publish(b"t", b"m")
+        wire.inbound.extend(data[:3])
+        poll_for(client, 4000)
+        wire.inbound.extend(data[3:])
+        poll_for(client, 20000)
+        assert len(client.got) == n + 1
+
+
 def test_a_large_packet_that_dribbles_is_noticed():
     for keepalive in (0, 4):
         client, wire, _ = session(max_packet=64, keepalive=keepalive, ack_timeout_ms=5000)
@@ -143,6 +154,24 @@ def test_a_message_whose_acknowledgement_cannot_be_sent_now_stays_where_it_is_an
     room.append(True)
     poll_until(client, lambda: len(client.got) == 39)
     assert server.kinds()[1:] == [4] * 39
+
+
+def test_where_there_is_room_again_a_poll_waits_for_what_comes():
+    client, wire, _ = session(connect=False)
+    room = full(wire)
+    client.connect()
+    wire.inbound.extend(publish(b"t", b"message", 1, 1))
+    client.poll()
+    waits = []
+    client._io._wait_room = lambda ms: client.clock.sleep_ms(waits.append(ms) or ms)
+    client.poll(100)
+    assert waits
+    room.append(True)
+    poll_until(client, lambda: client.got)
+    del waits[:]
+    before = client.clock.now
+    client.poll(100)
+    assert client.clock.now - before == 100 and not waits
 
 
 def test_a_server_that_reads_nothing_is_noticed():

@@ -217,7 +217,6 @@ class MQTTClient(simple.MQTTClient):
         io = Stream(self.server, self.port, tls, limit, self._pong_ms, self.server_hostname)
         self.sock = self._seen = self._io = io
         io.client = self
-        self._forget_link()
         self._state = _CONNECTING
         try:
             from .mqtt_requests import send_connect
