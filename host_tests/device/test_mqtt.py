@@ -80,6 +80,11 @@ def test_wrapping_the_socket_after_connect_keeps_the_session():
     client.poll()
     assert len(log.lines) == 1
     assert client.in_flight == 0 and client.got == [(b"t", b"m")]
+    # what it is wrapped into next is read from though nothing is sent
+    client.sock = Log(Wire())
+    client.sock.inner.inbound.extend(publish(b"t", b"n"))
+    client.poll()
+    assert client.got[1:] == [(b"t", b"n")]
 
 
 def test_a_3_1_1_session_never_loads_the_properties():
@@ -213,6 +218,13 @@ def test_a_topic_that_is_none_is_refused_and_does_no_harm():
             client.publish(topic, b"m", qos=1)
         client.flush()
         assert server.kinds() == [1] + [3] * 5
+
+
+def test_only_the_last_topics_are_remembered():
+    client, _, server = session()
+    for number in range(100):
+        client.publish("t/%d" % number, b"m")
+    assert len(client._topics) == 4 and len(server.packets) == 101
 
 
 def test_a_qos_outside_0_to_2_is_refused():

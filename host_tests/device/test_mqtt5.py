@@ -101,7 +101,7 @@ def test_random_blocks_decode_or_are_refused():
 def test_publish_carries_properties_however_they_are_given():
     client, wire, _ = session(5)
     block = b"\x07\x26\0\x01k\0\x01v"
-    for properties in (block, [(38, ("k", "v"))], {38: ("k", "v")}):
+    for properties in (block, bytearray(block), [(38, ("k", "v"))], {38: ("k", "v")}):
         del_sent(wire)
         client.publish("t", "m", properties=properties)
         assert bytes(wire.sent) == b"\x30\x0c\0\x01t" + block + b"m"
