@@ -431,7 +431,7 @@ def test_an_acknowledgement_has_properties_of_its_own_or_none():
 def test_the_callback_says_what_its_acknowledgement_says():
     for qos, first in ((1, 0x40), (2, 0x50)):
         client, wire, server = session(5)
-
+        server.silent = (5,)  # what is refused is not released
         got = []
 
         def refuse(topic, msg, client=client, got=got):

@@ -124,6 +124,22 @@ def test_garbage_is_a_violation():
         assert wire.closed and client.sock is None
 
 
+def test_garbage_at_the_very_end_of_the_buffer_is_a_violation_too():
+    for data in (b"\x30\0", b"\x30\x01\0", b"\x32\x03\0\x01t", b"\x40\0", b"\x40\x01\0", b"\xe0\0"):
+        client, wire, _ = session(max_packet=64)
+        wire.inbound.extend(publish(b"t", bytes(64 - len(data) - 5)) + data)
+        error = raised(poll_for, client, 1)
+        assert isinstance(error, mqtt.MQTTException) and len(client.got) == 1
+
+
+def test_a_client_without_a_callback_takes_messages_and_acknowledges_them():
+    client, wire, server = session()
+    client.set_callback(None)
+    wire.inbound.extend(publish(b"t", b"m") + publish(b"t", b"m", 1, 9))
+    client.poll()
+    assert server.packets[1:] == [(0x40, b"\0\x09")]
+
+
 def test_random_packets_yield_a_message_or_an_exception():
     seed = 3
     samples = (publish(b"t", b"m"), publish(b"t", b"m", 1, 3), publish(b"t", b"m", 2, 3), b"\x40\x02\0\x01", b"\xd0\0")

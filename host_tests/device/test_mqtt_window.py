@@ -68,9 +68,9 @@ class Forgetful:
 
 def test_unknown_and_repeated_acknowledgements_are_ignored():
     client, wire, _ = session()
-    wire.inbound.extend(b"\x40\x02\0\x09\x40\x02\0\x09\x70\x02\0\x09")
+    wire.inbound.extend(b"\x40\x02\0\x09\x40\x02\0\x09\x70\x02\0\x09\x90\x03\0\x09\0\xb0\x02\0\x09")
     client.poll()
-    assert client.acks == []
+    assert client.acks == [] and client._replies == {}
 
 
 def test_an_acknowledgement_of_no_message_does_not_count_for_a_place_in_the_window_that_is_free():
