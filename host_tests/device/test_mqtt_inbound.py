@@ -46,6 +46,14 @@ def test_qos_2_inbound_is_delivered_once():
     client.poll()
     assert client.got == [(b"a", b"0"), (b"a", b"1")]
     assert again.peer.kinds()[1:4] == [5, 7, 5]
+    # where the server has lost the session its identifiers begin anew
+    client.close()
+    anew = Wire(Server(silent=(5,)))
+    attach(client, anew)
+    client.connect(False)
+    anew.inbound.extend(publish(b"a", b"2", 2, 9))
+    client.poll()
+    assert client.got[2:] == [(b"a", b"2")]
 
 
 def test_acknowledgements_go_out_in_the_order_of_the_messages():
@@ -314,7 +322,8 @@ def test_the_callback_may_poll_and_is_not_called_within_itself():
 
     def look(topic, msg):
         order.append(b"<" + msg)
-        client.poll()
+        for _ in range(3):
+            client.poll()
         order.append(msg + b">")
 
     client.set_callback(look)

@@ -124,6 +124,14 @@ def test_a_large_packet_that_dribbles_is_noticed():
         assert client.clock.now - before <= (8000 if keepalive else 11000) and client.sock is None
 
 
+def test_a_large_packet_that_came_fast_and_stops_is_noticed():
+    client, wire, _ = session(max_packet=64, ack_timeout_ms=5000)
+    wire.inbound.extend(publish(b"t", bytes(100000))[:50000])
+    before = client.clock.now
+    assert raised(poll_for, client, 60000).args[0] == ETIMEDOUT
+    assert client.clock.now - before <= 7000
+
+
 # -- what must be sent while the server does not read
 
 
@@ -227,14 +235,16 @@ def test_a_message_that_waits_for_poll_does_not_make_it_wait_either():
     room.clear()
     wire.short = 0
     before = client.clock.now
+    wire.inbound.extend(publish(b"t", b"0"))  # which needs no acknowledgement, and does not overtake
+    client.poll(0)
     assert client.poll(0) == 0 and client.got == [] and client.clock.now == before
     # nor for as long as it may: there may be room soon
     assert client.poll(60000) == 0 and client.clock.now - before <= 1000
     room.append(True)
     wire.short = 1000
     wire.inbound.extend(publish(b"t", b"n", 1, 10))
-    poll_until(client, lambda: len(client.got) == 2)
-    assert client.got == [(b"t", b"m"), (b"t", b"n")] and server.kinds()[-2:] == [4, 4]
+    poll_until(client, lambda: len(client.got) == 3)
+    assert client.got == [(b"t", b"m"), (b"t", b"0"), (b"t", b"n")] and server.kinds()[-2:] == [4, 4]
 
 
 def test_a_buffer_full_of_messages_without_room_for_their_acknowledgements_costs_no_cpu():

@@ -462,7 +462,7 @@ class MQTTClient(simple.MQTTClient):
                 if handled or left <= 0:
                     return handled
         finally:
-            self._may_call = before and False
+            self._may_call = before
 
     def check_msg(self):
         """Handle what has arrived, without waiting -> 0x30 + 2 x QoS of the message that was handled last, None for none."""
