@@ -46,6 +46,21 @@ def test_packet_ids_wrap_and_pass_over_those_in_flight():
     assert [client.publish("t", "m", qos=1) for _ in range(2)] == [65534, 65535]
     client.pid = 65533
     assert client.publish("t", "m", qos=1) == 1
+    # nor is that of a subscription taken, within which on_ack may publish
+    client, _, server = session(window=3)
+    server.silent = (8,)
+    pids = []
+
+    def once_more(pid, code):
+        if not pids:
+            client.pid = 2
+            pids.append(client.publish("t", "m", qos=1))
+
+    client.on_ack = once_more
+    client.pid = 1
+    assert client.publish("t", "m", qos=1) == 2
+    raised(client.subscribe, "x")  # asks as 3
+    assert pids == [4]
 
 
 def test_more_publishes_than_there_are_identifiers_go_through():

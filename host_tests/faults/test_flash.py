@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 @pytest.mark.parametrize("torn", [False, True], ids=["missing", "torn"])
 @pytest.mark.parametrize(
     ("scenario", "progsize", "every"),
-    [("flash", 256, 8), ("flash", 32, 60), ("agent", 256, 3), ("agent", 32, 5)],
+    [("flash", 256, 16), ("flash", 32, 120), ("agent", 256, 6), ("agent", 32, 10)],
     ids=["flash-rp2", "flash-esp32", "agent-rp2", "agent-esp32"],
 )
 def test_after_a_power_cut_littlefs_holds_a_valid_state(

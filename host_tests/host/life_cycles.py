@@ -61,7 +61,7 @@ def firmware() -> Iterator[None]:
 
 def explore(machine: type[RuleBasedStateMachine], examples: int = 100, steps: int = 40) -> None:
     """Run the machine: a bounded and repeatable number of lives, far more of them with REDPOLL_LONG=1."""
-    chosen = bounded(examples * (20 if LONG else 1), stateful_step_count=steps * (2 if LONG else 1))
+    chosen = bounded(examples * (33 if LONG else 1), stateful_step_count=steps * (2 if LONG else 1))
     run_state_machine_as_test(machine, settings=chosen)
 
 

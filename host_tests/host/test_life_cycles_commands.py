@@ -350,6 +350,6 @@ class HTTPLife(AgentLife):
 
 @pytest.mark.usefixtures("firmware")
 @pytest.mark.timeout(1800 if LONG else 300)
-@pytest.mark.parametrize(("machine", "examples"), [(CommandsLife, 250), (AgentLife, 120), (HTTPLife, 120)])
+@pytest.mark.parametrize(("machine", "examples"), [(CommandsLife, 150), (AgentLife, 80), (HTTPLife, 80)])
 def test_every_command_ends_and_none_runs_twice(machine: type[Folder], examples: int) -> None:
     explore(machine, examples)

@@ -318,6 +318,6 @@ class HTTPLife(AgentLife):
 
 @pytest.mark.usefixtures("firmware")
 @pytest.mark.timeout(1800 if LONG else 300)
-@pytest.mark.parametrize(("machine", "examples"), [(ConfigLife, 250), (AgentLife, 150), (HTTPLife, 150)])
+@pytest.mark.parametrize(("machine", "examples"), [(ConfigLife, 150), (AgentLife, 90), (HTTPLife, 90)])
 def test_the_configuration_in_force_is_one_that_passed_and_both_sides_agree_in_the_end(machine: type[Folder], examples: int) -> None:
     explore(machine, examples)
