@@ -343,3 +343,14 @@ def test_a_command_is_named_by_a_text():
     bench = Bench()
     for name in (5, None, max):
         assert "no parentheses" in text_of(TypeError, bench.agent.command, name)
+
+
+def test_what_is_declared_can_be_called_by_the_product_too_and_the_licences_are_one_object():
+    agent = Bench(path="declared").agent
+
+    def function(**values):
+        return values
+
+    for declare in (agent.sensor(60), agent.command("blink"), agent.on("space")):
+        assert declare(function) is function
+    assert agent.licenses is agent.licenses

@@ -305,6 +305,20 @@ def test_reason_codes_of_acknowledgements_reach_the_application():
         assert client.in_flight == 0
 
 
+def test_an_acknowledgement_with_a_reason_is_the_same_in_pieces():
+    for at in range(1, 5):
+        client, wire, server = session(5)
+        server.silent = (3,)
+        pid = client.publish("t", "m", qos=1)
+        packet = b"\x40\x03\0" + bytes([pid]) + b"\x10\xd0\0"
+        wire.inbound.extend(packet[:at])
+        client.poll()
+        assert client.acks == []
+        wire.inbound.extend(packet[at:])
+        client.poll()
+        assert client.acks == [(pid, 0x10)]
+
+
 def test_a_refused_subscription_says_its_code():
     client, _, server = session(5)
     server.suback = lambda kind, body: b"\x90\x05" + body[:2] + b"\0\0\x87"
