@@ -440,6 +440,15 @@ def clean_or_not():
 
 def keep_alive():
     # the server ends the session of a client that says nothing for 1.5 keep alives, and leaves one that pings alone
+    for _ in range(3):  # a machine that stands still pings too late now and then, a client that pings too late does so each time
+        try:
+            return pings_and_silence()
+        except OSError as error:
+            print("the one that pings:", error)
+    raise AssertionError("each time the session of the one that pings was ended")
+
+
+def pings_and_silence():
     got = []
     pinging = client("pinging", got, keepalive=3)
     pinging.connect()
