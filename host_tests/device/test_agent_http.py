@@ -102,6 +102,10 @@ def test_space_information_is_fetched_when_its_version_grew():
     assert heard == [{"name": "hall"}]
     assert len(bench.made("GET", "/space")) == 1
     assert bench.agent.space_version() == 4
+    # and in each session, of which the cloud may be another
+    bench.agent.on_link(None)
+    bench.turn(30000)
+    assert len(bench.made("GET", "/space")) == 2 and heard == [{"name": "hall"}]
 
 
 def test_space_information_that_could_not_be_fetched_is_fetched_again():

@@ -354,3 +354,28 @@ def test_what_is_declared_can_be_called_by_the_product_too_and_the_licences_are_
     for declare in (agent.sensor(60), agent.command("blink"), agent.on("space")):
         assert declare(function) is function
     assert agent.licenses is agent.licenses
+
+
+def test_an_update_hears_of_sessions_of_what_the_cloud_has_and_of_what_it_was_told():
+    bench = settled()
+    heard = []
+
+    class Update:
+        def on_link(self):
+            heard.append("link")
+
+        def round_trip(self):
+            heard.append("round trip")
+
+        def on_reported(self, event):
+            heard.append(event)
+
+        def on_trial(self):
+            return False
+
+    bench.agent._update = Update()
+    bench.agent.on_link(None)
+    bench.agent.on_sent(0, accepted=False)
+    bench.agent.on_sent(0)
+    bench.agent.on_reported({"status": "Success"})
+    assert heard == ["link", "round trip", {"status": "Success"}]

@@ -177,6 +177,22 @@ def test_more_than_a_device_can_hold_is_refused_while_it_comes():
         assert checked.files == 201 and "200 files" in str(caught.value)
 
 
+def test_files_of_more_than_32_mb_are_refused_as_they_lie_and_as_they_come():
+    for size, packed in ((1 << 24, 5), (5, 1 << 24)):
+        checked = Checked()
+        scanner = Entries(checked._check)
+        scanner.feed(b'{"boards":[],"files":[')
+        offset = 0
+        with raises(BadBundle) as caught:
+            for name in ("a", "b", "c"):
+                offset += 31
+                fields = maker.entry(name, b"", offset=offset)
+                fields.update({"size": size, "packed": packed, "method": 8})
+                scanner.feed(maker.dumps(fields).encode() + b",")
+                offset += packed
+        assert "more than 33554432 bytes" in str(caught.value)
+
+
 def test_a_manifest_of_a_megabyte_is_refused_by_its_header():
     fed = []
     head = Head(fed.append)
