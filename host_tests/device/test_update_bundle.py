@@ -4,6 +4,7 @@ import io
 import bundle_maker as maker
 import scratch
 from redpoll import rsa
+from redpoll.port.interpreter import VERSION
 from redpoll.update import bundle
 from redpoll.update.bundle import Entries
 from redpoll.update.errors import BadBundle
@@ -61,15 +62,14 @@ def test_a_sound_bundle_is_taken_whatever_the_size_of_its_pieces():
 
 def test_the_need_of_a_head_leads_straight_to_its_end():
     with signed_well():
-        data = maker.make(FILES)
+        signed, body = maker.manifest(FILES)
+        data = maker.assemble(signed, body)
         head = Head(lambda piece: None)
-        requests = at = 0
-        while not head.done:
-            n = head.need()
-            head.feed(data[at : at + n])
-            at += n
-            requests += 1
-        assert at == head.size and requests == 2
+        n = head.need()
+        assert n == 43 and head.feed(data[:43]) is False
+        n = head.need()
+        assert n == len(signed) + 42 + 256 and head.feed(data[43 : 43 + n + 1]) is True
+        assert head.size == 43 + n and head.need() == 0 and head.done
 
 
 def test_each_flipped_bit_of_manifest_and_signature_is_found():
@@ -114,50 +114,61 @@ def test_names_that_are_one_are_refused():
 
 def test_fields_that_are_wrong_or_missing_are_refused():
     with signed_well():
-        for wrong in (
-            {"format": 2},
-            {"format": None},
-            {"size": 1},
-            {"size": -1},
-            {"size": True},
-            {"size": 1 << 40},
-            {"window": 16},
-            {"window": 7},
-            {"window": "10"},
-            {"version": "next"},
-            {"version": 3},
-            {"micropython": "?"},
-            {"micropython": "99.0.0"},
-            {"mpy": 5},
-            {"mpy": None},
-            {"boards": "esp32"},
-            {"name": 5},
-            {"files": []},
-            {"boards": ["x" * 2000]},
+        for said, *fields in (
+            ("format 2 is not known", {"format": 2}),
+            ("format None is not known", {"format": None}),
+            ("do not add up", {"size": 1}, {"size": None}, {"size": "5"}, {"size": -1}, {"files": []}, {"files": [], "size": 0}),
+            ("window is wrong", {"window": 16}, {"window": 7}, {"window": "10"}, {"window": None}),
+            ("version: ", {"version": "next"}, {"version": 3}, {"micropython": "?"}, {"micropython": None}),
+            ("it needs MicroPython 99.0.0", {"micropython": "99.0.0"}),
+            ("its bytecode is of version", {"mpy": 5}, {"mpy": None}),
+            ("name or boards is wrong", {"boards": "esp32"}, {"name": 5}),
+            ("longer than it may be", {"boards": ["x" * 2000]}),
         ):
-            refused(maker.make(FILES, **wrong))
-        for wrong in (
-            {"size": 5},
-            {"packed": 2},
-            {"packed": -1},
-            {"offset": 0},
-            {"offset": 1 << 31},
-            {"method": 1},
-            {"method": 99},
-            {"method": "0"},
-            {"sha256": "x" * 64},
-            {"sha256": "0" * 63},
-            {"sha256": None},
-            {"name": ["a"]},
-            {"size": 1.0},
+            for wrong in fields:
+                assert said in refused(maker.make(FILES, **wrong)), wrong
+        for said, *fields in (
+            ("its size is wrong", {"size": -1, "method": 8}, {"size": 1.0}, {"size": True}, {"size": (1 << 25) + 1}),
+            ("its packed is wrong", {"packed": -1, "method": 8}),
+            ("its offset is wrong", {"offset": 1 << 31}, {"offset": -31}),
+            ("is not where it should be", {"offset": 0}),
+            ("its method is wrong", {"size": 5}, {"packed": 2}, {"method": 1}, {"method": 99}, {"method": "0"}, {"method": False}),
+            ("its sha256 is wrong", {"sha256": "x" * 64}, {"sha256": "0" * 63}, {"sha256": None}),
+            ("has no name", {"name": ["a"]}),
         ):
-            fields = maker.entry("a", b"x", offset=31)
-            fields.update(wrong)
-            refused(maker.make([("a", b"x")], files=[fields]))
+            for wrong in fields:
+                entry = maker.entry("a", b"x", offset=31)
+                entry.update(wrong)
+                assert said in refused(maker.make([("a", b"x")], files=[entry])), wrong
         for gone in ("name", "size", "sha256", "packed", "method", "offset"):
-            fields = maker.entry("a", b"x", offset=31)
-            del fields[gone]
-            assert "no " + gone in refused(maker.make([("a", b"x")], files=[fields]))
+            entry = maker.entry("a", b"x", offset=31)
+            del entry[gone]
+            assert "no " + gone in refused(maker.make([("a", b"x")], files=[entry]))
+
+
+def test_what_needs_just_this_micropython_is_taken():
+    with signed_well():
+        own = "%d.%d.%d" % VERSION
+        assert take(maker.make(FILES, micropython=own))[0]["micropython"] == own
+
+
+def test_an_image_is_a_bundle_of_nothing_but_it():
+    with signed_well():
+        image = ("firmware.bin", b"\xe9")
+        assert take(maker.make([image]))[1].image["name"] == "firmware.bin"
+        for files in ([("main.py", b"x")], [image, ("main.py", b"x")], [("a.py", b"x"), image]):
+            assert take(maker.make(files))[1].image is None
+
+
+def test_a_name_is_found_by_all_of_what_is_remembered_of_it():
+    with signed_well():
+        checked = take(maker.make(FILES))[1]
+        assert checked.has("main.py") and checked.has("Lib/Readings.py") and checked.has("z.txt") and not checked.has("z.tx")
+    # that of two names side by side is none of a third
+    mark = bytes(checked._marks[3:9])
+    assert checked._find(mark) < 0
+    checked._marks.extend(mark)
+    assert checked._find(mark) == 24
 
 
 def test_more_than_a_device_can_hold_is_refused_while_it_comes():
@@ -346,3 +357,7 @@ def test_the_flash_that_a_bundle_needs_counts_each_folder_once():
     checked = Checked(4096)
     checked.feed(maker.manifest([("%d.py" % i, b"x" * 100) for i in range(30)])[0])
     assert checked.blocks == 5
+    # each of two has room of its own, so that one block more is enough for both
+    checked = Checked(4096)
+    checked.feed(maker.manifest([("%s/%d.py" % (folder, i), b"x" * 100) for folder in "ab" for i in range(7)])[0])
+    assert checked.blocks == 2 + 2 + 1

@@ -119,7 +119,7 @@ class Checked:
         problem = _problem(about)
         if problem:
             raise BadBundle("manifest: " + problem)
-        if about["size"] != self._size or not self.files:
+        if about.get("size") != self._size or not self.files:
             raise BadBundle("manifest: its sizes do not add up")
         return about
 
@@ -178,8 +178,8 @@ def _problem(about):
     # why this device does not take what is not about a single file
     if about.get("format") != 1:
         return "format %r is not known here" % about.get("format")
-    if not _whole(about.get("size")) or not _whole(about.get("window")) or not 8 <= about["window"] <= 15:
-        return "size or window is wrong"
+    if not _whole(about.get("window")) or not 8 <= about["window"] <= 15:
+        return "window is wrong"
     try:
         version.parse(about.get("version"))
         wanted = version.parse(about.get("micropython"))[0]
