@@ -3,6 +3,7 @@ import sys
 
 import bundle_maker as maker
 import chip_fakes
+import scratch
 from partition_fakes import BLOCK, Flash, Power
 from redpoll.flash.record import Record
 from redpoll.update import image
@@ -59,6 +60,17 @@ def test_an_image_goes_into_the_idle_partition_and_is_confirmed_after_the_round_
     assert board.restart() == "ota_1" and board.restart() == "ota_1"
     board.updater.told(UUID)
     assert not board.updater.busy()
+
+
+def test_the_applications_in_both_slots_stay_as_they_are():
+    board = Board()
+    kept = ["%s/%s" % (slot, name) for slot in ("slot_a", "slot_b") for name in ("main.py", "manifest.json", "manifest.sig")]
+    for path in kept:
+        scratch.write_below(".", path, path)
+    board.update()
+    assert board.world.restarts == 1
+    for path in kept:
+        assert scratch.read(path) == path.encode()
 
 
 def test_what_fails_once_the_bootloader_is_told_does_not_end_the_update():

@@ -1,5 +1,6 @@
 # An update from its request to its final event: the steps it tells, trial and restart, a second request, a cancel.
 import scratch
+from redpoll import port
 from redpoll.flash.record import Record
 from redpoll.update.updater import EDGEHOG, NOTICE
 from support import raises
@@ -22,6 +23,20 @@ def test_an_update_fills_the_idle_slot_and_tells_each_step():
     downloading = [p for s, p, _ in bench.said() if s == "Downloading"]
     assert downloading[0] == 0 and downloading[-1] == 100 and all(p in TENTHS for p in downloading)
     assert all(e["time"] >= 1628063144122 for e in bench.world.events)
+
+
+def test_the_memory_of_the_signatures_check_is_given_back_before_the_files_come():
+    unloaded = []
+    before, port.unload = port.unload, lambda *names: unloaded.extend(names)
+    try:
+        bench = Bench()
+        assert bench.updater.request(EDGEHOG, UUID, URL) is None
+        while not bench.holds("a"):
+            assert bench.updater.job
+            bench.ticks.ms += bench.updater.poll()
+        assert "rsa" in unloaded
+    finally:
+        port.unload = before
 
 
 def test_after_the_restart_the_cloud_confirms_it():

@@ -96,7 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables, write build/bench.json. Returns 0."""
-    console = Console(width=max(170, Console().width))
+    # each table is as wide as it needs: a cell that is cut short is no figure
+    console = Console(width=1000)
     with contextlib.ExitStack() as stack:
         bench = Bench(peers.bytecode(), Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-clients-"))))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
