@@ -24,6 +24,12 @@ def test_what_does_not_fit_this_board_is_refused_before_anything_is_written():
         assert "slot_a" not in os.listdir()
 
 
+def test_a_bundle_that_names_this_board_among_others_is_taken():
+    bench = Bench(boards=["esp32", "unix"])
+    bench.update()
+    assert bench.world.restarts == 1
+
+
 def test_a_downgrade_needs_a_permission_in_the_request():
     bench = Bench(version="0.9.0")
     bench.update(downgrade=True)
