@@ -241,6 +241,16 @@ def test_an_update_event_goes_when_there_is_room_and_within_what_the_broker_take
         adapter.let(gone)
 
 
+def refusing(client, code, gone):
+    """What stands for one of the client's methods that raises, with its session or without."""
+
+    def refuse(*_):
+        client.open = not gone
+        raise MQTTException(code, "x")
+
+    return refuse
+
+
 def test_what_ends_the_session_is_raised_and_what_does_not_is_logged():
     session = Session(refuse=MQTTException(0x8A, "banned"))
     with raises(MQTTException):
@@ -258,17 +268,7 @@ def test_what_ends_the_session_is_raised_and_what_does_not_is_logged():
     for code in (0x95, 0x93):
         for gone in (True, False):
             session = Session().connected()
-
-            def publish(*_):
-                session.client.open = not gone
-                raise MQTTException(code, "x")
-
-            def subscribe(*_):
-                session.client.open = not gone
-                raise MQTTException(code, "x")
-
-            session.client.publish = publish
-            session.client.subscribe = subscribe
+            session.client.publish = session.client.subscribe = refusing(session.client, code, gone)
             if gone or code == 0x93:
                 with raises(MQTTException):
                     session.adapter.send_telemetry(1, None, b"{}")
