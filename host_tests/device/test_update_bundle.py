@@ -297,6 +297,31 @@ def test_a_stream_that_is_damaged_or_lies_is_found():
             unpack(maker.TEXT, bytes(damaged))
 
 
+def test_what_comes_behind_the_end_of_a_stream_is_not_kept():
+    unpacker = Unpacker(10)
+    unpacker.begin(maker.entry("f", maker.TEXT, len(maker.DEFLATED) + 100000, method=8), io.BytesIO())
+    unpacker.feed(maker.DEFLATED)
+    fed = 0
+    with raises(BadBundle):
+        while fed < 90000:
+            fed += 1000
+            unpacker.feed(bytes(1000))
+    assert fed <= 4000
+
+
+def test_a_full_flash_is_no_damaged_stream():
+    class File:
+        def write(self, data):
+            raise OSError(28, "ENOSPC")
+
+    for method, packed in ((0, maker.TEXT), (8, maker.DEFLATED)):
+        unpacker = Unpacker(10)
+        unpacker.begin(maker.entry("f", maker.TEXT, packed, method=method), File())
+        with raises(OSError) as caught:
+            unpacker.feed(packed)
+        assert caught.value.errno == 28
+
+
 def test_a_bomb_is_stopped_where_the_manifest_ends_it():
     # 1 MB of zeros in one kilobyte: a fixed block of "repeat the last byte 258 times"
     written = []

@@ -21,11 +21,12 @@ def test_an_update_fills_the_idle_slot_and_tells_each_step():
         assert [p for s, p, _ in bench.said() if s == status] == [0, 100]
     assert [p for s, p, _ in bench.said() if s == "Rebooting"] == [0]
     downloading = [p for s, p, _ in bench.said() if s == "Downloading"]
-    assert downloading[0] == 0 and downloading[-1] == 100 and all(p in TENTHS for p in downloading)
+    assert downloading == sorted(set(downloading)) and downloading[0] == 0 and downloading[-1] == 100
+    assert all(p in TENTHS for p in downloading)
     assert all(e["time"] >= 1628063144122 for e in bench.world.events)
 
 
-def test_the_memory_of_the_signatures_check_is_given_back_before_the_files_come():
+def test_what_a_part_of_an_update_needed_is_given_back_before_the_next():
     unloaded = []
     before, port.unload = port.unload, lambda *names: unloaded.extend(names)
     try:
@@ -34,7 +35,9 @@ def test_the_memory_of_the_signatures_check_is_given_back_before_the_files_come(
         while not bench.holds("a"):
             assert bench.updater.job
             bench.ticks.ms += bench.updater.poll()
-        assert "rsa" in unloaded
+        assert unloaded == ["rsa", "update.prepare", "update.manifest"]
+        bench.turn()
+        assert "update.fill" in unloaded and "update.unpack" in unloaded
     finally:
         port.unload = before
 
@@ -44,6 +47,8 @@ def test_after_the_restart_the_cloud_confirms_it():
     bench.update()
     bench.start("a", "1.1.0")
     assert bench.said()[-1] == ("Rebooting", 100, "")
+    # it is known, and too late to cancel it
+    assert bench.updater.cancel(UUID) is True and bench.updater.waits()
     bench.updater.poll()
     bench.updater.round_trip()
     assert bench.final() == ("Success", "", "")
@@ -77,6 +82,9 @@ def test_a_trial_that_nobody_confirms_restarts_and_is_rolled_back():
     bench.turn_for(179000)
     assert bench.world.restarts == 1
     bench.turn_for(2000)
+    assert bench.world.restarts == 2
+    # it is asked for once, however long the product holds it up
+    bench.turn_for(100000)
     assert bench.world.restarts == 2
     # boot.py has no attempts left
     bench.start("", "1.0.0")
@@ -315,6 +323,10 @@ def test_an_automatic_update_that_failed_is_remembered_by_its_version():
     assert bench.updater.failed == "1.1.0"
     bench.start("")
     assert bench.updater.failed == "1.1.0"
+    # whatever becomes of one that was asked for
+    bench.server.instead = [(404, {}, b"")] * 5
+    bench.update(OTHER)
+    assert bench.final(OTHER)[0] == "Failure" and bench.updater.failed == "1.1.0"
 
 
 def test_it_is_deployed_once_the_slot_is_complete():

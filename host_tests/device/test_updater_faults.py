@@ -30,10 +30,28 @@ def test_a_rolled_back_slot_that_cannot_be_cleared_does_not_keep_the_board_from_
     assert not bench.slots.rolled_back()
 
 
+def test_a_rollback_that_the_flash_does_not_take_is_known_at_the_next_start():
+    bench = Bench()
+    bench.update()
+    save = Record.save
+    Record.save = scratch.full
+    try:
+        bench.start("")
+    finally:
+        Record.save = save
+    # else that start would take the update for one that has not been tried
+    assert bench.slots.rolled_back() == "a"
+    bench.world.events.clear()
+    bench.start("")
+    assert bench.final()[:2] == ("Failure", "SystemRollback")
+    assert not bench.slots.rolled_back() and not bench.updater.job
+
+
 def test_without_a_trial_a_round_trip_writes_nothing():
     bench = Bench()
     bench.updater.round_trip()
     bench.updater.told(UUID)
+    bench.turn_for(130000)
     assert not Record("boot.state").load() and not Record("update").load()
 
 
@@ -97,8 +115,9 @@ def test_a_record_that_the_flash_does_not_take_is_tried_again_once_a_minute():
 
 def test_a_damaged_record_is_no_record():
     for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finals": "x"}, {"finals": [[1, 2]]}, {"finished": 3}):
-        Record("update").save(value)
         bench = Bench()
+        Record("update").save(value)
+        bench.start("")
         assert not bench.updater.busy()
         bench.updater.refuse(EDGEHOG, UUID, "InvalidRequest", "no")
         assert bench.final()[0] == "Failure"
@@ -118,9 +137,10 @@ def test_a_record_of_another_version_does_not_keep_the_board_from_starting():
         if key == "phase" or value is None:
             del job[key if value is None else "slot"]
         Record("update").save({"job": job})
+        told = len(bench.world.events)
         for slot in ("a", ""):
             bench.start(slot)
-            assert not bench.updater.job, (key, value)
+            assert not bench.updater.busy() and len(bench.world.events) == told, (key, value)
     for key in ("id", "kind", "url", "file", "want", "downgrade", "phase"):
         job = dict(kept["job"], phase="fetch")
         del job[key]
