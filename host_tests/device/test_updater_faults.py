@@ -34,7 +34,13 @@ def test_a_rollback_that_the_flash_does_not_take_is_known_at_the_next_start():
     bench = Bench()
     bench.update()
     save = Record.save
-    Record.save = scratch.full
+
+    def full(record, value):
+        if record.path == "update":
+            raise OSError(28)
+        save(record, value)
+
+    Record.save = full
     try:
         bench.start("")
     finally:
@@ -114,7 +120,7 @@ def test_a_record_that_the_flash_does_not_take_is_tried_again_once_a_minute():
 
 
 def test_a_damaged_record_is_no_record():
-    for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finals": "x"}, {"finals": [[1, 2]]}, {"finished": 3}):
+    for value in ([], {"job": 5}, {"job": {"id": "x"}}, {"finals": [1]}, {"finals": 5}, {"finals": [[1, 2]]}, {"finished": 3}):
         bench = Bench()
         Record("update").save(value)
         bench.start("")

@@ -437,9 +437,8 @@ class Updater:
         else:
             self._slots.switch(slot)
         self._decided = True
-        if image:
-            job["phase"] = "trial"
-            self._save()
+        # also of an image; it is saved with the next step
+        job["phase"] = "trial"
 
 
 def _forget(*names):
