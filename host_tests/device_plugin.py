@@ -15,6 +15,7 @@ all of them with REDPOLL_LONG=1.
 - `raise SkipTest("reason")` skips, in a test or at the top of the module.
 - `HEAP = "96K"` and `TIMEOUT = 60` (seconds) at the top of the module change the VM's heap (192K) and the deadline of each
   test on both interpreters (30 s).
+- `BOARD_HEAP = "160K"` there is what a board must have free: with less the tests skip without being tried, where trying takes long.
 
 On CPython the test runs inside pytest, with host_tests/shim, firmware, build/lib and host_tests/device first on sys.path and
 everything imported from there forgotten afterwards; a test that asks a name server fails. On the VM each test has a process of its
@@ -106,6 +107,7 @@ class DeviceFile(pytest.File):
                     test=node.name,
                     line=node.lineno,
                     heap=str(constants.get("HEAP", DEFAULT_HEAP)),
+                    board_heap=str(constants.get("BOARD_HEAP", "0")),
                     deadline=float(constants.get("TIMEOUT", DEFAULT_TIMEOUT)) * patience,
                 )
 
@@ -131,11 +133,12 @@ class DeviceItem(pytest.Item):
 
     interpreter = ""
 
-    def __init__(self, *, test: str, line: int, heap: str, deadline: float, **more: Any) -> None:
+    def __init__(self, *, test: str, line: int, heap: str, board_heap: str, deadline: float, **more: Any) -> None:
         super().__init__(**more)
         self.test = test
         self.line = line
         self.heap = heap
+        self.board_heap = heap_bytes(board_heap)
         self.deadline = deadline
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -251,6 +254,8 @@ class OnBoard(OnMicroPython):
         token = secrets.token_hex(8)
         vm, tests, *others = bytecode_folders(self.config, self.path.parent)
         try:
+            if self.board_heap and board.free() < self.board_heap:
+                pytest.skip(f"this board has {board.heap} bytes of heap free, the test wants {self.board_heap}")
             output, ending = board.run([vm, *others], tests, with_helpers(self.path), self.test, token, self.deadline)
         except BoardFailed as error:
             raise DeviceTestFailed(str(error)) from error

@@ -85,7 +85,7 @@ class SerialBoard:
         self._known: dict[str, bytes] | None = None  # path on the board: SHA-256
         self._folders: set[str] = set()  # on the board, known to be there
         self._transport: Any = None
-        self.heap = 0
+        self.heap = 0  # bytes free after the last soft reset, 0 before the first
 
     def close(self) -> None:
         """Leave the board to its own program."""
@@ -94,6 +94,12 @@ class SerialBoard:
                 self._transport.exit_raw_repl()
             self._transport.close()
             self._transport = None
+
+    def free(self) -> int:
+        """Bytes of heap that are free after a soft reset; it is asked once. BoardFailed."""
+        if not self.heap:
+            self._reset()
+        return self.heap
 
     def run(
         self, folders: Iterable[Path], test: Path, modules: Sequence[str], function: str, token: str, deadline: float

@@ -315,9 +315,14 @@ def test_on_a_board_each_test_is_a_result_and_what_the_board_lacks_is_a_skip(run
         "TIMEOUT = 6\n"
     )
     with Board(tmp_path / "board", board="rpi_pico_w", bare=True, terminal=tmp_path / "tty") as board:
-        result = run(f"--board={board.port}", "--board-title=pico", "-v", "-rs", test_a=source, support=SUPPORT)
-    result.assert_outcomes(passed=3, failed=3, skipped=1)
+        untried = "BOARD_HEAP = '2M'\ndef test_too_small():\n    raise ValueError('tried')\n"
+        tried = "BOARD_HEAP = '50K'\ndef test_enough():\n    pass\n"
+        result = run(
+            f"--board={board.port}", "--board-title=pico", "-v", "-rs", test_0=untried, test_1=tried, test_a=source, support=SUPPORT
+        )
+    result.assert_outcomes(passed=4, failed=3, skipped=2)
     result.stdout.fnmatch_lines(["*test_a.py::test_good?pico? PASSED*", "*bytes of heap free, the test asks for 2097152*"])
+    result.stdout.fnmatch_lines(["*bytes of heap free, the test wants 2097152"])
     assert "AssertionError: 1 == 2" in output(result)
     assert "was stopped after 6 s" in output(result)
 
