@@ -183,6 +183,9 @@ def test_subscribe_and_unsubscribe_take_one_filter_or_many_and_none_that_is_empt
     # a server would end the connection for no filter at all
     for nothing in ([], "", b"", [("", 0)], ["a", b""]):
         assert isinstance(raised(client.subscribe, nothing), ValueError) and isinstance(raised(client.unsubscribe, nothing), ValueError)
+    # nor is there a QoS 3, whatever other options are or-ed to it
+    for qos, filters in ((3, "a"), (7, "a"), (0, [("a", 1), ("b", 3)])):
+        assert str(raised(client.subscribe, filters, qos)) == "QoS: 0, 1 or 2"
     assert bytes(wire.sent) == expected
 
 

@@ -313,6 +313,10 @@ def test_an_answer_goes_where_its_message_asks_for_it():
     assert (mqtt5.USER_PROPERTY, ("access_key", KEY)) in properties
     adapter.send_config(5, {})
     assert answered(session) == ("config/update", None)
+    # a version is understood here as it is there
+    session.comes("config", {"version": "+6", "config": {}}, PREFIX + "config/mine", b"v6")
+    adapter.send_config(6, {})
+    assert answered(session) == ("config/mine", b"v6")
     # a command whose identifier looks like a number is another
     session.comes("command", {"id": "4", "name": "blink"}, PREFIX + "mine", b"c4")
     adapter.send_command("4", "done", "")

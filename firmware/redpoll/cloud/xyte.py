@@ -44,7 +44,7 @@ def deliver_command(handler, message):
     command_id = message.get("id")
     name = message.get("name")
     parameters = message.get("parameters")
-    if not _is_id(command_id) or not isinstance(name, str):
+    if not is_id(command_id) or not isinstance(name, str):
         log.warning("command: without an id or a name")
         return
     if parameters is None:
@@ -58,7 +58,7 @@ def deliver_licenses(handler, message):
     for license in message if isinstance(message, list) else [message]:
         if license == {}:
             continue
-        if not isinstance(license, dict) or not _is_id(license.get("id")):
+        if not isinstance(license, dict) or not is_id(license.get("id")):
             log.warning("licence: without an id")
             continue
         handler.on_license(license["id"], _action(license), license)
@@ -69,7 +69,7 @@ def deliver_firmware(handler, message):
     version = message.get("latest_fw_version")
     file_id = message.get("latest_fw_file_id")
     if isinstance(version, str):
-        handler.on_firmware(version, file_id if _is_id(file_id) else None)
+        handler.on_firmware(version, file_id if is_id(file_id) else None)
 
 
 def config_update(clock, version, values):
@@ -118,5 +118,5 @@ def _action(license):
     return None
 
 
-def _is_id(value):
+def is_id(value):
     return isinstance(value, str) and 1 <= len(value) <= 64

@@ -267,7 +267,8 @@ class Adapter:
             self._handler.on_sent(awaited, not refused)
 
     def _on_message(self, topic, payload):
-        self._handler.feed()
+        handler = self._handler
+        handler.feed()
         topic = topic.decode()
         if topic in self._others:
             self._others[topic](payload)
@@ -285,8 +286,7 @@ class Adapter:
             return
         for one in message if isinstance(message, list) else (message,):
             if isinstance(one, dict) and kind[:1] in "cl":
-                self._remember(kind, one.get("version" if kind == "config" else "id"))
-        handler = self._handler
+                self._remember(kind, xyte.version_of(one, "version") if kind == "config" else one.get("id"))
         if kind == "config":
             xyte.deliver_config(handler, message)
         elif kind == "commands":
@@ -302,18 +302,17 @@ class Adapter:
         # where this message wants its answer (MQTT 5.0 §4.10); only a topic of this device, because the answer carries the key
         properties = self._client.properties
         topic = mqtt5.get(properties, _RESPONSE_TOPIC)
-        if isinstance(key, str) and key.isdigit() and kind == "config":
-            key = int(key)
-        if not isinstance(key, (str, int)) or isinstance(key, str) and len(key) > 64:
+        if not isinstance(key, int) and not xyte.is_id(key):
             return
-        self._replies.pop((kind, key), None)
+        replies = self._replies
+        replies.pop((kind, key), None)
         if not topic:
             return
         correlation = mqtt5.get(properties, _CORRELATION_DATA)
         if not topic.startswith(self._prefix) or "+" in topic or "#" in topic or max(len(topic), len(correlation or "")) > 128:
             log.warning("%s: not answered where it asks: another device's topic, or above 128 bytes", kind)
             return
-        if len(self._replies) >= _REPLIES:
+        if len(replies) >= _REPLIES:
             # dictionaries here have no order: forget all, the usual topics still work
-            self._replies.clear()
-        self._replies[(kind, key)] = (topic, correlation)
+            replies.clear()
+        replies[(kind, key)] = (topic, correlation)

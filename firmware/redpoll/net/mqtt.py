@@ -374,7 +374,8 @@ class MQTTClient(simple.MQTTClient):
     def subscribe(self, topic, qos=0, properties=None):
         """Subscribe to one topic filter or to a list of filters or (filter, options) -> granted QoS, a list of them for a list.
 
-        In MQTT 5 the subscription options may be or-ed to `qos`. MQTTException with the code of the first that was refused.
+        In MQTT 5 the subscription options may be or-ed to `qos`. MQTTException with the code of the first that was refused; ValueError
+        for no filter or a QoS above 2, for which a server would end the connection.
         """
         codes = self._ask(0x82, topic, qos, properties)
         return list(codes) if isinstance(topic, list) else codes[0]

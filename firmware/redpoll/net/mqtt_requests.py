@@ -7,6 +7,7 @@ from .mqtt import MQTTException, _put, _put16
 _CONNECT = const(0x10)
 _SUBSCRIBE = const(0x82)
 _REASON_STRING = const(31)
+_BAD_QOS = const("QoS: 0, 1 or 2")
 
 
 def send_connect(client, clean):
@@ -44,9 +45,11 @@ def ask(client, first, topic, options, properties):
     """
     if not topic:
         raise ValueError("no filter")
-    pid = client.pid % 65535 + 1
-    while pid in client._ids or pid in client._replies:
+    pid = client.pid
+    while True:
         pid = pid % 65535 + 1
+        if pid not in client._ids and pid not in client._replies:
+            break
     client.pid = pid
     tx = client._begin()
     _put16(tx, pid)
@@ -59,6 +62,8 @@ def ask(client, first, topic, options, properties):
             raise ValueError("no filter")
         _put(tx, name)
         if first == _SUBSCRIBE:
+            if own & 3 > 2:
+                raise ValueError(_BAD_QOS)
             tx.append(own)
     codes = _answer(client, first, pid)
     client.reply_properties = None
